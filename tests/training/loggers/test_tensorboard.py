@@ -38,7 +38,9 @@ def test_a_resumed_run_shows_every_step_once(tmp_path: Path) -> None:
     for step in range(1, 8):
         log.scalars(step, {"train/loss": step})
     log.close()
-    time.sleep(1.01)  # files are read in the order of their names, which begin with the second of their creation
+    # Files are read in the order of their names, which have the second of their creation: make the first an older one.
+    (first,) = (tmp_path / "tensorboard").iterdir()
+    first.rename(first.with_name(first.name.replace("tfevents.1", "tfevents.0")))
     log = TensorBoard(tmp_path, 5, {})  # the checkpoint was of step 5
     for step in range(6, 9):
         log.scalars(step, {"train/loss": 10 * step})
