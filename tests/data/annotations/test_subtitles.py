@@ -18,6 +18,8 @@ from sed.errors import UserError
         (FILES["srt"][1].replace("00:00:02,500", "x"), r"a.srt:5: a subtitle without times"),
         (FILES["srt"][1].replace("00:00:02,500", "00:00:01,500"), r"a.srt:5: onset 2.0 is not before offset 1.5"),
         (FILES["srt"][1] + "\n\nmore\n", r"a.srt:11: a subtitle without times"),
+        (FILES["srt"][1] + "\n\nNOTE of WebVTT only\n", r"a.srt:11: a subtitle without times"),
+        ("WEBVTT\n\n00:01.000 --> 00:02.000\nDog\n\nmore\n", r"a.srt:6: a subtitle without times"),
         (FILES["srt"][1].replace("00:00:02,500", f"{'1' * 400}:00:02,500"), r"a.srt:5: a subtitle without times"),
     ],
 )

@@ -43,6 +43,7 @@ def test_a_label_with_two_sources_is_on_both_sides_and_one_with_a_single_source_
     assert both_sides(sides, "Cat") == {"train", "validation"}
     assert both_sides(sides, "Dog") == {"train"}
     assert sum(side == "validation" for file, side in sides.items() if "Speech" in file) == 2
+    assert both_sides(split_bank.split(made(Cat="ab"), 0.9, 0), "Cat") == {"train", "validation"}
 
 
 def test_validation_recordings_of_the_bank_are_not_used():
