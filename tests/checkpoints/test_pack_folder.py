@@ -83,8 +83,11 @@ def test_a_file_that_would_be_lost_is_named(packed: Path, tmp_path: Path, capsys
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("most", [12, pytest.param(None, marks=pytest.mark.slow)], ids=["some", "all"])
-@pytest.mark.parametrize("exchanges", [True, False], ids=["exchange", "two renames"])
+@pytest.mark.parametrize(
+    "exchanges, most",
+    [(True, 12), pytest.param(True, None, marks=pytest.mark.slow), (False, None)],
+    ids=["exchange, some calls", "exchange", "two renames"],
+)
 def test_killed_at_any_call_the_same_command_gives_the_same_files(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool, most: int | None
 ) -> None:
