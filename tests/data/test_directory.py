@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sed.data.directory import DataDir, read_labels, read_scp, write_scp
+from sed.data.directory import DataDir, read_labels, read_scp, read_set_labels, write_scp
 from sed.data.soft_events import SoftEvent, write_soft_tsv
 from sed.data.tables import (
     DATA_DIR,
@@ -150,6 +150,14 @@ def test_labels(tmp_path: Path, text: str, says: str) -> None:
 def test_labels_that_a_user_gives_may_end_in_carriage_returns(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_bytes(b" Cat \r\n\r\nAlarm bell\r\n")
     assert read_labels(tmp_path / "labels.txt") == ["Cat", "Alarm bell"]
+
+
+def test_labels_of_a_set_are_its_own_or_those_of_the_folder_above(tmp_path: Path) -> None:
+    (tmp_path / "weak").mkdir()
+    (tmp_path / "labels.txt").write_text("Cat\nDog\n")
+    assert read_set_labels(tmp_path / "weak") == ["Cat", "Dog"]
+    (tmp_path / "weak" / "labels.txt").write_text("Dog\n")
+    assert read_set_labels(tmp_path / "weak") == ["Dog"]
 
 
 def test_missing_audio_is_named_by_its_line(data: Path) -> None:

@@ -100,7 +100,7 @@ def test_other_labels_are_refused() -> None:
         check_comparable([a, replace(b, results=[{"per_class": {"y": {}}}])])
 
 
-def put(exp: Path, name: str, *, seed: int, pooling: str = "fte", folder: str = "validation") -> None:
+def put(exp: Path, name: str, *, seed: int | None, pooling: str = "fte", folder: str = "validation") -> None:
     result = {"set": folder, "clips": 1, "clips_expected": 1, "per_class": {}, "post_processing": {"steps": []}}
     result["model"] = {"config": {"seed": seed, "pooling": pooling}}
     write_json(exp / name / folder / "result.json", result)
@@ -112,12 +112,15 @@ def test_seeds_beside_an_experiment_are_found(tmp_path: Path) -> None:
     put(tmp_path, "a-2", seed=2)
     put(tmp_path, "a-again", seed=2)  # the same seed twice counts once
     put(tmp_path, "b", seed=3, pooling="mean")
+    put(tmp_path, "c", seed=None, pooling="max")
+    put(tmp_path, "c-4", seed=4, pooling="max")
 
     def seeds_of(text: str, *, seeds: bool = True) -> int:
         return len(load_system(text, seeds=seeds).results)
 
     assert (seeds_of(str(tmp_path / "a")), seeds_of(str(tmp_path / "a"), seeds=False)) == (2, 1)
     assert seeds_of(str(tmp_path / "b")) == 1
+    assert seeds_of(str(tmp_path / "c")) == 1  # of an unknown seed, which another may have, too
     assert seeds_of(f"{tmp_path / 'a'},{tmp_path / 'b'}") == 2
 
 

@@ -111,9 +111,10 @@ def test_the_largest_classes_are_kept_in_their_order() -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 5])
 def test_clips_are_ranked_by_their_errors_and_in_one_list_only(number: int) -> None:
-    # clip: right, detected, true: 0 all right; 1 two errors; 2 five errors; 3 nothing there; 4 all right, more of it
-    rows = np.array([[2, 2, 2], [1, 2, 2], [0, 2, 3], [0, 0, 0], [5, 5, 5]], float)
+    # clip: right, detected, true: 0 all right; 1 two errors; 2 five errors; 3 nothing there; 4 all right, more of it;
+    # 5 two errors of more
+    rows = np.array([[2, 2, 2], [1, 2, 2], [0, 2, 3], [0, 0, 0], [5, 5, 5], [3, 4, 4]], float)
     counts = Counts(tp=rows[:, :1], system=rows[:, 1:2], truth=rows[:, 2:])
     worst, best = rank_clips(counts, number)
-    assert worst == [2, 1][:number]
-    assert best == [clip for clip in (4, 0, 1) if clip not in worst][:number]
+    assert worst == [2, 1, 5][:number]
+    assert best == [clip for clip in (4, 0, 5, 1) if clip not in worst][:number]

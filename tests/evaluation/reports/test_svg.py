@@ -46,6 +46,12 @@ def test_bars_are_as_long_as_their_values_and_say_them_in_their_unit() -> None:
     assert "0.25" in texts(svg.bars("title", rows), "text")
 
 
+def test_an_axis_goes_from_its_lowest_to_its_highest_value() -> None:
+    axes = svg.Axes((2, 4), (1, 3))
+    assert (axes.px(2), axes.px(4)) == pytest.approx((svg.LEFT, svg.WIDTH - svg.RIGHT))
+    assert axes.py(1) > axes.py(2) > axes.py(3) >= 0
+
+
 def test_differences_are_coloured_by_what_is_better() -> None:
     rows = [("up", 0.02, 0.01, 0.03), ("down", -0.02, -0.03, -0.01), ("unclear", 0.0, -0.01, 0.01)]
 
