@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Write the table of all results below a folder, with the environment, commit and command of each, as .md, .csv and .tex.
-# Print its main numbers, the reports and models that belong to them, and the command that uses the newest model.
+# Print its main numbers, the trained and imported models with their reports, and the command that uses the newest model.
 #
 # usage: steps/results.sh <exp> <RESULTS.md>
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
@@ -12,11 +12,11 @@ source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage
 source "${root}/utils/step.sh"
 
-python3 -m sed.bin.results "$1" "$2" >/dev/null
-"${root}/utils/show_results.sh" "$2"
+python3 -m sed.bin.results "$1" "$2"
+printf '\n%s\n' "$(cd "$(dirname "$2")" && pwd)/$(basename "$2")"
 
 exp=$(cd "$1" && pwd) listed=0 newest="" reports=0
-for model in "${exp}"/*/final.pt; do
+for model in "${exp}"/*/{final.pt,model.json}; do
     [[ -e ${model} ]] || continue
     [[ ! ${newest} || ${model} -nt ${newest} ]] && newest=${model}
     ((listed++ < 8)) || continue

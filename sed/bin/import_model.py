@@ -57,12 +57,12 @@ def parser() -> Parser:
     p.option("config", None, "YAML with the options of the detector, if it is not of the published size")
     p.section("model card")
     p.option("name", None, "the model's name (default: the folder's)")
-    p.option("data", None, "training data of the model (default: AudioSet-strong)")
+    p.option("data", None, "training data of the model (default: AudioSet-strong; not stated with --classes)")
     p.option("licence", "", "licence of the weights, added to that of the published ones")
     p.option("intended-use", "", "what the model is for, and what it is not for")
     p.section("windows")
     add_window_arguments(p)
-    add_arguments(p)
+    add_arguments(p, default="csebbs")
     return p
 
 
@@ -71,10 +71,15 @@ def main() -> None:
     """Parse the options, import the detector and write the packed model."""
     args = parser().parse_args()
     logger = setup_logging()
-    if args.labels and not args.class_map:
-        raise UserError(
-            "--labels gives the labels of a class map, which is missing (give --class-map, or leave --labels out)"
-        )
+    if not args.class_map:
+        if args.labels:
+            raise UserError(
+                "--labels gives the labels of a class map, which is missing (give --class-map, or leave --labels out)"
+            )
+        if args.merge:
+            raise UserError(
+                "--merge merges the classes of a class map, which is missing (give --class-map, or leave --merge out)"
+            )
 
     from sed.checkpoints.pack_folder import recover
 

@@ -8,6 +8,8 @@ signal, 128 plus the signal's number.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import sys
@@ -30,7 +32,13 @@ def main() -> int:
     from torch.distributed.run import parse_args, run
 
     os.environ[OWNER] = str(os.getpid())  # child processes end with this one, even if it is killed
-    options = parse_args(sys.argv[1:])
+    usage = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(usage):
+            options = parse_args(sys.argv[1:])
+    except SystemExit:
+        reason = usage.getvalue().strip().rpartition("error: ")[2]
+        raise UserError(f"{reason} (torchrun --help explains the options)") from None
     logging.disable(logging.CRITICAL)  # only torchrun's messages: the started processes report their own errors
     try:
         run(options)

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+import pytest
 from paths import ROOT
 
 
@@ -16,8 +17,9 @@ def launch(*options: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_an_option_that_torchrun_does_not_know_is_bad_usage() -> None:
-    status, said = launch("--nproc-per-node", "two")
+@pytest.mark.parametrize("option", ["--nproc-per-node", "--no-such"])
+def test_a_value_or_an_option_that_torchrun_does_not_know_is_bad_usage(option: str) -> None:
+    status, said = launch(option, "two")
     assert status == 2 and said.startswith("launch: ") and said.count("\n") == 1, said
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# utils/split_scp.sh and utils/show_results.sh.
+# utils/split_scp.sh.
 
 utils=${BATS_TEST_DIRNAME}/../../utils
 
@@ -38,33 +38,4 @@ setup() {
     [[ ${status} == 2 && ${output} == *'2 lines cannot be split into 3 parts'* && ! -e a ]]
     run "${utils}/split_scp.sh" nothing a b
     [[ ${status} == 2 && ${output} == *'nothing: no such file'* ]]
-}
-
-@test "results: the requested columns, aligned, of tables of results only" {
-    cat >RESULTS.md <<'END'
-# Results
-
-## validation
-
-| system | seeds | clips | EB-F1 % | PSDS1 |
-|---|---|---|---|---|
-| ast_gru | 1 | 8 of 8 | 54.00 ± 0.10 | 0.3000 |
-| a_longer_name | 3 | 8 of 8 | 5.00 | 0.4000 |
-
-## Published
-
-| system | EB-F1 % | PSDS1 | source |
-|---|---|---|---|
-| other | 1 | 2 | 3 |
-END
-    run "${utils}/show_results.sh" RESULTS.md
-    [[ ${status} == 0 && ${lines[0]} == validation ]]
-    [[ ${lines[1]} == 'system         clips   EB-F1 %       PSDS1' ]]
-    [[ ${lines[2]} == 'ast_gru        8 of 8  54.00 ± 0.10  0.3000' ]]
-    [[ ${lines[3]} == 'a_longer_name  8 of 8  5.00          0.4000' ]]
-    [[ ${lines[4]} == "${PWD}/RESULTS.md" && ${#lines[@]} == 5 ]]
-    run "${utils}/show_results.sh" --columns system,seeds RESULTS.md
-    [[ ${lines[3]} == 'a_longer_name  3' ]]
-    run "${utils}/show_results.sh" nothing.md
-    [[ ${status} == 2 && ${output} == *'nothing.md: no such file (run stage 5)' ]]
 }

@@ -67,14 +67,14 @@ def check_tuned(option: str, names: Sequence[str], post: PostProcessing) -> None
             )
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the options of post-processing and its thresholds."""
+def add_arguments(parser: Parser, *, default: str = "auto") -> None:
+    """Add the options of post-processing and its thresholds; `default`: the steps by default, for the help."""
     parser.section("post-processing")
     parser.option(
         "post-processing",
         None,
         f"steps in order: some of {', '.join(STEPS)}; none; paper: {','.join(PAPER)}; auto: as stored with the model, "
-        "else paper for our scores.h5 and none for the scores of other systems (default: auto)",
+        f"else paper for our scores.h5 and none for the scores of other systems (default: {default})",
         type=steps,
     )
     for step in STEPS.values():
