@@ -21,10 +21,10 @@ setup(
     },
     entry_points={"console_scripts": ["ast-sed = sed.__main__:main"]},
     python_requires=">=3.11,<3.14",
-    install_requires=[  # wheels only: to detect, pack and score no compiler is needed
+    install_requires=[  # nothing that is compiled at the installation: to detect, pack and score needs no compiler
         "torch==2.11.*",  # torchaudio ends at 2.11, and pip pairs it with any newer torch, which fails on import
         "torchaudio==2.11.*",
-        "numpy>=1.26,<2.4",
+        "numpy>=1.26,<2.4",  # the newest series with which the tests were run
         "scipy>=1.11",
         "h5py>=3.10",
         "pandas>=2.1,<3",  # psds_eval 0.5.3 fails with pandas 3, but only when it scores
@@ -75,7 +75,7 @@ setup(
         "parity": [
             "avex==1.4.0",
             "dasheng==0.0.9",
-            "pytorch-lightning>=2.4",
+            "pytorch-lightning>=2.4",  # imported by avex for ATST-Frame, but none of its requirements
         ],  # encoders to compare ours with; CI compares with their recorded values instead
         "hub": ["huggingface_hub>=0.25"],  # models by hf://organisation/name; transformers brings it to the tests
         "energy": ["codecarbon>=3,<4"],  # kWh of --energy

@@ -147,7 +147,11 @@ def test_a_closed_standard_output_is_no_failure(tmp_path):
     script = tmp_path / "x.py"
     script.write_text("from sed.cli import entry\nentry(lambda: print('text'))()\n")
     done = subprocess.run(
-        ["bash", "-c", '"$0" "$1" >&-', sys.executable, script], capture_output=True, text=True, check=False
+        ["bash", "-c", '"$0" "$1" >&-', sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -112,6 +112,7 @@ def test_a_lock_is_refused_in_one_line_and_freed_by_a_kill(tmp_path: Path) -> No
     child = os.fork()
     if not child:
         os._exit(hold())
+    os.close(done)  # so that the read ends if the child does
     os.read(ready, 1)
     with pytest.raises(UserError, match="a: another run is using it"), lock(tmp_path, "a"):
         pass

@@ -31,7 +31,9 @@ def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("records", type=Path, help="table of the corpus's records")
     parser.add_argument("downloads", type=Path, help="folder of the corpus, created when missing")
-    parser.option("parts", [], "parts of the table to download, comma-separated (default: all)", type=_parts)
+    parser.option(
+        "parts", [], "parts to download, comma-separated (default: all but research-only copies)", type=_parts
+    )
     parser.option(
         "research_only",
         [],

@@ -31,7 +31,8 @@ _RENAMED = {  # prefix in files: prefix in `sed.models.beats`
 _CHARACTERISTIC = {"patch_embedding.weight", "pos_conv.weight_v", "blocks.0.self_attn.grep_a"}
 _BIAS_TABLE = "distances.weight"
 _BIAS_TABLE_IN_FILES = re.compile(r"blocks\.\d+\.self_attn\.relative_attention_bias\.weight")
-_IGNORED = ("predictor.", "fbank.")  # tagging head of the authors' fine-tuned files; feature extraction
+# tagging head of the authors' fine-tuned files; feature extraction, a buffer of avex's BEATs
+_IGNORED = ("predictor.", "fbank.")
 
 
 class BeatsImporter:

@@ -151,8 +151,9 @@ OPTIONS = {
 class FrontEnd(nn.Module):
     """Module without parameters: from waveforms to raw log-mel (`forward`), and on to a model's input (`normalise`).
 
-    Settings are the options of the same names, with the options' defaults; unknown names raise TypeError, invalid
-    values ValueError. They are attributes as well, with `auto` and 0 resolved. `taper` (window_samples,) is the
+    Settings are the options of the same names, with the options' defaults; unknown names raise TypeError. Values must
+    be among the options' choices and bounds, which are not checked here; those that do not fit together raise
+    ValueError. Settings are attributes as well, with `auto` and 0 resolved. `taper` (window_samples,) is the
     analysis window, `bank` (fft_size / 2 + 1, mel_bins) the mel bank; `decibel` and `silence` are those of `units`.
     """
 
@@ -219,7 +220,7 @@ class FrontEnd(nn.Module):
         """Build from a flat config, whose other keys are ignored.
 
         Raises:
-            UserError: the settings are invalid.
+            UserError: the settings do not fit together.
         """
         try:
             return cls(**{key: config[key] for key in cls.KEYS if key in config})
@@ -231,7 +232,7 @@ class FrontEnd(nn.Module):
         """Build from the `params` that this or an earlier version has stored.
 
         Raises:
-            UserError: the settings are invalid.
+            UserError: the settings do not fit together.
         """
         return cls.from_config(completed(stored))
 

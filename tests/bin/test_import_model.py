@@ -100,3 +100,11 @@ def test_a_wrong_class_map_is_one_line_and_exit_2(
     options = ("--class-map", tmp_path / "map.tsv", "--labels", tmp_path / "labels.txt")
     assert run(files, "refused", *options) == 2
     assert message in capsys.readouterr().err and not (files / "refused").exists()
+
+
+@pytest.mark.parametrize("option", [("--merge", "noisy_or"), ("--labels", "labels.txt")])
+def test_options_of_a_class_map_need_one(
+    option: tuple[str, str], files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(files, "refused", *option) == 2
+    assert "of a class map, which is missing" in capsys.readouterr().err and not (files / "refused").exists()

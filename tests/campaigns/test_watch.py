@@ -1,6 +1,7 @@
 """The command itself on a folder of 500 recordings that is filled while it is killed ten times.
 
-`tests/run.sh --campaign watch`; two minutes, most of them the starts. `tests/prediction/test_watch.py` has a sample.
+`tests/run.sh --campaign watch`: three minutes; for two of them recordings come in. A sample of it is in
+`tests/prediction/test_watch.py`.
 """
 
 from __future__ import annotations
