@@ -73,6 +73,16 @@ def test_parquet_tables_by_their_columns(tmp_path: Path) -> None:
         list(members(none))
 
 
+def test_a_row_group_that_is_read_in_several_batches_keeps_its_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "BATCH", 2)
+    sounds = [bytes([n]) * 100 for n in range(10)]
+    path = table(tmp_path / "a.parquet", {"id": [f"{n:011d}" for n in range(10)], "audio": sounds}, rows=5)
+    assert [one.read() for one in members(path)] == sounds
+    assert [one.read() for number, one in enumerate(members(path)) if number % 3 == 2] == sounds[2::3]
+
+
 def test_a_parquet_table_without_pyarrow_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(UserError, match=r"a\.parquet: parquet is read by pyarrow, which is not installed \(pip"):

@@ -37,6 +37,10 @@ def test_a_label_of_two_recordings_is_in_validation_too():
     assert len(chosen & {"x1", "x2"}) == 1 and "y" not in chosen and 8 <= len(chosen) <= 10
 
 
+def test_recordings_without_labels_are_divided_too():
+    assert len(split({f"r{i}": [] for i in range(40)}, share=0.2)) == 8
+
+
 def test_the_split_of_many_recordings_takes_linear_time():
     recordings = {f"r{i}": ["a", "b", "c"] for i in range(50_000)}
     start = time.process_time()
