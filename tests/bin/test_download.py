@@ -211,7 +211,15 @@ def test_an_interrupt_ends_it_at_once(serve, tmp_path):
     import time
 
     server = serve(**made_up_desed(scale=20_000), rate=20_000)
-    command = ["python3", "-m", "sed.bin.download", "--mirror", server.url, ROOT / "local" / "desed_records.tsv", "d"]
+    command = [
+        sys.executable,
+        "-m",
+        "sed.bin.download",
+        "--mirror",
+        server.url,
+        ROOT / "local" / "desed_records.tsv",
+        "d",
+    ]
     run = subprocess.Popen(
         command,
         cwd=tmp_path,
@@ -224,6 +232,9 @@ def test_an_interrupt_ends_it_at_once(serve, tmp_path):
     while not server.sent and time.monotonic() < deadline:
         time.sleep(0.05)
     run.send_signal(signal.SIGINT)
-    _, stderr = run.communicate(timeout=20)
+    try:
+        _, stderr = run.communicate(timeout=20)
+    finally:
+        run.kill()  # if it has not ended
     assert run.returncode == 130, stderr
     assert b"Traceback" not in stderr
