@@ -23,7 +23,9 @@ cd "${root}"
 failed=0
 
 if [[ -n ${campaign} ]]; then
-    OMP_NUM_THREADS=1 exec python3 -m pytest -n auto -m campaign -rP -k "${campaign}" tests/campaigns "$@"
+    file=tests/campaigns/test_${campaign}.py
+    [[ -f ${file} ]] || die "--campaign ${campaign}: no such campaign (see --help)"
+    OMP_NUM_THREADS=1 exec python3 -m pytest -n auto -m campaign -rP "${file}" "$@"
 fi
 
 if [[ ${only} != shell ]]; then

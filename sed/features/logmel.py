@@ -148,13 +148,25 @@ OPTIONS = {
 }
 
 
+def _check(settings: Mapping[str, Any]) -> None:
+    """Raise ValueError for a value outside the choices and bounds of its option, which stored settings may have."""
+    for key, value in settings.items():
+        option: Any = OPTIONS[key]
+        if "choices" in option and value not in option["choices"]:
+            raise ValueError(f"{key} {value} is none of {', '.join(map(str, option['choices']))}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{key} {value} is not finite")
+        if "least" in option and value < option["least"]:
+            raise ValueError(f"{key} {value} is below {option['least']}")
+
+
 class FrontEnd(nn.Module):
     """Module without parameters: from waveforms to raw log-mel (`forward`), and on to a model's input (`normalise`).
 
-    Settings are the options of the same names, with the options' defaults; unknown names raise TypeError. Values must
-    be among the options' choices and bounds, which are not checked here; those that do not fit together raise
-    ValueError. Settings are attributes as well, with `auto` and 0 resolved. `taper` (window_samples,) is the
-    analysis window, `bank` (fft_size / 2 + 1, mel_bins) the mel bank; `decibel` and `silence` are those of `units`.
+    Settings are the options of the same names, with the options' defaults; unknown names raise TypeError, values
+    outside the options' choices and bounds, or that do not fit together, ValueError. Settings are attributes as well,
+    with `auto` and 0 resolved. `taper` (window_samples,) is the analysis window, `bank` (fft_size / 2 + 1, mel_bins)
+    the mel bank; `decibel` and `silence` are those of `units`.
     """
 
     KEYS = tuple(defaults())
@@ -195,6 +207,7 @@ class FrontEnd(nn.Module):
         if unknown := settings.keys() - {*self.KEYS}:
             raise TypeError(f"FrontEnd has no setting {sorted(unknown)[0]}")
         given = {key: type(default)(settings.get(key, default)) for key, default in defaults().items()}
+        _check(given)
         self.settings: Mapping[str, Any] = resolved(given)
         for key, value in self.settings.items():
             setattr(self, key, value)
@@ -220,7 +233,7 @@ class FrontEnd(nn.Module):
         """Build from a flat config, whose other keys are ignored.
 
         Raises:
-            UserError: the settings do not fit together.
+            UserError: the settings are invalid.
         """
         try:
             return cls(**{key: config[key] for key in cls.KEYS if key in config})
@@ -232,7 +245,7 @@ class FrontEnd(nn.Module):
         """Build from the `params` that this or an earlier version has stored.
 
         Raises:
-            UserError: the settings do not fit together.
+            UserError: the settings are invalid.
         """
         return cls.from_config(completed(stored))
 

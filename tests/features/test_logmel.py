@@ -34,6 +34,15 @@ def test_too_short_and_impossible_are_refused():
             FrontEnd.from_config(bad)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("log", "x"), ("power", 3), ("mel_bins", -1), ("mel_scale", "x"), ("frame_shift", float("inf")), ("top_db", -1.0)],
+)
+def test_stored_settings_outside_their_options_are_refused(key, value):
+    with pytest.raises(UserError, match=f"^{key} "):
+        FrontEnd.from_params({**FrontEnd().params(), key: value})
+
+
 def test_settings_are_the_options_and_no_others() -> None:
     declared = {name for name in FrontEnd.__annotations__ if name not in ("taper", "bank")}
     assert declared == {*FrontEnd.KEYS}

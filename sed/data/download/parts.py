@@ -118,7 +118,8 @@ class Parts:
         for part, named in parts.items():
             try:
                 rows = [one for row in named for one in self._expand(row)]
-                sizes = [local.stat().st_size if (local := self._local(row)) else self._expect(row) for row in rows]
+                asked: list[tuple[str, int, int]] = []
+                sizes = [local.stat().st_size if (local := self._local(row)) else self._ask(row, asked) for row in rows]
                 # space for the unpacked content, or for recordings extracted from shards: about the size of the
                 # archive, since compression hardly shrinks audio
                 is_copy = part in self.copies
@@ -126,6 +127,8 @@ class Parts:
                 needed += sum(size for size, twice in zip(sizes, unpacked, strict=True) if twice)
                 if is_copy:
                     self._say_terms(part, rows, sum(sizes))
+                for download in asked:
+                    self.fetcher.meter.expect(*download)
                 ready[part] = rows
             except (RunError, UserError) as error:
                 errors[part] = error
@@ -160,8 +163,8 @@ class Parts:
         terms = self.copies[part].terms
         log.info("%s: %s: %s; its record: %s; %d files, %s", part, rows[0].page, terms, host, len(rows), human(size))
 
-    def _expect(self, row: Row) -> int:
-        """Announce a download to the meter; return its size in bytes (0: not known)."""
+    def _ask(self, row: Row, asked: list[tuple[str, int, int]]) -> int:
+        """Return the size of a download in bytes (0: not known), and append to `asked` what the meter expects."""
         try:
             remote = self.hosts.ask(row)(False)
             size = remote.size or (remote.most if remote.holds else 0)
@@ -170,7 +173,7 @@ class Parts:
                 raise
             return 0
         part = partial(self._archive(row))
-        self.fetcher.meter.expect(part.name, size, part.stat().st_size if part.exists() else 0)
+        asked.append((part.name, size, part.stat().st_size if part.exists() else 0))
         return size
 
     def _archive(self, row: Row) -> Path:

@@ -73,6 +73,10 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
                 values = [(row[column] or "").strip() for column in columns]
                 if not values[0]:
                     raise UserError(f"{path}:{reader.line_num}: no {columns[0]} (every row needs one)")
+                if None in row:  # where DictReader puts surplus fields
+                    raise UserError(
+                        f"{path}:{reader.line_num}: more fields than columns (quote a field that holds a comma)"
+                    )
                 yield reader.line_num, values
         except csv.Error as error:
             raise UserError(f"{path}:{reader.line_num}: {error} (look for a quotation mark without its pair)") from None
@@ -193,7 +197,7 @@ def cut_recording(
     """
     found: list[tuple[float, float]] = []
     written: list[Path] = []
-    clipped = 0  # number of samples
+    clipped = counted = 0  # samples beyond full scale; end of those that were counted, as clips may overlap
     changed = source.stat().st_mtime_ns if source.exists() else 0
     try:
         with opened(source, channels=True) as sound:
@@ -203,11 +207,12 @@ def cut_recording(
                 if found and span[1] - span[0] < SHORTEST:
                     break
                 found.append(span)
-                clipped += int((np.abs(samples) > 1).sum())
                 path = folder / f"{window_name(name, *span)}.flac"
                 if not path.exists() or path.stat().st_mtime_ns < changed:
                     write_sound(path, samples.clip(-1, 1), sound.rate)  # larger values would wrap around in 16 bits
                     written.append(path)
+                    clipped += int((np.abs(samples[max(0, counted - start) :]) > 1).sum())
+                    counted = start + len(samples)
     except UserError:
         for path in written:
             path.unlink(missing_ok=True)

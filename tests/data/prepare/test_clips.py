@@ -132,6 +132,7 @@ def test_who_made_a_recording_is_known_by_a_column(tmp_path):
         ("r.wav,0,nan,x,a,", "a.csv:2: broken event"),
         ("r.wav,0,1,,a,", "a.csv:2: broken event"),
         (",0,1,x,a,", "a.csv:2: no filename"),
+        ("r.wav,0,1,Dog, barking,a,", "a.csv:2: more fields than columns"),
     ],
 )
 def test_broken_rows_name_the_line(tmp_path, row, words):
@@ -164,6 +165,16 @@ def test_cutting_is_exact_and_keeps_existing_clips(tmp_path):
     (tmp_path / "out" / "r_10.000_20.000.flac").unlink()
     cut_recording(tmp_path / "r.wav", tmp_path / "out", name="r", window=10)
     assert (first.stat().st_mtime_ns, len(list((tmp_path / "out").iterdir()))) == (before, 3)
+
+
+def test_samples_beyond_full_scale_are_counted_once_and_when_they_are_written(tmp_path, log_lines):
+    samples = np.zeros(20_000, np.float32)
+    samples[[7000, 15_000]] = 2
+    soundfile.write(tmp_path / "r.wav", samples, 1000, subtype="FLOAT")
+    (tmp_path / "clips").mkdir()
+    for _ in range(2):
+        cut_recording(tmp_path / "r.wav", tmp_path / "clips", name="r", window=10, hop=2.5)
+    assert log_lines == [f"{tmp_path / 'r.wav'}: 2 samples beyond full scale were clipped"]
 
 
 def test_a_recording_that_has_changed_is_cut_again(tmp_path):
