@@ -11,7 +11,7 @@
 #   --vary LIST          KEY=VALUE,VALUE...: train every combination of these values of config keys
 #   --feature-conf FILE  the recipe's own front end (conf/logmel.yaml)
 #   --pretrained FILE    checkpoint that a config without init_from starts from ('none': random weights)
-#   --downloads DIR      folder of published encoders, <encoder>.pth, which configs start from without --pretrained
+#   --downloads DIR      folder of published encoders, <encoder>.safetensors or .pth, that configs start from without --pretrained
 #   --checkpoints DIR    folder of pre-trained encoders, which configs with pretrained_by start from
 #   --folder NAME        score: folder in the experiment for the scores
 #   --score-args ARGS    score: options of sed.bin.score, one string

@@ -108,10 +108,12 @@ def find(config: str, folders: list[str]) -> tuple[str, str]:
     `config` is the name of a file in `folders` without .yaml, a file, or NAME=FILE.
 
     Raises:
-        UserError: no folder has a config of this name.
+        UserError: no folder has a config of this name, or NAME is no name of a folder.
     """
     name, _, path = config.partition("=")
     if path and not Path(config).is_file():  # a file's own name may contain `=`
+        if name in ("", ".", "..") or "/" in name:
+            raise UserError(f"{config}: '{name}' is no name of an experiment (NAME=FILE, NAME a folder below exp)")
         return name, path
     if "/" in config or config.endswith(".yaml") or Path(config).is_file():
         return Path(config).name.removesuffix(".yaml"), config

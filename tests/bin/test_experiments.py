@@ -173,6 +173,12 @@ def test_only_what_is_trained_is_scored(listed):
     assert rows == [["b_seed2/boxes", "own/b.yaml", "dump", "--tuned t.json"]]
 
 
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b"])
+def test_a_name_that_is_no_folder_below_exp_is_refused(listed, name):
+    config("a")
+    assert f"{name}=own/a.yaml: '{name}' is no name of an experiment" in listed("train", f"{name}=own/a.yaml")
+
+
 def test_what_is_not_there_is_refused_in_a_line(listed):
     config("a")
     Path("other").mkdir()

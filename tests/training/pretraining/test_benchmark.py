@@ -1,4 +1,4 @@
-"""Speed of a pre-training: its parts, and that they are parts of the step."""
+"""Speed of a pre-training: its parts are measured, and nothing is written."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ PARTS = ["inputs", "clips", "features", "update", "step"]
 
 
 @pytest.mark.parametrize(("name", "parts"), [("bank", PARTS), ("weak", [part for part in PARTS if part != "features"])])
-def test_each_part_is_timed_and_the_step_takes_at_least_as_long_as_the_device_works(pretraining, tmp_path, name, parts):
+def test_each_part_is_timed(pretraining, tmp_path, name, parts):
     run = pretraining(name, tmp_path / "out.pth", procedural=0)
     rows = {row.name: row for row in measure(run, 3)}
     assert list(rows) == parts
     assert all(row.clips_per_second == pytest.approx(4e3 / row.milliseconds) for row in rows.values())
-    # half: other processes may disturb one of the two
-    assert rows["step"].milliseconds > 0.5 * max(rows["clips"].milliseconds, rows["update"].milliseconds)
 
 
 def test_the_command_estimates_the_whole_and_writes_nothing(bank, monkeypatch, capsys, tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def read_runs(folder: Path) -> list[Run]:
     if not path.is_file():
         return []
     runs: list[Run] = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(StringIO(read_text(path)), 1):  # unlike `splitlines`, splits no names
         try:
             run = parse_json(line)
         except ValueError:

@@ -29,7 +29,7 @@ def test_a_result_replaces_that_of_its_run_config_and_seed_and_no_other(tmp_path
 
 
 def test_reading_gives_what_was_written_by_run_and_config(tmp_path: Path) -> None:
-    runs = [run_of("ä", 2, label="Geräusch"), run_of("ä", 1), run_of("b", 1, run="old")]
+    runs = [run_of("ä", 2, label="Geräusch\u2028x"), run_of("ä", 1), run_of("b", 1, run="old")]
     add_runs(tmp_path, runs)
     assert by_run(read_runs(tmp_path)) == {"": {"ä": [runs[1], runs[0]]}, "old": {"b": [runs[2]]}}
     assert by_run(read_runs(tmp_path / "nowhere")) == {}
