@@ -42,7 +42,7 @@ if [[ ${only} != python ]]; then
     [[ ${slow} == true ]] || marked=(--filter-tags '!slow')
     tap() { bats --formatter "${style}" "${marked[@]+"${marked[@]}"}" "$@"; }
     if (PATH=${PATH}:/usr/sbin hash slurmctld munged sbatch) 2>/dev/null; then # a cluster of our own
-        SLURM_NODE=$(mktemp -d) # `stop` removes it
+        SLURM_NODE=$(mktemp -d)                                                # removed by `stop`
         export SLURM_NODE
         trap 'tests/shell/slurm_node.sh stop' EXIT
         if tests/shell/slurm_node.sh start; then cluster=true && export SLURM_CONF=${SLURM_NODE}/slurm.conf; else failed=1; fi

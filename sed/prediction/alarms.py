@@ -133,11 +133,11 @@ def shares(alarms: Mapping[str, int], allowed: int) -> dict[str, int]:
 
 
 def threshold_for(scores: Sequence[np.ndarray], most: int, lowest: float) -> float:
-    """Return a threshold, not below `lowest`, above which these scores have at most `most` events.
+    """Return the lowest threshold, not below `lowest`, above which these scores have at most `most` events.
 
     Args:
         scores: post-processed posteriors of the frames of each event, with a 0 after it.
-        most: largest number of events.
+        most: largest number of events, less than there are above `lowest`.
         lowest: the threshold that the events were found with.
 
     Returns:
@@ -146,18 +146,16 @@ def threshold_for(scores: Sequence[np.ndarray], most: int, lowest: float) -> flo
     values = np.concatenate([np.zeros(1, np.float32), *scores, np.zeros(1, np.float32)])
     inner = values[1:-1]
     # As the threshold rises, the number of events falls only when it reaches a local maximum; of equal neighbours, the
-    # last is taken as the maximum.
+    # last is taken as the maximum. It may rise again in between, where an event splits into its peaks.
     peaks = np.unique(inner[(inner >= values[:-2]) & (inner > values[2:])])
-
-    def events(threshold: float) -> int:
-        above = values > threshold
-        return int(np.count_nonzero(above[1:] & ~above[:-1]))
-
-    low, high = 0, len(peaks) - 1  # binary search; no event is above the highest peak
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if events(peaks[middle]) <= most else (middle + 1, high)
-    return max(lowest, float(peaks[low])) if len(peaks) else lowest
+    if not len(peaks):
+        return lowest
+    # An event begins between two values if the threshold is at least the first and below the second.
+    rises = values[:-1] < values[1:]
+    begins, ends = (np.searchsorted(peaks, side[rises]) for side in (values[:-1], values[1:]))
+    changes = np.bincount(begins, minlength=len(peaks) + 1) - np.bincount(ends, minlength=len(peaks) + 1)
+    events = changes.cumsum()[: len(peaks)]  # above each peak, 0 above the highest
+    return max(lowest, float(peaks[np.flatnonzero(events <= most)[0]]))
 
 
 def keep_budget(

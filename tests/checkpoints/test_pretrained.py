@@ -237,7 +237,7 @@ class Hub(http.server.SimpleHTTPRequestHandler):
         if self.path.startswith("/api/models/"):
             weights = self.server.root / NAME / "resolve/main/model.safetensors"
             data = weights.read_bytes()
-            oid = self.server.oid or hashlib.sha256(data).hexdigest()
+            oid = hashlib.sha256(data).hexdigest()
             listing = [
                 {"type": "file", "path": weights.name, "size": len(data), "lfs": {"oid": oid, "size": len(data)}}
             ]
@@ -257,7 +257,7 @@ class Hub(http.server.SimpleHTTPRequestHandler):
 def hub(tmp_path, monkeypatch):
     handler = functools.partial(Hub, directory=str(tmp_path / "hub"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.root, server.oid, server.asked = tmp_path / "hub", None, []
+        server.root, server.asked = tmp_path / "hub", []
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

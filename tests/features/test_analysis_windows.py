@@ -1,4 +1,4 @@
-"""Windows against SciPy's, and Kaldi's own against torchaudio's."""
+"""Windows against SciPy's and NumPy's, and Kaldi's features with each of them against torchaudio's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Paths of the repository and of the development kit (real recordings, annotations, scores)."""
+"""Paths of the repository and of the development kit: real recordings, annotations and scores that are not published.
+
+Tests that need the kit are skipped without it.
+"""
 
 import os
 from pathlib import Path

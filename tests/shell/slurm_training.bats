@@ -52,7 +52,7 @@ goes_on() { # goes_on <n>: wait until the training has resumed n times; 0: until
     return 1
 }
 
-stopped() { # the training fails, with one line of why and nothing left in the queue
+stopped() { # the training has failed, and nothing is left in the queue
     local code=0
     wait "${training}" || code=$?
     ((code > 0))

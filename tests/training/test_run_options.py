@@ -1,4 +1,4 @@
-"""Runtime options: those that may change on resume are options, and do not affect the weights."""
+"""Runtime options: those that may change on resume are options; those that change no rounding change no weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_options_are_readable_without_torch() -> None:
 
 
 @pytest.mark.thorough
-def test_runtime_options_do_not_affect_the_weights(
+def test_runtime_options_but_those_that_change_the_rounding_do_not_affect_the_weights(
     dump: Path, tiny_config: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     finals = []

@@ -75,7 +75,7 @@ class Scan(NamedTuple):
     skipped: int
     """bytes between the runs, and after the last if they are neither a tag nor a truncated frame"""
     stated: int | None
-    """number of frames stated by a Xing, Info or VBRI header; None without such a header"""
+    """number of frames stated by a Xing, Info or VBRI header; None without such a header, or if it states no number"""
     first: bytes
     """header of the first frame, four bytes"""
 
@@ -148,7 +148,6 @@ def scan(file: BinaryIO, size: int) -> Scan | None:
             break
         skipped += following - at
         begin = at = following
-        buffer = b""
     if at > begin and (not spans or spans[-1] != (begin, at)):
         spans.append((begin, at))
     return Scan(spans, frames - (stated is not None), skipped, stated, first)
@@ -232,7 +231,7 @@ def xing_frame(head: bytes, frames: int) -> bytes:
         # without a CRC, with this bit rate and without padding; sample rate and channel mode as in `head`
         four = bytes([head[0], head[1] | 1, rate << 4 | head[2] & 0x0C, head[3]])
         frame = frame_of(four)
-        if frame is not None and frame.size >= 4 + frame.side + 16:
+        if frame is not None and frame.size >= 4 + frame.side + 16:  # the header has 12 bytes; four to spare
             break
     else:
         raise ValueError("no frame has room for a Xing header")

@@ -27,7 +27,7 @@ log = logging.getLogger("sed.recordings")
 LONGEST = 12.0
 """seconds; a longer file whose name has no times is the whole video, and not one of AudioSet's clips of 10 s"""
 LONGEST_IN_SECONDS = 100
-"""largest difference of the times in a name for which they are in seconds, and not in milliseconds"""
+"""times in a name that differ by less are in seconds, others in milliseconds"""
 # An id may itself begin with Y: it always has 11 characters.
 _NAME = re.compile(r"Y?([A-Za-z0-9_-]{11})(?:[_-](\d+(?:\.\d+)?)(?:[_-](\d+(?:\.\d+)?))?)?")
 
@@ -211,7 +211,6 @@ def convert(source: Path, place: Path) -> str:
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         return "ffmpeg is needed to read it"
-    place.unlink(missing_ok=True)
     try:
         with replacing(place) as part:
             # file: since ffmpeg takes what stands before a colon in a relative path for a protocol

@@ -98,7 +98,7 @@ def test_the_message_about_an_empty_folder_lists_the_suffixes(tmp_path: Path) ->
         read_rows(tmp_path)
 
 
-def test_a_desed_table_is_left_to_the_strict_reader(tmp_path: Path) -> None:
+def test_a_desed_table_is_no_label_file_and_left_to_the_reader_of_tables(tmp_path: Path) -> None:
     path = tmp_path / "e.tsv"
     path.write_text("event_label\tfilename\tonset\toffset\nDog\ta.wav\t1\t2\n")
     assert recognised(path) is None

@@ -174,8 +174,8 @@ def test_weak_and_unlabelled(raw):
     [
         ("validation", "strong", 1168, 4239 - 15, 15),
         pytest.param("public", "strong", 692, 2765, 0, marks=pytest.mark.slow),
-        pytest.param("weak", "weak", 1578, 2247, 0, marks=pytest.mark.slow),
-        pytest.param("unlabel_in_domain", "unlabelled", 14412, 0, 14412, marks=pytest.mark.slow),
+        pytest.param("weak", "weak", 1578, 2247, None, marks=pytest.mark.slow),
+        pytest.param("unlabel_in_domain", "unlabelled", 14412, 0, None, marks=pytest.mark.slow),
     ],
 )
 def test_desed_itself_gives_the_known_counts(tmp_path, name, kind, clips, events, without):

@@ -5,7 +5,7 @@ from problems import detections, problem
 from sed.evaluation.metrics.evaluate import evaluate, summary
 
 
-def test_a_class_without_ground_truth_is_reported_and_in_no_average():
+def test_a_class_without_ground_truth_is_reported_and_in_no_average_over_classes():
     made = problem(1, classes=2)
     three = type(made)(clips=made.clips, labels=[*made.labels, "silent"], durations=made.durations, truth=made.truth)
     found = detections(1, three)

@@ -38,7 +38,7 @@ def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
     found = []
     for system, trainings in sorted(by_system.items()):
         configs = [row.pop("config") for row in trainings]
-        # not the initial weights, whose path without its folder may name different files
+        # not the path of the initial weights, which is no option to compare
         keys = sorted({key for config in configs for key in config} - {"pretrained"})
         varying = [key for key in keys if len({str(config.get(key)) for config in configs}) > 1]
         for row, config in zip(trainings, configs, strict=True):
