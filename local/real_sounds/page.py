@@ -35,7 +35,7 @@ def _parts(pooling: str, ratio: int) -> str:
     return {("fte", False): "FTE only", ("mean", True): "LGD only", ("fte", True): "FTE and LGD"}[pooling, ratio > 1]
 
 
-HALF = "mixup_probability_0.5"  # in names of configs that are trained with mixup in half of the steps (run.sh --vary)
+HALF = "mixup_probability_0.5"  # in names of configs that are trained with mixup of half of the clips (run.sh --vary)
 # Config a, config b that is compared with it, the paper's differences in EB-F1 (points) and PSDS1, and the row's title.
 PAIRS = (
     _pair("ast_gru", "ast_sed", "+4.40", "+0.06", "AST-SED over AST-GRU"),
@@ -52,9 +52,9 @@ PAIRS = (
     _pair("ast_gru_tuned", "lgd_only_tuned", "–", "–", "protocol B: LGD only over AST-GRU"),
     _pair("ast_gru_tuned", "fte_only_tuned", "–", "–", "protocol B: FTE only over AST-GRU"),
     _pair("ast_gru_tuned", "ast_sed_tuned", "–", "–", "protocol B: AST-SED over AST-GRU"),
-    _pair(f"ast_gru_{HALF}", f"ast_sed_{HALF}", "–", "–", "mixup in half of the steps: AST-SED over AST-GRU"),
-    _pair(f"ast_gru_{HALF}", f"fte_only_{HALF}", "–", "–", "mixup in half of the steps: FTE only over AST-GRU"),
-    _pair(f"ast_gru_{HALF}", f"lgd_only_{HALF}", "–", "–", "mixup in half of the steps: LGD only over AST-GRU"),
+    _pair(f"ast_gru_{HALF}", f"ast_sed_{HALF}", "–", "–", "mixup of half of the clips: AST-SED over AST-GRU"),
+    _pair(f"ast_gru_{HALF}", f"fte_only_{HALF}", "–", "–", "mixup of half of the clips: FTE only over AST-GRU"),
+    _pair(f"ast_gru_{HALF}", f"lgd_only_{HALF}", "–", "–", "mixup of half of the clips: LGD only over AST-GRU"),
     *(
         _pair(name, "ast_sed_tuned", "–", "–", f"AST-SED of protocol B over {title}{_way(name)}")
         for name, title in protocols.COMPARATORS.items()
@@ -133,7 +133,7 @@ GRID = (
     "has are the same trainings."
 )
 MIXUP = (
-    "EB-F1 in per cent and PSDS1 (seeds) by the share of training steps with mixup and the encoder's learning rate, "
+    "EB-F1 in per cent and PSDS1 (seeds) by the share of clips that are mixed and the encoder's learning rate, "
     "else trained as protocol A."
 )
 LENGTHS_TEXT = "Per cent of all events that are found within the collars of EB-F1, over seeds and classes."

@@ -52,7 +52,7 @@ COMPARATORS = {
 BEYOND = {
     f"fte_only{TUNED}": "FTE only",
     "fte_long": "FTE only, twice the steps",
-    "fte_augmented": "the same with frequency warping and waveform mixing",
+    "fte_augmented": "FTE only, twice the steps, frequency warping and waveform mixing",
     "fte_pseudo": "the same with pseudo-labels",
     "fte_second": "second stage of the augmented one: heavy consistency, also on mixtures",
     "fte_best": "second stage of the one with pseudo-labels",
@@ -77,7 +77,7 @@ STEPS_MS = {"AST": 100, "ATST-Frame": 40, "BEATs": 160}
 OTHER_ENCODERS = tuple(
     config for encoder, configs in CARRIED.items() if encoder != "AST" for config in configs.values()
 )
-# AST systems beside the rivals, in the ways of protocols A and B
+# AST systems beside the rivals, as protocols A and B train them (`comparators` adds AST-SED as B does)
 BOTH_WAYS = ("ast_gru", f"ast_gru{TUNED}", "ast_sed")
 GRID = ("clip_pooling", "frozen_epochs")
 """settings in which the rows of `grid` differ; all others are those of protocol A"""
@@ -240,7 +240,7 @@ def grid(results: Results) -> list[str]:
 
 
 def mixup(results: Results) -> list[str]:
-    """Return EB-F1 and PSDS1 by share of steps with mixup and encoder's learning rate, else trained as in protocol A.
+    """Return EB-F1 and PSDS1 by share of clips with mixup and encoder's learning rate, else trained as in protocol A.
 
     Args:
         results: {config: the results of its seeds}; those with the settings of the table are chosen.
@@ -253,7 +253,7 @@ def mixup(results: Results) -> list[str]:
         return []
     rows = [
         [
-            "every step" if share == 1 else f"{100 * share:g} % of the steps",
+            "all clips" if share == 1 else f"{100 * share:g} % of the clips",
             f"{rate:g}",
             *(_cell(list(cells[share, rate].get(system, {}).values())) for system in AST_SYSTEMS),
         ]

@@ -216,9 +216,9 @@ def test_mixup_has_its_own_table_and_is_not_in_the_grid() -> None:
     }
     rows = [line.strip("| ").split(" | ") for line in mixup(results)[2:-1]]
     assert [row[:2] for row in rows] == [
-        ["every step", "5e-05"],
-        ["every step", "0.0003"],
-        ["50 % of the steps", "5e-05"],
+        ["all clips", "5e-05"],
+        ["all clips", "0.0003"],
+        ["50 % of the clips", "5e-05"],
     ]
     assert [row[5] for row in rows] == ["45.00 ± 7.07, 0.2250 ± 0.0354 (2)", "70.00, 0.3500 (1)", "60.00, 0.3000 (1)"]
     assert rows[2][2] == "–"
