@@ -102,7 +102,7 @@ def test_systems_build(path):
     front_end = FrontEnd.from_config(config)
     with torch.device("meta"):
         model = detector.build_detector(config, 10)
-    # The input holds the clip, and the output covers it to within a frame (the CNN halves an odd number twice).
+    # The input holds the clip, and the output covers it to within a frame (halving an odd number drops one).
     assert front_end.clip_frames <= model.input_frames
     assert model.num_frames * model.frame_seconds > config["clip_seconds"] - model.frame_seconds
 

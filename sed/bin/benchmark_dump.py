@@ -102,7 +102,7 @@ def _together(commands: list[list[str]]) -> list[str]:
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
     texts = [process.communicate()[0] for process in running]
     if any(process.returncode for process in running):
-        raise UserError("a process of the benchmark failed (see above)")
+        raise RunError("a process of the benchmark failed (see above)")
     return texts
 
 
@@ -123,7 +123,7 @@ def _memory(commands: list[list[str]]) -> list[tuple[float, float]]:
                 continue
         time.sleep(0.2)
     if any(process.returncode for process in running):
-        raise UserError("a dump job failed (see above)")
+        raise RunError("a dump job failed (see above)")
     if not all(seen):
         raise RunError("a dump job ended before its memory could be read (give more --clips; it needs Linux)")
     return [(r[len(r) // 4], max(r[len(r) // 4 :])) for r in seen]

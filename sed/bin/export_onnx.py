@@ -26,7 +26,7 @@ def parser() -> Parser:
     p.add_argument("output", type=output_file, help=".onnx file to write")
     p.option("which", "teacher", "network of the mean-teacher pair to export", choices=["teacher", "student"])
     add_window_arguments(p)
-    p.option("tolerance", 1e-3, "largest allowed difference from torch's posteriors, on noise", least=0)
+    p.option("tolerance", 1e-3, "largest allowed difference from torch's frame posteriors, on noise", least=0)
     add_arguments(p)
     return p
 

@@ -88,7 +88,11 @@ class FrameTargets:
         first = np.zeros(len(clips) + 1, np.int64)
         tags_of_clips: Iterator[Sequence[str]] = iter([()] * len(clips) if tags is None else tags)
         for row, (events, clip_tags) in enumerate(zip(clips, tags_of_clips, strict=True)):
-            spans += [(*frames_of(event, frame_seconds), column[event.label], 1) for event in events]
+            for event in events:
+                start, end = frames_of(event, frame_seconds)
+                if start == frames and event.onset < frames * frame_seconds:
+                    start -= 1  # in the second half of the last frame; what lies beyond is cut, but the event is not
+                spans.append((start, end, column[event.label], 1))
             timed = {event.label for event in events}
             spans += [(0, frames, column[label], UNKNOWN) for label in set(clip_tags) - timed if label in column]
             first[row + 1] = len(spans)

@@ -92,7 +92,8 @@ def is_gru_based(decoder: object) -> TypeGuard[GruBased]:
     `isinstance` would not do: from Python 3.12 on, a protocol's check does not find submodules, which torch does not
     keep in the instance's dictionary.
     """
-    return isinstance(decoder, RunsGrus) and isinstance(getattr(decoder, "gru", None), nn.GRU)
+    gru = getattr(decoder, "gru", None)
+    return isinstance(decoder, RunsGrus) and isinstance(gru, nn.GRU) and gru.bidirectional
 
 
 DECODERS = {

@@ -6,7 +6,7 @@ const NUDGE = 0.02;   // seconds by which a key moves a border
 
 class Kept {   // corrections of this page in the browser; where they cannot be kept, leaving the page asks first
     constructor() {
-        let low = 0x811c9dc5, high = 0x1b873593;   // two 32-bit FNV-1a sums of what the page shows: another page has another name
+        let low = 0x811c9dc5, high = 0x1b873593;   // two 32-bit sums (FNV-1a and a variant) of what the page shows: another page has another name
         for (const s of document.querySelectorAll("script[id='about-data'], script[id^='info-']"))
             for (const c of s.textContent) { const p = c.codePointAt(0); low = Math.imul(low ^ p, 0x01000193); high = Math.imul(high ^ p, 0x01000193) ^ low >>> 15; }
         this.prefix = `ast-sed ${(low >>> 0).toString(16)}${(high >>> 0).toString(16)} `;
@@ -89,10 +89,11 @@ class Editing {   // the corrections of one recording; an event is [onset, offse
     // what a correction does
     select(e) { this.selected = e; this.recording.touched = e[2]; this.refresh(); }
     mark(state) {
+        if (this.selected?.state === "added" && state !== "rejected") return;   // it is accepted already
         this.edit(() => {
             const e = this.selected, r = this.recording;
             if (state === "rejected" && e.state === "added") { r.all.splice(r.all.indexOf(e), 1); this.selected = null; }
-            else if (e.state !== "added") e.state = e.state === state ? "" : state;
+            else e.state = e.state === state ? "" : state;
         });
     }
     move(side, t) {   // one border of the selected event; the other stays
@@ -167,7 +168,7 @@ class Editing {   // the corrections of one recording; an event is [onset, offse
         this.done.type = "checkbox";
         this.done.onchange = () => this.review(this.done.checked);
         done.append(" reviewed");
-        done.title = "All events of this recording are right now: it is exported (R)";
+        done.title = "All events of this recording are correct: an export of what is reviewed includes it (R)";
         button("Audacity labels", "Save the events of this recording as Audacity labels", () => this.audacity(), false);
     }
     choose() {   // the label of the list, or one that is typed
@@ -238,7 +239,7 @@ function correctable(recordings, changed) {   // the whole page's part: what is 
     for (const r of recordings) new Editing(r, storage, edited);
     out.onclick = () => {
         const chosen = recordings.filter(r => scope.value === "all" || r.editing.reviewed);
-        if (!chosen.length) { report(": tick “reviewed” where all events are right now, or choose all recordings"); return; }
+        if (!chosen.length) { report(": tick “reviewed” where all events are correct, or choose all recordings"); return; }
         save("corrected.tsv", "filename\tonset\toffset\tevent_label\n" + chosen.flatMap(r => r.editing.rows()).join(""));
         if (recordings.every(r => chosen.includes(r) || !r.editing.past.length)) storage.unsaved = false;
         report(` · ${chosen.length} exported`);

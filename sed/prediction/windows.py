@@ -94,13 +94,15 @@ class WindowPlan:
                 f"--overlap {overlap:g}: the model's {window:g} s windows overlap by 0 to {MOST_OVERLAP * window:g} s "
                 "(choose in between)"
             )
+        # The last frame may reach beyond the window's samples: windows without overlap would then leave samples out.
+        hop = min(frames - shared, samples // frame_samples)
         return cls(
             samples=samples,
             frame_samples=frame_samples,
             frames=frames,
-            hop=frames - shared,
+            hop=hop,
             first=0,
-            common=shared,
+            common=frames - hop,
         )
 
     @classmethod
@@ -117,8 +119,8 @@ class WindowPlan:
     ) -> WindowPlan:
         """Return the plan for streams: every `hop` seconds a window decides frames up to `lookahead` before its end.
 
-        So that windows are joined here, too, each also counts for the first half of its lookahead, at most a hop, which
-        the next window decides.
+        A window's posteriors count up to half of its lookahead, at most a hop, further: these frames are given out
+        after the next window, and have the higher posteriors of both.
 
         Args:
             samples: length of a window in samples.
@@ -127,7 +129,7 @@ class WindowPlan:
             frames: output frames per window.
             min_samples: samples of the shortest window that the model takes; the first window is as long as a hop.
             hop: seconds from the end of a window to that of the next.
-            lookahead: seconds at a window's end whose frames are left to the next windows.
+            lookahead: seconds at a window's end whose frames are given out after the next windows.
 
         Returns:
             The plan.
@@ -141,7 +143,7 @@ class WindowPlan:
             raise UserError(
                 f"--live-hop {hop:g}: shorter than the model's {min_samples / rate:g} s analysis window (take more)"
             )
-        if step + ahead > frames:
+        if step + ahead > min(frames, samples // frame_samples):
             window = f"the model's {frames * frame_seconds:g} s window"
             raise UserError(
                 f"--live-hop {hop:g} and --live-lookahead {lookahead:g} together exceed {window} (take less of one)"

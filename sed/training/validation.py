@@ -42,8 +42,8 @@ def validate(
         scorer: computes the score; None: the score is the frame F1.
 
     Returns:
-        {`score`, `frame_f1`, `frame_loss`}: the score; F1 of frames at threshold 0.5, averaged over the classes that
-        have targets or detections (0 if none has); mean cross-entropy of frames.
+        {`score`, `frame_f1`, `frame_loss`}: the score; F1 of frames at threshold 0.5 (soft targets count as shares),
+        averaged over the classes that have targets or detections (0 if none has); mean cross-entropy of frames.
     """
     was_training = model.training
     model.eval()

@@ -1,4 +1,4 @@
-"""Every format that libsndfile or ffmpeg writes is read as the same sound, at any rate, by every command."""
+"""Every format that ffmpeg writes is read as the same sound, at any rate, by every command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sed.bin import dump_features, make_data_dir, own_data
 from sed.data.audio import duration, inspect, read_audio, resample
 from sed.data.store import FeatureStore
 
-# name: (how ffmpeg makes it, most error relative to the sound's own size, whether its container states the delay)
+# name: (how ffmpeg makes it, most error relative to the sound, whether its container states length and delay)
 BY_FFMPEG: dict[str, tuple[list[str], float, bool]] = {
     "u8.wav": (["-c:a", "pcm_u8"], 0.05, True),
     "s16.wav": (["-c:a", "pcm_s16le"], 1e-3, True),

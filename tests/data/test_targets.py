@@ -43,6 +43,12 @@ def test_a_frame_is_active_from_half_of_its_length_on():
     assert not targets[1].any()
 
 
+def test_an_event_that_begins_in_the_last_half_frame_and_ends_beyond_keeps_the_last_frame():
+    events = [Event(9.97, 10.5, "a"), Event(10.0, 10.5, "b")]
+    targets = frame_targets([events], ["a", "b"], frames=250, frame_seconds=0.04)[0]
+    assert np.argwhere(targets).tolist() == [[249, 0]]
+
+
 def test_short_events_keep_one_frame_and_the_rest_is_cut():
     targets = frame_targets([[Event(0.32, 0.34, "Cat"), Event(0.9, 7.0, "Dog")]], LABELS, frames=10, frame_seconds=0.1)
     assert np.flatnonzero(targets[0, :, 0]).tolist() == [3]

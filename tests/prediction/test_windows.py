@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -35,6 +37,31 @@ def test_windows_are_the_same_for_any_blocks_and_cover_every_sample(count, block
         assert len(window.samples) == 500 or window.next_first is None
     assert windows[-1].start * 10 + len(windows[-1].samples) == count
     assert len(windows) == 1 or len(windows[-1].samples) > 200  # more than the overlap: it brings something new
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 2500), st.integers(1, 700), st.sampled_from([0, 0.16, 0.32]))
+def test_windows_whose_last_frame_is_not_whole_cover_every_sample(count, block, overlap):
+    plan = WindowPlan.overlapping(samples=500, frame_seconds=0.016, rate=1000, frames=32, overlap=overlap)
+    samples = np.arange(count, dtype=np.float32)
+    windows = list(plan.cut(cut_up(samples, iter(lambda: block, None))))
+    assert windows[-1].next_first is None and windows[-1].start * 16 + len(windows[-1].samples) == count
+    for window, following in itertools.pairwise(windows):
+        np.testing.assert_array_equal(window.samples, samples[window.start * 16 :][:500])
+        assert following.start * 16 <= window.start * 16 + 500
+    posteriors = joined(plan, windows, lambda window: np.full((-(-len(window.samples) // 16), 1), 0.5))
+    assert (posteriors[:, 0] == 0.5).all() and len(posteriors) == -(-count // 16)
+
+
+def test_live_windows_whose_last_frame_is_not_whole_are_joined():
+    def plan(lookahead):
+        live = {"samples": 500, "frame_seconds": 0.016, "rate": 1000, "frames": 32}
+        return WindowPlan.live(**live, hop=0.16, lookahead=lookahead)
+
+    windows = list(plan(0.336).grow(cut_up(np.zeros(2000, np.float32), iter(lambda: 100, None))))
+    assert len(joined(plan(0.336), windows, lambda window: np.zeros((-(-len(window.samples) // 16), 1)))) == 125
+    with pytest.raises(UserError, match="together exceed"):
+        plan(0.352)
 
 
 def test_one_window_comes_through_to_the_bit():

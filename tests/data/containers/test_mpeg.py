@@ -15,7 +15,7 @@ def mp3(path, rate=44100, channels=1):
     return path.read_bytes()
 
 
-def test_headers_of_the_standards_own_examples():
+def test_sizes_of_frames_follow_from_their_headers():
     """128 kbit/s at 44.1 kHz: 417 bytes, 418 with padding; 1152 samples, 576 of MPEG 2."""
     assert frame_of(bytes.fromhex("fffb9064"))[:2] == (417, 1152)
     assert frame_of(bytes.fromhex("fffb9264"))[:2] == (418, 1152)
@@ -26,7 +26,7 @@ def test_headers_of_the_standards_own_examples():
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_files_with_a_header_are_read_as_before(tmp_path, rate, channels):
+def test_files_with_a_correct_header_are_read(tmp_path, rate, channels):
     mp3(tmp_path / "a.mp3", rate, channels)
     assert duration(tmp_path / "a.mp3") == pytest.approx(3.0, abs=0.2)
     sound = read_audio(tmp_path / "a.mp3", rate)

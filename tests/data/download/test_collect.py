@@ -230,7 +230,7 @@ def test_keys_without_an_id_are_identified_by_their_annotations(downloads: Path)
 
 
 def test_metadata_with_a_byte_order_mark_are_read(downloads: Path) -> None:
-    """Once, they were refused: the first column is 'filename', not 'filename'."""
+    """Once, they were refused: the mark was taken for a part of the first column's name."""
     table = downloads / "m/v.tsv"
     table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
     events = [{"onset": 0.25, "offset": 1.5, "label": "Cat"}]

@@ -30,7 +30,7 @@ def test_a_voice_is_a_function_of_its_source_and_its_event(label: str) -> None:
     np.testing.assert_array_equal(first, sound(label, 1, 2))
     for other in (sound(label, 1, 3), sound(label, 4, 2)):
         size = min(len(first), len(other))
-        assert len(first) != len(other) or np.abs(first - other)[:size].max() > 0.01 * np.abs(first).max()
+        assert np.abs(first[:size] - other[:size]).max() > 0.01 * np.abs(first).max()
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -44,7 +44,7 @@ def test_a_voice_has_about_the_requested_length_and_silent_ends(label: str, seco
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_energy_lies_in_the_band_of_a_microphone(label: str) -> None:
+def test_energy_lies_above_rumble_and_below_the_nyquist_frequency(label: str) -> None:
     samples = sound(label, 3, 5, 2.0)
     power = np.abs(np.fft.rfft(samples)) ** 2
     frequency = np.fft.rfftfreq(len(samples), 1 / RATE)
