@@ -241,6 +241,7 @@ def test_numbers_that_cannot_be_parsed_are_one_line(header, tmp_path):
     assert "\n" not in str(stopped.value)
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 def test_endlessly_nested_json_is_one_line():
     def answer(send):
         send(b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000)
