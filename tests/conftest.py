@@ -21,7 +21,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture
 def no_garbage_collection() -> Iterator[None]:
-    """At the recursion limit, finalisers of other tests' objects fail, and pytest blames the test for it."""
+    """Keep finalisers of other tests' objects away: they fail at the recursion limit, and pytest blames the test."""
     gc.collect()
     gc.disable()
     yield

@@ -82,6 +82,7 @@ def test_thresholds_by_keyword(model: sed.Model, recordings: list[Path]) -> None
         model.detect(recordings[0], threshold={"Bark": 0.5})
 
 
+@pytest.mark.thorough
 def test_a_stream_in_blocks_of_any_size_gives_the_same_events(model: sed.Model, recordings: list[Path]) -> None:
     samples = read_audio(recordings[1], model.sample_rate)
     small = list(model.stream((samples[i : i + 1000] for i in range(0, len(samples), 1000)), model.sample_rate))

@@ -173,6 +173,7 @@ def run_main(folder, code, text=True):
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", sorted((ROOT / "sed").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
 def test_refusals_say_what_to_do(path):
     """The words of a `UserError` hold something in brackets, unless another error's words are passed on."""

@@ -136,6 +136,7 @@ def test_systems_have_their_published_sizes(system: str, parameters: int) -> Non
     assert sum(p.numel() for p in model.parameters()) == parameters
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", SYSTEMS, ids=name)
 def test_systems_have_the_front_end_of_their_features(path):
     """Training refuses features of another front end than its config's."""

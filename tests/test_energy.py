@@ -119,6 +119,7 @@ def test_kwh_are_multiples_of_the_baselines_on_the_same_device(tmp_path: Path) -
         relative_to(baseline, ours)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("codecarbon")
 def test_train_and_infer_write_it_beside_the_result(tmp_path: Path, dump: Path, config_file: Path) -> None:
     from tiny_model import call

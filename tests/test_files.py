@@ -55,6 +55,7 @@ def test_of_two_writers_at_once_the_last_wins_whole(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.thorough
 def test_killed_at_any_call_the_next_writer_clears_what_is_left(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()

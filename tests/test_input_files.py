@@ -33,6 +33,7 @@ def test_the_pipe_of_a_shell_is_read() -> None:
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "ready"
 
 
+@pytest.mark.thorough
 def test_text_has_limits(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_bytes(b"k\xfcche")

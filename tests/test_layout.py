@@ -95,6 +95,7 @@ def test_modules_are_found() -> None:
     assert {package(path) for path in MODULES} <= set(ALLOWED), "a new package: say in ALLOWED what it may import"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SED)))
 def test_imports_run_one_way(path: Path) -> None:
     own = package(path)
@@ -133,6 +134,7 @@ def test_models_are_pure_torch(path: Path) -> None:
             )
 
 
+@pytest.mark.thorough
 def test_protocols_that_are_checked_have_no_modules_as_members() -> None:
     # Python 3.12 and later would not find them in an instance (`is_gru_based`); earlier ones, as here, may
     for path in SED.rglob("*.py"):
@@ -152,6 +154,7 @@ def test_the_package_knows_no_recipe(word: str) -> None:
     assert not found, f"'{word}' belongs to local/: {found}"
 
 
+@pytest.mark.thorough
 def test_only_local_knows_its_own_files() -> None:
     for path in SED.rglob("*.py"):
         assert not any(name.split(".")[0] == "local" for name, *_ in imports(path)), f"{path}: sed/ imports local/"
@@ -176,6 +179,7 @@ def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or 0) - first + 1 - described
 
 
+@pytest.mark.thorough
 def test_functions_are_at_most_60_lines() -> None:
     long = {
         f"{path.relative_to(SED)}:{node.name}"

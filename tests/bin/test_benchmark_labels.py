@@ -41,6 +41,7 @@ def options(scratch: Path) -> argparse.Namespace:
     )
 
 
+@pytest.mark.thorough
 def test_pages_that_processes_share_count_once() -> None:
     seconds, used, most = benchmark_labels.measured([sys.executable, "-c", HOLDING])
     assert 0.3 < most < 0.4

@@ -49,6 +49,7 @@ def test_what_cannot_be_compared_is_one_line(
     assert said in err[-1]
 
 
+@pytest.mark.thorough
 def test_a_model_of_other_labels_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = save_tiny(tmp_path / "other")
     assert call(benchmark_windows, "--short", 2, "--long", 0, "--kinds", "dense", "--jobs", 1, other) == 2

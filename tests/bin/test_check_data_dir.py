@@ -78,6 +78,7 @@ def test_what_is_missing_is_named(data: Path) -> None:
     assert code == 2 and said.startswith("check_data_dir: data/strong/durations.tsv: no such file (")
 
 
+@pytest.mark.thorough
 def test_forty_thousand_clips_take_a_moment_and_no_torch(data: Path) -> None:
     weak = data / "data" / "weak"
     (weak / "wav.scp").write_text("".join(f"Y{i} a.wav\n" for i in range(100_000, 140_000)))

@@ -42,6 +42,7 @@ def test_a_recipe_folder_is_filled_and_left_alone_the_second_time(server, tmp_pa
     assert "there already: synthetic, metadata, strong, public, xares, ast" in again.stderr
 
 
+@pytest.mark.thorough
 def test_what_is_missing_is_fetched(server, tmp_path, monkeypatch):
     program = tmp_path / "bin" / "yt-dlp"
     program.parent.mkdir()
@@ -164,6 +165,7 @@ def test_bad_usage_and_no_network_are_one_line(tmp_path, arguments, code, words)
     assert "Traceback" not in run.stderr
 
 
+@pytest.mark.thorough
 def test_two_files_for_one_recording_are_named_and_the_first_stays(server, tmp_path):
     for name, content in (("a/00000000012_30_40.wav", b"1"), ("b/Y00000000012_30.000_40.000.flac", b"2")):
         (tmp_path / "copies" / name).parent.mkdir(parents=True)

@@ -31,6 +31,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, module
     return yaml.safe_load(out) if stop.value.code == 0 else err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("module, config", [(train, "ast_sed"), (pretrain, "pretrain")])
 def test_step_scale_is_stored_as_the_steps_that_it_makes(monkeypatch, capsys, module, config):
     options = ["--config", str(CONF / f"{config}.yaml")]
@@ -193,6 +194,7 @@ def test_an_encoder_without_published_weights_needs_no_word_for_random_ones(tmp_
     assert code == 0 and "weights: random; device: CPU" in said
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("now", ["", "none"])
 def test_an_experiment_that_began_at_random_without_a_word_goes_on(tiny_config, tmp_path, go_on, now):
     experiment = experiment_of(tmp_path / "exp", tiny_config(pretrained=""))

@@ -65,6 +65,7 @@ def pushed(server: Hub) -> dict[str, bytes]:
     return {name: data for name, data in server.repositories["our-lab/kitchen"].items() if name != ".gitattributes"}
 
 
+@pytest.mark.thorough
 def test_what_is_pushed_comes_back_byte_for_byte_and_predicts_the_same(
     made: Path, server: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,6 +76,7 @@ def published(tagger: Tagger) -> State:
     return {name.removeprefix("module."): tensor for name, tensor in exported.items()}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_loads_the_same_weights(
     small: Config, tagger: Tagger, published: State, tmp_path: Path, form: str

@@ -107,6 +107,7 @@ def test_two_recordings_of_one_name_are_refused(tmp_path):
         read_rows(path)
 
 
+@pytest.mark.thorough
 @given(
     rows=st.lists(st.tuples(st.floats(0, 12), st.floats(0, 3)), min_size=1, max_size=20),
     end=st.floats(0.5, 12),

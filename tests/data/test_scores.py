@@ -129,6 +129,7 @@ def test_missing_or_damaged_files_are_user_errors(tmp_path):
         read_scores(tmp_path / "scores.h5")
 
 
+@pytest.mark.thorough
 def test_exported_scores_are_read_back(tmp_path):
     from sed.evaluation.submission import read_submission
 

@@ -111,6 +111,7 @@ LABELS = st.sampled_from(["Dog", "Alarm bell", "\u00e9"])
 TIMES = st.integers(0, 9999)
 
 
+@pytest.mark.thorough
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["a", "b.c", "Z"]), st.lists(st.tuples(TIMES, TIMES, LABELS), max_size=4)))
 def test_events_read_back_as_written(tmp_path_factory: pytest.TempPathFactory, raw: dict) -> None:

@@ -201,6 +201,7 @@ def test_options_of_post_processing():
         steps("median,smooth")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("durations", "out", "said"),
     [("truth.tsv", "out/result.json", "no column 'duration'"), ("durations.tsv", ".", "a folder (a file to write")],

@@ -58,6 +58,7 @@ def test_urban_sed_gets_deseds_layout_from_both_kinds_of_annotation(serve, tmp_p
     assert clip.resolve() == tmp_path / "jams/urban_sed/audio/test/soundscape_test_uniform0.wav"
 
 
+@pytest.mark.thorough
 def test_tut_sed_gets_deseds_layout_by_its_own_folds(serve, tmp_path, ast):  # noqa: F811
     server = serve(zenodo=tut_sed())
     done = run("local/tut_sed.sh", "--mirror", server.url, "--ast", ast, "--fold", 2, tmp_path / "d")

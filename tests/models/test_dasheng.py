@@ -79,6 +79,7 @@ def test_a_quiet_clip_is_the_same_in_a_batch_and_alone(config: Config) -> None:
         torch.testing.assert_close(encoder(both)[1:], encoder(alone), rtol=0, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_has_the_published_sizes_and_ten_seconds_are_250_frames_of_40_ms(config: Config) -> None:
     """86 M, 600 M and 1.2 B parameters, as its authors round them, with the published 252 positions."""
     for dim, depth, heads, millions in ((768, 12, 12, 86), (1280, 32, 16, 600), (1536, 40, 24, 1200)):

@@ -57,6 +57,7 @@ def test_an_event_at_t_comes_out_at_t(config, upsample):
     assert (said - middle).abs().max() < 0.08
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("values", [*SYSTEMS.values(), {"encoder": "crnn", "upsample": 1, "clip_pooling": "attention"}])
 def test_a_clip_does_not_depend_on_its_batch(small, values):
     torch.manual_seed(0)
@@ -71,6 +72,7 @@ def test_a_clip_does_not_depend_on_its_batch(small, values):
             torch.testing.assert_close(together.clip[row], alone.clip[0], rtol=0, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_every_parameter_gets_a_gradient(small):
     detector = build_detector(small(clip_pooling="attention"), 10)
     output = detector(torch.randn(2, 1024, 64))

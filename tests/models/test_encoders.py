@@ -43,6 +43,7 @@ def test_parameters_without_decay_are_the_encoder_s_own(small: Callable[..., dic
         assert set(getattr(module, "no_weight_decay", ())) <= own.keys()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ENCODERS)
 def test_a_split_encoder_is_the_whole_one(small: Callable[..., dict[str, Any]], name: str) -> None:
     encoder, x = make(small, name)
@@ -66,6 +67,7 @@ def test_blocks_run_again_in_backward_if_their_activations_are_not_stored(
         assert len(runs) == (1 if stored else 2) * len(encoder.blocks)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ENCODERS)
 def test_operations_are_torch_s_count(small: Callable[..., dict[str, Any]], name: str) -> None:
     encoder, x = make(small, name)

@@ -55,6 +55,7 @@ def test_the_budget_is_kept_on_hours_that_it_was_not_chosen_on(centred: bool) ->
     assert low <= after.total <= high and after.total < before.total - 10
 
 
+@pytest.mark.thorough
 def test_a_model_within_the_budget_keeps_its_thresholds() -> None:
     model: Any = Loudness()
     post, found = keep_budget(model, POST, ["0"], blocks, per_hour=1000, windows=WindowSettings(), batch_size=64)
@@ -75,6 +76,7 @@ def test_alarms_left_after_the_last_round_are_those_of_the_thresholds_that_are_r
     assert f"{found.total} false alarms are left after 1 rounds" in caplog.text
 
 
+@pytest.mark.thorough
 def test_too_short_recordings_are_refused_with_what_is_needed() -> None:
     model: Any = Loudness()
     with pytest.raises(UserError, match=r"0.5 per hour shows in 2 hours or more, there are 1 \(add recordings\)"):
@@ -122,6 +124,7 @@ def test_the_interval_is_the_published_one() -> None:
         assert poisson_interval(count) == (pytest.approx(low, rel=2e-3), pytest.approx(high, rel=1e-3))
 
 
+@pytest.mark.thorough
 def test_a_threshold_of_one_finds_nothing() -> None:
     model: Any = Loudness()
     post = replace(POST, threshold=Threshold({"loud": 1.0}))

@@ -46,6 +46,7 @@ def test_one_file_round_trip(
     assert found == {clip[:-4]: sorted(of_clip) for clip, of_clip in events.items() if of_clip}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", APART)
 @given(recordings())
 @settings(max_examples=30, deadline=None)

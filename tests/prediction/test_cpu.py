@@ -43,6 +43,7 @@ def test_without_onednn_torchs_own_products_are_used(monkeypatch):
         torch.testing.assert_close(PackedGRU(gru, 1)(x, 1), gru(x)[0], atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("precision,tolerance", [("float32", 1e-5), ("bfloat16", 5e-2), ("int8", 5e-2)])
 @pytest.mark.parametrize("kind", ["experiment", "crnn_experiment"])
 def test_lower_precision_keeps_the_posteriors(request, kind, precision, tolerance):

@@ -216,6 +216,7 @@ def test_the_file_says_nothing_of_the_machine(exported, experiment):
         assert word.encode() not in data
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "change,message",
     [

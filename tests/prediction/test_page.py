@@ -140,6 +140,7 @@ DRAWN = """(() => {
 })()"""
 
 
+@pytest.mark.thorough
 @needs_chromium
 def test_a_page_without_events_says_what_to_do_and_thresholds_are_written_at_their_lines(tmp_path):
     file = io.StringIO()
@@ -170,6 +171,7 @@ def test_a_page_without_events_says_what_to_do_and_thresholds_are_written_at_the
             assert chromium.js(LOOK)["beyond"] == []
 
 
+@pytest.mark.thorough
 @needs_chromium
 def test_twelve_recordings_of_thirty_long_classes_fit_a_phone_and_ask_for_nothing(tmp_path):
     rng, file = np.random.default_rng(0), io.StringIO()

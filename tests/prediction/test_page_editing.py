@@ -116,6 +116,7 @@ def test_keys_correct_and_what_is_exported_reads_back_equal(chromium, page):
     assert [e for e in on_page(chromium) if e.label == "a&b"] == [Event(5.02, 7.02, "a&b")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("touch", [False, True])
 def test_borders_are_dragged_by_mouse_and_on_a_phone(chromium, page, touch):
     size = {"width": 390, "height": 844} if touch else {}

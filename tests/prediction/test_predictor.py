@@ -67,6 +67,7 @@ def recording() -> np.ndarray:
     return audio
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("wave_norm", ["none", "peak", "centred_peak"])
 def test_windows_are_clips(tmp_path: Path, recording: np.ndarray, wave_norm: str) -> None:
     """The clip path: each window as a file of its own, dumped and inferred."""

@@ -118,6 +118,7 @@ class Tagger(Loudness):
         return Output(frame, (frame[:, 400:600].max(1) > 0.5).astype(np.float32), logmel)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("centred", [False, True])
 def test_an_event_whose_label_one_of_its_windows_has_is_not_masked(centred):
     """Try any offset; half of the event's windows have a clip posterior below the threshold."""

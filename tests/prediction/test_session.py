@@ -127,6 +127,7 @@ def of_other_settings(tmp_path_factory):
     return experiment, write_sounds(folder / "x.wav", 6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("option", "default", "the_same"),
     [("threshold", "0.5", "0.50"), ("median", "paper", "0.32"), ("maximum", "0", "*=0")],
@@ -142,6 +143,7 @@ def test_an_option_given_with_its_default_value_wins_over_the_model(
     assert outputs[0] == outputs[1] != outputs[2]
 
 
+@pytest.mark.thorough
 def test_the_options_of_the_advice_give_the_events_that_it_names(tmp_path, experiment, monkeypatch, capsys):
     write_sounds(tmp_path / "x.wav", 14)
     page = tmp_path / "page.html"
@@ -167,6 +169,7 @@ def advice_data(page):
     return json.loads(page.read_text(encoding="utf-8").split('id="advice-data">')[1].split("</script>")[0])
 
 
+@pytest.mark.thorough
 def test_bad_recordings_are_named_at_the_end_and_the_others_done(tmp_path, experiment, monkeypatch, capsys):
     write_sounds(tmp_path / "a.wav", 2)
     (tmp_path / "b.wav").write_text("text")
@@ -334,6 +337,7 @@ def test_bad_usage_is_one_line(tmp_path, experiment, monkeypatch, capsys, option
     assert last.startswith("predict: ") and message in last
 
 
+@pytest.mark.thorough
 def test_events_of_a_model_are_events(tmp_path, experiment, monkeypatch, capsys):
     write_sounds(tmp_path / "x.wav", 31)
     assert call(monkeypatch, "--model", experiment, tmp_path / "x.wav") == 0

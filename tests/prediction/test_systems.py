@@ -63,6 +63,7 @@ def test_a_window_does_not_depend_on_its_batch(trained: Path) -> None:
     assert together.frame.shape == (4, 31, len(LABELS)) and together.frame.std() > 0.01
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("precision, tolerance", [("float32", 1e-5), ("bfloat16", 5e-2), ("int8", 5e-2)])
 def test_lower_precision_keeps_the_posteriors(trained: Path, precision: str, tolerance: float) -> None:
     predictor, model = torch_predictor(trained)

@@ -89,6 +89,7 @@ def test_a_frame_gets_the_highest_of_the_windows_that_cover_it(overlap, count):
         assert row[1] == pytest.approx(np.average(clips, weights=np.square(clips)), rel=1e-6)
 
 
+@pytest.mark.thorough
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=5))
 def test_what_masks_a_frame_lies_between_the_mean_and_the_highest_of_its_windows(clips):

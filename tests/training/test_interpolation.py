@@ -87,6 +87,7 @@ def test_shares_are_the_whole_batch(dump: Path, tiny_config: Config, tmp_path: P
     torch.testing.assert_close(once[consistency], twice[consistency], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_trains_and_refuses_a_weight_of_0(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
     rows = torch.tensor(rows_of(tiny_config(**ICT, wavmix_probability=0.5), dump, tmp_path / "a"))
     assert rows.isfinite().all() and rows[-3:, 0].mean() < rows[:3, 0].mean()

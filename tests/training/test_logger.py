@@ -69,6 +69,7 @@ def test_every_logger_of_the_registry_fulfils_the_protocol(
     assert bool(list(tmp_path.iterdir())) == (name != "none")
 
 
+@pytest.mark.thorough
 def test_a_training_logs_losses_rates_scores_and_events(
     added: Callable[[], list[Any]], dump: Path, tiny_config: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_tracker_that_is_not_installed_is_one_line_before_any_work(
     assert not (tmp_path / "exp").exists()
 
 
+@pytest.mark.thorough
 def test_loggers_may_change_on_resume_and_are_in_no_checkpoint(
     tiny_config: Callable[..., dict[str, Any]], dump: Path, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_clips_that_have_labels(
     assert logged["loss"] == pytest.approx(logged["strong"] + 0.5 * logged["weak"] + 1.5 * expected, rel=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("ict", [False, True])
 def test_pseudo_labels_are_shifted_mixed_and_masked_like_labels(
     dump: Path, sets: list[TrainingSet], tiny_config: Config, tmp_path: Path, ict: bool
@@ -112,6 +113,7 @@ def test_pseudo_labels_are_shifted_mixed_and_masked_like_labels(
         assert prepared.pseudo_targets[4:].isnan().all()
 
 
+@pytest.mark.thorough
 def test_trains_on_them_and_the_result_names_the_ensemble(
     dump: Path, ensemble: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +130,7 @@ def test_trains_on_them_and_the_result_names_the_ensemble(
     assert info["pseudo_labels"]["unlabelled"]["models"] == ["exp/a", "exp/b"]
 
 
+@pytest.mark.thorough
 def test_the_loss_falls(dump: Path, ensemble: Path, tiny_config: Config, tmp_path: Path) -> None:
     config = tiny_config(pseudo_labels=str(ensemble), pseudo_weight=1.5, interpolation_consistency=True)
     rows = torch.tensor(rows_of(config, dump, tmp_path))

@@ -53,6 +53,7 @@ def test_resume_is_bit_identical_from_any_checkpoint(frozen_epochs, dump, tiny_c
         assert (folder / "final.pt").read_bytes() == final, stop
 
 
+@pytest.mark.thorough
 def test_accumulated_steps_are_the_same_steps(dump, tiny_config, tmp_path):
     whole = losses_of(tiny_config(lr=1e-2), dump, tmp_path / "a")
     parts = losses_of(tiny_config(lr=1e-2, accumulate=2), dump, tmp_path / "b")
@@ -66,6 +67,7 @@ def test_it_learns(dump, tiny_config, tmp_path):
     assert sum(found[-6:]) < 0.8 * sum(found[:6])
 
 
+@pytest.mark.thorough
 def test_without_consistency_the_teacher_is_not_evaluated_and_nothing_else_changes(dump, tiny_config, tmp_path):
     rows = rows_of(tiny_config(lr=1e-2, consistency_weight=0.0), dump, tmp_path / "a")
     weightless = tiny_config(lr=1e-2, frame_consistency_weight=0.0, clip_consistency_weight=0.0)

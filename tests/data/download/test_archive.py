@@ -150,6 +150,7 @@ EVIL: dict[str, Callable[[], bytes]] = {  # made when they are tested: some pack
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", EVIL)
 def test_malicious_archives_leave_nothing_anywhere(make, tmp_path, name):
     path = make(name, EVIL[name]())

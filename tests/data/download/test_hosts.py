@@ -55,6 +55,7 @@ def test_a_data_sets_pages_folders_large_and_small_files(serve, tmp_path: Path) 
     assert (tmp_path / "d" / "x.bin").read_bytes() == LARGE
 
 
+@pytest.mark.thorough
 def test_a_data_set_from_a_server_that_fails_and_lies(serve, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     for seed in range(3):
         faults = Faults(error=0.1, busy=0.1, drop=0.15, wrong=0.1, seed=seed, most=40)

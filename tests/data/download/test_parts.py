@@ -71,6 +71,7 @@ def test_the_layout_is_deseds(whole):
         assert path in whole
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(2))
 def test_every_fault_at_random(serve, made_up, whole, tmp_path, seed):
     faults = Faults(error=0.15, busy=0.1, drop=0.2, stall=0.1, wrong=0.1, seed=seed, stalled=0.5, most=40)

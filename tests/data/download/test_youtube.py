@@ -38,6 +38,7 @@ def youtube(serve, tmp_path):
     return server, str(program), places
 
 
+@pytest.mark.thorough
 def test_available_recordings_are_fetched_and_the_others_listed(youtube, tmp_path):
     server, program, places = youtube
     server.status = {"/" + places[1][1].video: 404, "/" + places[2][1].video: 500}

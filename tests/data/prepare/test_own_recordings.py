@@ -13,6 +13,7 @@ from sed.data.prepare.own_recordings import lay_out, split
 from sed.data.tables import read_events_tsv, read_tags_tsv
 
 
+@pytest.mark.thorough
 @settings(deadline=None)
 @given(
     st.dictionaries(

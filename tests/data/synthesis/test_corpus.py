@@ -32,6 +32,7 @@ def digest(folder):
     }
 
 
+@pytest.mark.thorough
 def test_layout_is_deseds_and_a_killed_run_is_resumed(tmp_path, bank):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     make(whole, bank, threads=3)

@@ -44,6 +44,7 @@ def test_the_first_sample_is_the_set_itself(jobs: int) -> None:
     np.testing.assert_array_equal(one[1], other[1])  # whatever the number of processes
 
 
+@pytest.mark.thorough
 def test_a_value_that_differs_from_its_package_is_named() -> None:
     made, evaluation = scored()
     names, values = bootstrap.resample(made, evaluation, samples=2)

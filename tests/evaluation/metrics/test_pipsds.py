@@ -28,6 +28,7 @@ def measure(seed: int, parameters: Parameters, medians: tuple[float, ...]) -> tu
     return inputs, metric.measured(inputs, {name: task() for name, task in metric.tasks(inputs).items()})
 
 
+@pytest.mark.thorough
 @SLOWLY
 @given(seeds, st.sampled_from([ONE, TWO, replace(OWN, alpha_st=0.5)]))
 def test_equal_to_sed_scores_eval(seed: int, parameters: Parameters) -> None:

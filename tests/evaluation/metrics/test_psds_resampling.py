@@ -11,6 +11,7 @@ from sed.evaluation.metrics.psds import count_points, exact, value_of
 from sed.evaluation.metrics.psds_resampling import Truth, from_deltas, from_points
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(3))
 def test_resampled_numbers_equal_scoring_the_drawn_clips_again(seed):
     """A sample that draws a clip twice scores as a set that holds it twice."""

@@ -139,6 +139,7 @@ def test_compare_page_and_paired_differences(scored):
     assert spread.value == pytest.approx((b.results[0]["event_f1_macro"] - a.results[0]["event_f1_macro"]) / 2)
 
 
+@pytest.mark.thorough
 def test_scores_of_one_class_have_a_psds():
     from problems import problem, scores
 

@@ -187,6 +187,7 @@ def test_files_that_are_not_json_are_named(
     assert f"{name}.json: not JSON" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_the_repositorys_page_follows_from_its_results(command: Command, tmp_path: Path) -> None:
     recipe = ROOT / "egs" / "real_sounds"
     folder = tmp_path / "results"

@@ -99,6 +99,7 @@ def test_graphs_of_mixed_outputs_are_compared_with_the_mixed_outputs_of_the_mode
     assert found == rows_of(tiny_config(**SECOND), dump, tmp_path / "plain")
 
 
+@pytest.mark.thorough
 def test_a_consistency_loss_of_other_outputs_is_found(dump, tiny_config, tmp_path, recorded, monkeypatch, caplog):
     monkeypatch.setattr(recorded, "stale", True)
     build_side = graphs.CompiledStep.__init__
@@ -114,6 +115,7 @@ def test_a_consistency_loss_of_other_outputs_is_found(dump, tiny_config, tmp_pat
     assert recorded.last.captures == 2 and not recorded.last._plain and "by inf: captured again" in caplog.text
 
 
+@pytest.mark.thorough
 def test_bf16_rounding_is_below_the_threshold(dump, tiny_config, tmp_path, recorded, caplog):
     with caplog.at_level(logging.INFO):
         rows_of(tiny_config(precision="bf16"), dump, tmp_path / "exp")
@@ -122,6 +124,7 @@ def test_bf16_rounding_is_below_the_threshold(dump, tiny_config, tmp_path, recor
     assert 0 < float(message.split()[-2].rstrip(",")) < 0.1  # the teacher's: its bf16 GRU rounds differently
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("option", [{"head_dropout": 0.5}, {"gru_dropout": 0.5, "gru_layers": 2}])
 def test_models_with_dropout_cannot_be_compared(option, dump, tiny_config, tmp_path, recorded, monkeypatch):
     monkeypatch.setattr(recorded, "wrong", (1,))

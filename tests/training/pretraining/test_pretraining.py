@@ -76,6 +76,7 @@ def test_it_learns_the_tags_and_the_frames(pretraining: Build, tmp_path: Path, s
     assert (torch.stack(run.objective(inputs, None)) < before).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "changes"), [("weak", {"drop_path": 0.3}), ("bank", FROM_BANK)])
 def test_a_killed_run_resumes_to_the_same_bytes(
     pretraining: Build, tmp_path: Path, name: str, changes: dict[str, Any]

@@ -132,6 +132,7 @@ def test_inputs_are_a_function_of_seed_and_step(config):
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mixup", [0.0, 1.0])
 def test_shares_are_parts_of_the_batch(config, mixup):
     """Each share has the clips, targets and draws of its part of the batch, and the partners that it mixes with."""
