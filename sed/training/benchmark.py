@@ -102,6 +102,28 @@ def timed(call: Callable[[], Any], *, device: torch.device, repeats: int, warm_u
     return statistics.median(times), torch.cuda.max_memory_allocated(device) / 1e9
 
 
+def measured(
+    name: str, call: Callable[[], Any], *, clips: int, device: torch.device, repeats: int, warm_up: int = 3
+) -> Row:
+    """Measure a function that processes one batch.
+
+    Args:
+        name: name of the row.
+        call: the function.
+        clips: clips per batch.
+        device: device that it runs on.
+        repeats: number of timed calls.
+        warm_up: number of calls before the timed ones.
+
+    Returns:
+        The measurement, without counted operations.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    milliseconds, gigabytes = timed(call, device=device, repeats=repeats, warm_up=warm_up)
+    return Row(name=name, clips_per_second=1e3 * clips / milliseconds, milliseconds=milliseconds, gigabytes=gigabytes)
+
+
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Measure the floating-point operations per second of a large square matrix product of random numbers."""
     # large enough for full speed, small enough to be quick
@@ -178,16 +200,9 @@ class Benchmark:
         Returns:
             The measurement.
         """
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-        milliseconds, gigabytes = timed(call, device=self.device, repeats=self.repeats, warm_up=warm_up)
-        return Row(
-            name=name,
-            clips_per_second=1e3 * self.clips / milliseconds,
-            milliseconds=milliseconds,
-            gigabytes=gigabytes,
-            matmul_share=operations / (milliseconds / 1e3) / self.rate if operations else None,
-        )
+        row = measured(name, call, clips=self.clips, device=self.device, repeats=self.repeats, warm_up=warm_up)
+        share = operations / (row.milliseconds / 1e3) / self.rate if operations else None
+        return replace(row, matmul_share=share)
 
     def _detector(self) -> Detector:
         release()  # memory of the previous component

@@ -202,8 +202,7 @@ class InputMaker:
         if self.interpolated:
             unlabelled_slots, unlabelled_partner = with_partners(own[2], draws.partner, self.shares)
         slots = np.concatenate([strong_slots, weak_slots, unlabelled_slots])
-        clips = np.concatenate(own)
-        of_teacher = slots if self.interpolated else clips
+        of_teacher = slots if self.interpolated else np.concatenate(own)
         arrays = {
             "valid": self.pool.valid[rows[slots]],
             "shift": draws.shift[slots],
@@ -212,19 +211,9 @@ class InputMaker:
             "weak_targets": self._weak[rows[weak_slots] - len(self._strong)],
             "pseudo_targets": self._no_pseudo if self.pseudo is None else self.pseudo[rows[slots]],
             "strong_partner": strong_partner,
-            "strong_mix": draws.mix[own[0]],
             "weak_partner": weak_partner,
-            "weak_mix": draws.mix[own[1]],
-            "strong_added": draws.added[own[0]],
-            "weak_added": draws.added[own[1]],
             "unlabelled_partner": unlabelled_partner,
-            "unlabelled_mix": draws.mix[own[2]],
-            "mask_start": draws.mask_start[strong_slots],
-            "mask_width": draws.mask_width[strong_slots],
-            "student_gain": draws.student_gain[clips],
-            "teacher_gain": draws.teacher_gain[of_teacher],
-            "student_warp": draws.student_warp[clips],
-            "teacher_warp": draws.teacher_warp[of_teacher],
+            **drawn(draws, own, strong_slots=strong_slots, of_teacher=of_teacher),
         }
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         if self._pin:
@@ -242,6 +231,37 @@ class InputMaker:
         if self.pool.cache == "device":
             inputs = replace(inputs, features=self.pool.gather(inputs.features))
         return inputs
+
+
+def drawn(
+    draws: augment.Draws, own: Sequence[np.ndarray], *, strong_slots: np.ndarray, of_teacher: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return a share's mixing weights, masks, gains and warps.
+
+    Args:
+        draws: the random numbers of the batch.
+        own: positions in the batch of the share's strong, weak and unlabelled clips, each (clips,).
+        strong_slots: positions of its strong slots (slots,).
+        of_teacher: positions of the clips, or slots, that the teacher gets (clips or slots,).
+
+    Returns:
+        {field of `StepInputs`: its values}.
+    """
+    strong, weak, unlabelled = own
+    clips = np.concatenate(own)
+    return {
+        "strong_mix": draws.mix[strong],
+        "weak_mix": draws.mix[weak],
+        "strong_added": draws.added[strong],
+        "weak_added": draws.added[weak],
+        "unlabelled_mix": draws.mix[unlabelled],
+        "mask_start": draws.mask_start[strong_slots],
+        "mask_width": draws.mask_width[strong_slots],
+        "student_gain": draws.student_gain[clips],
+        "teacher_gain": draws.teacher_gain[of_teacher],
+        "student_warp": draws.student_warp[clips],
+        "teacher_warp": draws.teacher_warp[of_teacher],
+    }
 
 
 def share_of(start: int, end: int, share: int, shares: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sed.training.benchmark import Row, timed
+from sed.training.benchmark import Row, measured
 from sed.training.inputs import inputs_from
 from sed.training.pretraining.pretraining import Pretraining
 from sed.training.pretraining.soundscape_inputs import SoundscapeMaker
@@ -35,11 +35,4 @@ def measure(run: Pretraining, repeats: int) -> list[Row]:
     }
     if not isinstance(maker, SoundscapeMaker):
         del parts["features"]
-    rows = []
-    for name, call in parts.items():
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        milliseconds, gigabytes = timed(call, device=device, repeats=repeats)
-        rate = 1e3 * maker.clips / milliseconds
-        rows.append(Row(name=name, clips_per_second=rate, milliseconds=milliseconds, gigabytes=gigabytes))
-    return rows
+    return [measured(name, call, clips=maker.clips, device=device, repeats=repeats) for name, call in parts.items()]

@@ -23,7 +23,7 @@ from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.training import augment
 from sed.training.augment import AugmentOptions
-from sed.training.inputs import StepInputs, share_of, with_partners
+from sed.training.inputs import StepInputs, drawn, share_of, with_partners
 
 TRACKS = 3
 """tracks per clip: two for events, each with a filter and a room, one for the background"""
@@ -217,6 +217,7 @@ class SoundscapeMaker:
         own, slots, partner = self._share(share, draws.partner)
         if self.shares > 1:
             scene, targets = scene.of_clips(slots, self._samples), targets[slots]
+        none = np.zeros(0, np.int64)  # all clips are strong
         arrays = {
             "features": np.zeros(0, np.float16),
             "valid": np.full(len(slots), self._front_end.clip_frames),
@@ -225,19 +226,9 @@ class SoundscapeMaker:
             "weak_targets": np.zeros((0, targets.shape[2]), np.uint8),
             "pseudo_targets": np.zeros((0, *targets.shape[1:]), np.float16),
             "strong_partner": partner,
-            "strong_mix": draws.mix[own],
-            "weak_partner": np.zeros(0, np.int64),
-            "weak_mix": np.zeros(0, np.float32),
-            "strong_added": draws.added[own],
-            "weak_added": np.zeros(0, bool),
-            "unlabelled_partner": np.zeros(0, np.int64),
-            "unlabelled_mix": np.zeros(0, np.float32),
-            "mask_start": draws.mask_start[slots],
-            "mask_width": draws.mask_width[slots],
-            "student_gain": draws.student_gain[own],
-            "teacher_gain": draws.teacher_gain[own],
-            "student_warp": draws.student_warp[own],
-            "teacher_warp": draws.teacher_warp[own],
+            "weak_partner": none,
+            "unlabelled_partner": none,
+            **drawn(draws, [own, none, none], strong_slots=slots, of_teacher=own),
         }
         return SceneInputs(scene=scene, step=StepInputs(**{name: torch.from_numpy(a) for name, a in arrays.items()}))
 
