@@ -27,9 +27,7 @@ split_words "${pretrain_args}"
 if [[ ${force} == true ]]; then
     words+=(--force)
 elif [[ -e ${out} ]]; then # the command trains nothing then, but refuses a config that is not the checkpoint's
-    code=0
-    output=$(python3 -m sed.bin.pretrain --config "${conf}" ${words[@]+"${words[@]}"} "${data}" "${out}" 2>&1) || code=$?
-    ((code == 0)) || { printf '%s\n' "${output}" >&2 && exit "${code}"; }
+    quietly python3 -m sed.bin.pretrain --config "${conf}" ${words[@]+"${words[@]}"} "${data}" "${out}"
     finished "${out}: already done"
 fi
 use_folder "$(dirname "${out}")" "$(basename "${stem}")" # not the whole folder: a corpus may be made there at the same time

@@ -34,9 +34,7 @@ if [[ ${force} == true ]]; then
     rm -f "${exp}/.done"
     words+=(--force)
 elif [[ -e ${exp}/.done ]]; then # the command trains nothing then, but refuses a config that is not the experiment's
-    code=0
-    output=$(python3 -m sed.bin.train --config "${conf}" ${words[@]+"${words[@]}"} "${dump}" "${exp}" 2>&1) || code=$?
-    ((code == 0)) || { printf '%s\n' "${output}" >&2 && exit "${code}"; }
+    quietly python3 -m sed.bin.train --config "${conf}" ${words[@]+"${words[@]}"} "${dump}" "${exp}"
     finished "${exp}: already done"
 fi
 launch=(python3 -m)

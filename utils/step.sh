@@ -25,6 +25,12 @@ use_folder() { # use_folder <dir> [<name>]: make the folder and lock it, or only
     }
 }
 
+quietly() { # quietly <command...>: run it; if it fails, print its output and exit with its status
+    local output code=0
+    output=$("$@" 2>&1) || code=$?
+    ((code == 0)) || { printf '%s\n' "${output}" >&2 && exit "${code}"; }
+}
+
 copy() { # copy <from> <to>: atomically, and only if they differ
     # with our process id, since the sets of a dump, which may be dumped at once, share labels.txt
     local part=$2.$$.part
