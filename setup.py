@@ -18,12 +18,14 @@ setup(
     package_data={
         "sed.prediction": ["page.html", "page_editing.js"],
         "sed.checkpoints": ["audioset_strong_classes.txt", "published_models.tsv"],
+        "sed.training.gpu": ["persistent_gru.cu"],
     },
     entry_points={"console_scripts": ["ast-sed = sed.__main__:main"]},
     python_requires=">=3.11,<3.14",
     install_requires=[  # nothing that is compiled at the installation: to detect, pack and score needs no compiler
         "torch==2.11.*",  # torchaudio ends at 2.11, and pip pairs it with any newer torch, which fails on import
         "torchaudio==2.11.*",
+        "cuda-bindings>=13.0.3,<14; platform_system == 'Linux'",  # compiles the Bi-GRU's kernel; torch has it too
         "numpy>=1.26,<2.4",  # the newest series with which the tests were run
         "scipy>=1.11",
         "h5py>=3.10",

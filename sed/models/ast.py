@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from sed.models import short_attention
+
 LEADING = 2  # class and distillation token
 NORM_EPS = 1e-6  # of timm's vision transformer, which the authors' AST is based on; Hugging Face's configs have 1e-12
 
@@ -69,7 +71,10 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, tokens, dim) to the same shape."""
         batch, tokens, dim = x.shape
-        q, k, v = self.qkv(x).view(batch, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        qkv = self.qkv(x).view(batch, tokens, 3, self.heads, dim // self.heads)
+        if short_attention.usable(qkv):
+            return self.proj(short_attention.self_attention(qkv).view(batch, tokens, dim))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         x = F.scaled_dot_product_attention(q, k, v)
         return self.proj(x.transpose(1, 2).reshape(batch, tokens, dim))
 
@@ -82,9 +87,12 @@ class Attention(nn.Module):
         batch, tokens, dim = x.shape
         weight, bias = self.qkv.weight, self.qkv.bias
         head = dim // self.heads
-        q = F.linear(x[:, :1], weight[:dim], bias[:dim]).view(batch, 1, self.heads, head).transpose(1, 2)
-        kv = F.linear(x, weight[dim:], bias[dim:]).view(batch, tokens, 2, self.heads, head).permute(2, 0, 3, 1, 4)
-        x = F.scaled_dot_product_attention(q, kv[0], kv[1])
+        q = F.linear(x[:, :1], weight[:dim], bias[:dim]).view(batch, 1, self.heads, head)
+        kv = F.linear(x, weight[dim:], bias[dim:]).view(batch, tokens, 2, self.heads, head)
+        if short_attention.usable(kv):
+            return self.proj(short_attention.query_attention(q, kv).view(batch, 1, dim))
+        k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)
+        x = F.scaled_dot_product_attention(q.transpose(1, 2), k, v)
         return self.proj(x.transpose(1, 2).reshape(batch, 1, dim))
 
 

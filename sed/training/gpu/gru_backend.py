@@ -5,7 +5,6 @@ Autocast would run cuDNN in float16, in which the gradients of a mean over half 
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from sed.models.decoders import RunsGrus, is_gru_based, repeated
 from sed.models.detector import Detector
+from sed.training.gpu.persistent_gru import bi_gru, plan_for
 
 
 def use_bf16(detector: Detector) -> None:
@@ -78,20 +78,15 @@ def use_persistent(detector: Detector) -> bool:
         False, without a change, if the kernel does not fit this decoder or GPU.
     """
     decoder = detector.decoder
-    if not is_gru_based(decoder) or importlib.util.find_spec("triton") is None:
+    if not is_gru_based(decoder):
         return False
-    device = decoder.gru.weight_hh_l0.device
-    if device.type != "cuda":
-        return False
-    from sed.training.gpu import persistent_gru
-
-    if not persistent_gru.fits(decoder.gru, 1, device):
+    device = next(decoder.gru.parameters()).device
+    if plan_for(decoder.gru, 1, device) is None:
         return False
 
     def run_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
-        if not persistent_gru.fits(gru, len(x), x.device):
-            return bf16_gru(gru, x, repeat)
-        return persistent_gru.bi_gru(gru, x, repeat=repeat)
+        plan = plan_for(gru, len(x), x.device)
+        return bf16_gru(gru, x, repeat) if plan is None else bi_gru(gru, x, repeat=repeat, plan=plan)
 
     decoder.run_gru = run_gru
     return True

@@ -1,214 +1,108 @@
 """Bi-GRU as one persistent kernel per layer: both directions and all time steps in a single launch.
 
-A time step of a recurrent layer is a small matrix product, and cuDNN launches kernels for each. Here each program (a
-Triton program, which runs on one multiprocessor) keeps a slice of the recurrent weights for the whole sequence and
-computes that slice of the state. After each time step, the programs of a direction store their slices and synchronise
-at a barrier, a counter in global memory. This requires all programs to be resident on the GPU at the same time, which
-`fits` checks. Input frames that are repeated for upsampling are multiplied by the input weights only once.
+A time step of a recurrent layer is a small matrix product, and cuDNN launches kernels for each. Here each block of
+threads, on a multiprocessor of its own, keeps a slice of the recurrent weights for the whole sequence and computes that
+slice of the states; `persistent_gru.cu` says how blocks exchange states. This requires all blocks to be resident on the
+GPU at the same time, which `plan` checks. Input frames that are repeated for upsampling are multiplied by the input
+weights only once.
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import importlib.util
+import itertools
+import math
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
-import triton
-import triton.language as tl
 from torch import Tensor, nn
 
-UNITS = 16  # state units per program, the smallest tile of a tensor-core product
-MOST_CLIPS = 64  # largest batch, which is the larger of the two tile sizes in clips (`_rows`)
-TWICE = 256  # largest hidden size at which two programs have registers and shared memory on one multiprocessor
-WARPS = 4  # warps per program; this and the next two values were chosen on an H200: 8 warps take twice as long
-STRETCH = 128  # largest number of gate units per block of the product in the backward pass
-STAGES = 4  # software pipeline stages of its loads
+SOURCE = Path(__file__).with_suffix(".cu")
+GROUP = 16  # clips per block, the rows of a tensor-core product
+MOST_WARPS = 8  # warps per block
+MOST_HELD = 18  # fragments of weights, of 16 bytes, that fit into a thread's registers beside all else
+BYTES = 227 * 1024  # shared memory of a multiprocessor of compute capability 9, less what CUDA reserves
+NARROW = 32  # units per block, and ...
+SMALL = 256  # ... units per direction, up to which two blocks have registers on one multiprocessor
 
 
-@triton.jit
-def _meet(counter, target):  # type: ignore[no-untyped-def]
-    # Grid-wide barrier: release after all stores of the program, spin until every program has arrived.
-    tl.debug_barrier()
-    tl.atomic_add(counter, 1, sem="release", scope="gpu")
-    while tl.atomic_add(counter, 0, sem="acquire", scope="gpu") < target:
-        pass
-    tl.debug_barrier()
+@dataclass(frozen=True)
+class Plan:
+    """Division of a layer into blocks."""
+
+    units: int
+    """units per direction"""
+    slice: int
+    """units per block"""
+    warps: int
+    """warps per block"""
+    groups: int
+    """most groups of 16 clips per launch"""
+    resident: int
+    """blocks that a multiprocessor has room for"""
+
+    @property
+    def fragments(self) -> int:
+        """Fragments of weights per thread, of eight columns of a unit."""
+        return 3 * self.units * self.slice // (256 * self.warps)
+
+    @property
+    def held(self) -> int:
+        """Fragments in registers; the others are in shared memory."""
+        return min(self.fragments, MOST_HELD)
+
+    @property
+    def shared_bytes(self) -> int:
+        """Shared memory of a block: fragments, and the products of all warps."""
+        width = 3 * self.slice
+        products = self.warps * GROUP * (width if width % 16 else width + 8) * 4  # `stride` in the kernel
+        return (self.fragments - self.held) * 32 * self.warps * 16 + products
+
+    @property
+    def blocks(self) -> int:
+        """Blocks per launch."""
+        return self.units // self.slice * 2 * self.groups
 
 
-@triton.jit
-def _sigmoid(x):  # type: ignore[no-untyped-def]
-    return 1.0 / (1.0 + tl.exp(-x))
+def plan(units: int, clips: int, *, multiprocessors: int, sharers: int) -> Plan | None:
+    """Divide a layer into as many blocks as can be resident at once, with as few launches as possible.
 
+    Args:
+        units: units per direction.
+        clips: clips per batch.
+        multiprocessors: multiprocessors of the GPU.
+        sharers: processes that use the GPU at once, each with a kernel of its own.
 
-@triton.jit
-def _load_weights(p, k, H: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Load the recurrent weights of the three gates, as tiles (k, unit), where k is the unit of the previous state."""
-    p += k[:, None]
-    return tl.load(p), tl.load(p + H * H), tl.load(p + 2 * H * H)
-
-
-@triton.jit
-def _load_gates(p, H: tl.constexpr, mask):  # type: ignore[no-untyped-def]
-    """Load the input's contributions to the three gates."""
-    r = tl.load(p, mask=mask, other=0.0).to(tl.float32)
-    z = tl.load(p + H, mask=mask, other=0.0).to(tl.float32)
-    return r, z, tl.load(p + 2 * H, mask=mask, other=0.0).to(tl.float32)
-
-
-@triton.jit
-def _store_gates(p, r, z, n, H: tl.constexpr, mask):  # type: ignore[no-untyped-def]
-    """Store the gradients of the three gates."""
-    kind = p.dtype.element_ty
-    tl.store(p, r.to(kind), mask=mask)
-    tl.store(p + H, z.to(kind), mask=mask)
-    tl.store(p + 2 * H, n.to(kind), mask=mask)
-
-
-# Shapes of the arguments of both kernels, with H units per direction and the gates r, z, n of torch.nn.GRU:
-# gi (input frames, clips, directions, gates, H) contributions of the input; w (directions, gates, H, H) recurrent
-# weights; bias (directions, gates, H); out (frames, clips, directions, H) states; saved (4, frames, clips, directions,
-# H) r, z, n and the recurrent contribution to n; dgi, dgh (frames, clips, directions, gates, H) gradients of the
-# input's and the recurrent contributions. A program computes BJ units of one direction for all clips: `row` are the
-# clips and `col` the units of its tiles. BB is the number of clips, padded (`_rows`), and `live` where there is a clip;
-# K0 and K1 are the two parts into which `_tiles` splits H. Offsets: 2 H values per frame and clip for both directions,
-# 6 H for their gates. In `_backward`, `carry` is the gradient of a state through the states that depend on it.
-
-
-@triton.jit
-def _forward(  # type: ignore[no-untyped-def]
-    gi, w, bias, out, saved, counters, frames, clips, REPEAT: tl.constexpr, H: tl.constexpr, K0: tl.constexpr,
-    K1: tl.constexpr, BB: tl.constexpr, BJ: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    part = tl.program_id(0)
-    direction = tl.program_id(1)
-    parts = tl.num_programs(0)
-    counter = counters + direction * 32
-    row = tl.arange(0, BB)[:, None]
-    col = part * BJ + tl.arange(0, BJ)[None, :]
-    live = row < clips
-    k0 = tl.arange(0, K0)
-    # Recurrent weights (direction, gate, unit, k), as (k, unit) tiles that are kept for the whole sequence.
-    wp = w + direction * 3 * H * H + col * H
-    wr0, wz0, wn0 = _load_weights(wp, k0, H)
-    if K1 > 0:
-        k1 = K0 + tl.arange(0, K1)
-        wr1, wz1, wn1 = _load_weights(wp, k1, H)
-    bp = bias + direction * 3 * H + col
-    br, bz, bn = tl.load(bp).to(tl.float32), tl.load(bp + H).to(tl.float32), tl.load(bp + 2 * H).to(tl.float32)
-    h = tl.zeros((BB, BJ), tl.float32)
-    t = 0 if direction == 0 else frames - 1
-    gp = gi + ((t // REPEAT) * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + col
-    ir, iz, in_ = _load_gates(gp, H, live)
-    for s in range(frames):
-        t = s if direction == 0 else frames - 1 - s
-        hr = tl.zeros((BB, BJ), tl.float32) + br
-        hz = tl.zeros((BB, BJ), tl.float32) + bz
-        hn = tl.zeros((BB, BJ), tl.float32) + bn
-        if s > 0:
-            before = t - 1 if direction == 0 else t + 1
-            hp = out + (before * clips + row).to(tl.int64) * (2 * H) + direction * H
-            a0 = tl.load(hp + k0[None, :], mask=live, other=0.0, cache_modifier=".cg")
-            hr = tl.dot(a0, wr0, hr, input_precision="ieee")
-            hz = tl.dot(a0, wz0, hz, input_precision="ieee")
-            hn = tl.dot(a0, wn0, hn, input_precision="ieee")
-            if K1 > 0:
-                a1 = tl.load(hp + k1[None, :], mask=live, other=0.0, cache_modifier=".cg")
-                hr = tl.dot(a1, wr1, hr, input_precision="ieee")
-                hz = tl.dot(a1, wz1, hz, input_precision="ieee")
-                hn = tl.dot(a1, wn1, hn, input_precision="ieee")
-        r = _sigmoid(ir + hr)
-        z = _sigmoid(iz + hz)
-        n = 2.0 * _sigmoid(2.0 * (in_ + r * hn)) - 1.0  # tanh
-        h = (1.0 - z) * n + z * h
-        at = (t * clips + row).to(tl.int64) * (2 * H) + direction * H + col
-        tl.store(out + at, h.to(out.dtype.element_ty), mask=live)
-        if SAVE:
-            size = (frames * clips).to(tl.int64) * (2 * H)
-            tl.store(saved + at, r.to(saved.dtype.element_ty), mask=live)
-            tl.store(saved + size + at, z.to(saved.dtype.element_ty), mask=live)
-            tl.store(saved + 2 * size + at, n.to(saved.dtype.element_ty), mask=live)
-            tl.store(saved + 3 * size + at, hn.to(saved.dtype.element_ty), mask=live)
-        # Load the next time step's inputs before the barrier, so that they arrive during the wait.
-        t = min(s + 1, frames - 1) if direction == 0 else max(frames - 2 - s, 0)
-        gp = gi + ((t // REPEAT) * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + col
-        ir, iz, in_ = _load_gates(gp, H, live)
-        _meet(counter, parts * (s + 1))
-
-
-@triton.jit
-def _backward(  # type: ignore[no-untyped-def]
-    grad, w, out, saved, dgi, dgh, counters, frames, clips, H: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr,
-    BJ: tl.constexpr, STAGES: tl.constexpr,
-):  # fmt: skip
-    part = tl.program_id(0)
-    direction = tl.program_id(1)
-    parts = tl.num_programs(0)
-    counter = counters + direction * 32
-    row = tl.arange(0, BB)[:, None]
-    col = part * BJ + tl.arange(0, BJ)[None, :]
-    live = row < clips
-    carry = tl.zeros((BB, BJ), tl.float32)
-    size = (frames * clips).to(tl.int64) * (2 * H)
-    t = frames - 1 if direction == 0 else 0
-    before = t - 1 if direction == 0 else t + 1
-    at = (t * clips + row).to(tl.int64) * (2 * H) + direction * H + col
-    g = tl.load(grad + at, mask=live, other=0.0)
-    # Not a helper function: with one, this kernel is 5 % slower at 12 clips (H200).
-    r_ = tl.load(saved + at, mask=live, other=0.0)
-    z_ = tl.load(saved + size + at, mask=live, other=0.0)
-    n_ = tl.load(saved + 2 * size + at, mask=live, other=0.0)
-    hn_ = tl.load(saved + 3 * size + at, mask=live, other=0.0)
-    hp = (before * clips + row).to(tl.int64) * (2 * H) + direction * H + col
-    h_ = tl.load(out + hp, mask=live & (frames > 1), other=0.0)
-    for s in range(frames):
-        t = frames - 1 - s if direction == 0 else s
-        dh = g.to(tl.float32) + carry
-        r, z, n = r_.to(tl.float32), z_.to(tl.float32), n_.to(tl.float32)
-        hn, h = hn_.to(tl.float32), h_.to(tl.float32)
-        dz = dh * (h - n) * z * (1.0 - z)
-        dn = dh * (1.0 - z) * (1.0 - n * n)
-        dr = dn * hn * r * (1.0 - r)
-        gp = (t * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + col
-        _store_gates(dgh + gp, dr, dz, dn * r, H, live)
-        _store_gates(dgi + gp, dr, dz, dn, H, live)
-        # Load the next time step's values before the barrier, so that they arrive during the wait.
-        more = live & (s + 1 < frames)
-        next_ = t - 1 if direction == 0 else t + 1
-        before = t - 2 if direction == 0 else t + 2
-        at = (next_ * clips + row).to(tl.int64) * (2 * H) + direction * H + col
-        g = tl.load(grad + at, mask=more, other=0.0)
-        r_ = tl.load(saved + at, mask=more, other=0.0)
-        z_ = tl.load(saved + size + at, mask=more, other=0.0)
-        n_ = tl.load(saved + 2 * size + at, mask=more, other=0.0)
-        hn_ = tl.load(saved + 3 * size + at, mask=more, other=0.0)
-        hp = (before * clips + row).to(tl.int64) * (2 * H) + direction * H + col
-        h_ = tl.load(out + hp, mask=live & (s + 2 < frames), other=0.0)
-        _meet(counter, parts * (s + 1))
-        carry = dh * z
-        # Multiply all programs' gate gradients of this time step by the recurrent weights, in blocks of gate units.
-        ap = dgh + (t * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + tl.arange(0, BK)[None, :]
-        wp = w + direction * 3 * H * H + tl.arange(0, BK)[:, None] * H + col
-        for k in tl.range(0, 3 * H, BK, num_stages=STAGES):
-            a = tl.load(ap + k, mask=live, other=0.0, cache_modifier=".cg")
-            b = tl.load(wp + k * H)
-            carry = tl.dot(a, b, carry, input_precision="ieee")
-
-
-def _tiles(units: int) -> tuple[int, int] | None:
-    """Split the hidden size into one or two powers of two of at least 16, the larger first (one: then 0), else None."""
-    large = 1 << (units.bit_length() - 1)
-    small = units - large
-    if large < 16 or (small and (small < 16 or small & (small - 1))):
+    Returns:
+        The division; None if there is none.
+    """
+    warps = max((w for w in range(1, MOST_WARPS + 1) if units % (32 * w) == 0), default=0)
+    if not warps:
         return None
-    return large, small
+    groups = math.ceil(clips / GROUP)
+    sizes = [size for size in range(8, units + 1, 8) if units % size == 0]
+    for launches, resident in itertools.product(range(1, groups + 1), (1, 2)):
+        for size in sizes:
+            found = Plan(units, size, warps, math.ceil(groups / launches), resident)
+            if resident == 2 and not (units <= SMALL and size <= NARROW):
+                break
+            if found.blocks * sharers <= multiprocessors * resident and found.shared_bytes * resident <= BYTES:
+                return found
+    return None
 
 
-def fits(gru: nn.GRU, clips: int, device: torch.device) -> bool:
-    """Return whether the persistent kernel can run these layers on this GPU, with all programs resident at once.
+def plan_for(gru: nn.GRU, clips: int, device: torch.device) -> Plan | None:
+    """Return how the persistent kernel can run these layers on this GPU, or None.
 
     It needs compute capability 9 (Hopper) or later. If several processes share the GPU (SED_GPU_SHARERS, set by
-    utils/mps.sh), the programs of all must be resident together; otherwise the processes can deadlock waiting for each
-    other's programs.
+    utils/mps.sh), the blocks of all must be resident together; otherwise the processes can deadlock waiting for each
+    other's blocks.
 
     Args:
         gru: the layers.
@@ -216,23 +110,117 @@ def fits(gru: nn.GRU, clips: int, device: torch.device) -> bool:
         device: the device to run on.
 
     Returns:
-        True if the kernel can run.
+        The division into blocks; None if the kernel cannot run.
     """
-    if not (gru.bidirectional and gru.bias and gru.dropout == 0 and gru.batch_first and gru.hidden_size % UNITS == 0):
-        return False
-    if _tiles(gru.hidden_size) is None or clips > MOST_CLIPS or device.type != "cuda":
-        return False
+    if not (gru.bidirectional and gru.bias and gru.dropout == 0 and gru.batch_first) or device.type != "cuda":
+        return None
+    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.bindings") is None:
+        return None
     properties = torch.cuda.get_device_properties(device)
-    programs, sharers = 2 * gru.hidden_size // UNITS, int(os.environ.get("SED_GPU_SHARERS") or 1)
-    room = properties.multi_processor_count * (2 if gru.hidden_size <= TWICE else 1)
-    return properties.major >= 9 and programs <= properties.multi_processor_count and programs * sharers <= room
+    if properties.major < 9:
+        return None
+    sharers = int(os.environ.get("SED_GPU_SHARERS") or 1)
+    return plan(gru.hidden_size, clips, multiprocessors=properties.multi_processor_count, sharers=sharers)
+
+
+def checked(result: tuple[Any, ...]) -> Any:
+    """Return the values of a call of cuda.bindings without its error code; raise RuntimeError if that is one."""
+    error, *values = result
+    if error != 0:
+        raise RuntimeError(f"CUDA: {error.name}")
+    return values[0] if len(values) == 1 else values
+
+
+@functools.cache
+def compiled(plan: Plan, capability: str) -> bytes:
+    """Compile both kernels for a plan and a compute capability such as 90, to machine code."""
+    from cuda.bindings import nvrtc
+
+    constants = {
+        "H": plan.units, "U": plan.slice, "WARPS": plan.warps, "HELD": plan.held, "BLOCKS": plan.resident,
+    }  # fmt: skip
+    options = [f"-D{name}={value}" for name, value in constants.items()]
+    options += [f"--gpu-architecture=sm_{capability}", "--std=c++17", "--ftz=true"]
+    program = checked(nvrtc.nvrtcCreateProgram(SOURCE.read_bytes(), SOURCE.name.encode(), 0, [], []))
+    error, *_ = nvrtc.nvrtcCompileProgram(program, len(options), [option.encode() for option in options])
+    if error != 0:
+        log = bytes(checked(nvrtc.nvrtcGetProgramLogSize(program)))
+        checked(nvrtc.nvrtcGetProgramLog(program, log))
+        raise RuntimeError(f"{SOURCE.name}: {log.decode(errors='replace')}")
+    code = bytes(checked(nvrtc.nvrtcGetCUBINSize(program)))
+    checked(nvrtc.nvrtcGetCUBIN(program, code))
+    checked(nvrtc.nvrtcDestroyProgram(program))
+    return code
+
+
+@functools.cache
+def kernel(name: str, plan: Plan, device: int) -> Any:
+    """Load a kernel on a GPU.
+
+    Args:
+        name: name of the kernel.
+        plan: the constants that it is compiled for.
+        device: number of the GPU, whose context is the current one.
+
+    Returns:
+        CUDA's handle of the kernel.
+
+    Raises:
+        RuntimeError: fewer blocks fit on a multiprocessor than the plan expects.
+    """
+    from cuda.bindings import driver
+
+    capability = "{}{}".format(*torch.cuda.get_device_capability(device))
+    found = checked(
+        driver.cuModuleGetFunction(
+            checked(driver.cuModuleLoadData(compiled(replace(plan, groups=1), capability))), name.encode()
+        )
+    )
+    attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    checked(driver.cuFuncSetAttribute(found, attribute, plan.shared_bytes))
+    resident = checked(driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(found, 32 * plan.warps, plan.shared_bytes))
+    if resident < plan.resident:
+        raise RuntimeError(f"{name}: {resident} blocks fit on a multiprocessor, not {plan.resident}")
+    return found
+
+
+def launch(name: str, plan: Plan, arguments: Sequence[Tensor | int], clips: int) -> None:
+    """Launch a kernel on the current stream, once or more, until it has run for all clips.
+
+    Args:
+        name: name of the kernel.
+        plan: how the layer is divided.
+        arguments: its arguments but the last, the number of the first group of clips.
+        clips: clips of the batch.
+    """
+    from cuda.bindings import driver
+
+    device = next(a.device for a in arguments if isinstance(a, Tensor))
+    values = [a.data_ptr() if isinstance(a, Tensor) else a for a in arguments]
+    types = [ctypes.c_void_p if isinstance(a, Tensor) else ctypes.c_int for a in arguments]
+    groups = math.ceil(clips / GROUP)
+    with torch.cuda.device(device):
+        function = kernel(name, plan, device.index)
+        stream = torch.cuda.current_stream(device).cuda_stream
+        for first in range(0, groups, plan.groups):
+            grid = (plan.units // plan.slice, 2, min(plan.groups, groups - first))
+            given = ((*values, first), (*types, ctypes.c_int))
+            checked(driver.cuLaunchKernel(function, *grid, 32 * plan.warps, 1, 1, plan.shared_bytes, stream, given, 0))
+
+
+def unwritten(*shape: int, device: torch.device) -> Tensor:
+    """Return a bf16 tensor of what the kernel takes for values that are not there yet; the last size must be even."""
+    *sizes, last = shape
+    return torch.full((*sizes, last // 2), -1, dtype=torch.int32, device=device).view(torch.bfloat16)
 
 
 class _Layer(torch.autograd.Function):
     """One bidirectional layer, with time as the first dimension and `repeat` output frames per input frame."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, repeat: int) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, repeat: int, plan: Plan
+    ) -> Tensor:
         """Run the layer.
 
         Args:
@@ -243,6 +231,7 @@ class _Layer(torch.autograd.Function):
             b_ih: input biases (6 units,).
             b_hh: recurrent biases (2, 3 units).
             repeat: output frames per input frame.
+            plan: how the layer is divided.
 
         Returns:
             States (inputs * repeat, clips, 2 units).
@@ -251,16 +240,12 @@ class _Layer(torch.autograd.Function):
         units = w_hh.shape[2]
         frames = inputs * repeat
         gi = torch.addmm(b_ih, x.reshape(-1, dim), w_ih.t())
-        out = x.new_empty(frames, clips, 2 * units)
+        out = unwritten(frames, clips, 2 * units, device=x.device)
         save = any(ctx.needs_input_grad)
-        saved = x.new_empty((4, frames, clips, 2 * units) if save else (1,))
-        large, small = _tiles(units)  # type: ignore[misc]
-        _forward[units // UNITS, 2](
-            gi, w_hh, b_hh, out, saved, _counters(x.device), frames, clips,
-            REPEAT=repeat, H=units, K0=large, K1=small, BB=_rows(clips), BJ=UNITS, SAVE=save, num_warps=WARPS,
-        )  # fmt: skip
+        saved = x.new_empty((frames, clips, 8 * units) if save else (1,))
+        launch("gru_forward", plan, (gi, w_hh, b_hh, out, saved, frames, clips, repeat, int(save)), clips)
         ctx.save_for_backward(x, w_ih, w_hh, out, saved)
-        ctx.repeat = repeat
+        ctx.repeat, ctx.plan = repeat, plan
         return out
 
     @staticmethod
@@ -268,11 +253,11 @@ class _Layer(torch.autograd.Function):
         x, w_ih, w_hh, out, saved = ctx.saved_tensors
         frames, clips, width = out.shape
         units = width // 2
-        dgi, dgh = (torch.empty(frames, clips, 6 * units, dtype=out.dtype, device=out.device) for _ in range(2))
-        _backward[units // UNITS, 2](
-            grad.contiguous(), w_hh, out, saved, dgi, dgh, _counters(x.device), frames, clips,
-            H=units, BK=_stretch(units), BB=_rows(clips), BJ=UNITS, STAGES=STAGES, num_warps=WARPS,
-        )  # fmt: skip
+        dgh = unwritten(frames, clips, 6 * units, device=out.device)
+        dgi = torch.empty_like(dgh)
+        transposed = w_hh.transpose(1, 2).contiguous()
+        arguments = (grad.contiguous(), transposed, out, saved, dgi, dgh, frames, clips)
+        launch("gru_backward", ctx.plan, arguments, clips)
         states = dgh.view(frames, clips, 2, 3 * units)
         b_hh = states.sum((0, 1), dtype=torch.float32).to(out.dtype)
         # Gate gradients with the previous state: that of the frame before (forward direction) or after (backward).
@@ -286,44 +271,29 @@ class _Layer(torch.autograd.Function):
         flat = dgi.view(-1, 6 * units)
         b_ih = flat.sum(0, dtype=torch.float32).to(out.dtype)
         dx = (flat @ w_ih).view_as(x) if ctx.needs_input_grad[0] else None
-        return dx, flat.t() @ x.reshape(-1, x.shape[2]), d_hh, b_ih, b_hh, None
+        return dx, flat.t() @ x.reshape(-1, x.shape[2]), d_hh, b_ih, b_hh, None, None
 
 
-def _stretch(units: int) -> int:
-    """Return the largest power of two up to STRETCH that divides the number of gate units, 3 * units."""
-    return min(STRETCH, 3 * units & -(3 * units))
-
-
-def _rows(clips: int) -> int:
-    """Return the tile size in clips: a power of two of at least 16, as tensor-core products need."""
-    return MOST_CLIPS if clips > 16 else 16
-
-
-def _counters(device: torch.device) -> Tensor:
-    """Return a counter for each direction's barrier, at 0 and at 32: in separate cache lines of 128 bytes."""
-    return torch.zeros(64, dtype=torch.int32, device=device)
-
-
-def bi_gru(gru: nn.GRU, x: Tensor, *, repeat: int, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+def bi_gru(gru: nn.GRU, x: Tensor, *, repeat: int, plan: Plan) -> Tensor:
     """Run a bidirectional GRU by the persistent kernel.
 
     Args:
-        gru: the layers; `fits` must hold for them.
+        gru: the layers.
         x: input (clips, inputs, dim).
         repeat: how many times each input frame is repeated.
-        dtype: type of the computation and the result.
+        plan: how the layers are divided, from `plan_for`.
 
     Returns:
-        States (clips, inputs * repeat, 2 units) of `dtype`.
+        States (clips, inputs * repeat, 2 units) in bf16.
     """
-    x = x.transpose(0, 1).to(dtype)
+    x = x.transpose(0, 1).to(torch.bfloat16)
     for layer in range(gru.num_layers):
         names = (f"l{layer}", f"l{layer}_reverse")
         w_ih, b_ih = (
-            torch.cat([getattr(gru, f"{kind}_ih_{n}") for n in names]).to(dtype) for kind in ("weight", "bias")
+            torch.cat([getattr(gru, f"{kind}_ih_{n}") for n in names]).to(x.dtype) for kind in ("weight", "bias")
         )
         w_hh, b_hh = (
-            torch.stack([getattr(gru, f"{kind}_hh_{n}") for n in names]).to(dtype) for kind in ("weight", "bias")
+            torch.stack([getattr(gru, f"{kind}_hh_{n}") for n in names]).to(x.dtype) for kind in ("weight", "bias")
         )
-        x = _Layer.apply(x, w_ih, w_hh, b_ih, b_hh, repeat if layer == 0 else 1)
+        x = _Layer.apply(x, w_ih, w_hh, b_ih, b_hh, repeat if layer == 0 else 1, plan)
     return x.transpose(0, 1)

@@ -1,0 +1,39 @@
+"""Use of the fused attention over a few tokens, and a block with it against one without it on a GPU."""
+
+import pytest
+import torch
+
+from sed.models import short_attention
+from sed.models.ast import Block
+
+
+def test_other_shapes_and_devices_use_torch_s():
+    assert not short_attention.usable(torch.zeros(2, 13, 3, 4, 192))
+    assert not short_attention.usable(torch.zeros(2, 13, 3, 4, 192, dtype=torch.bfloat16))
+    assert not short_attention.usable(torch.zeros(2, 17, 3, 4, 192, device="meta", dtype=torch.bfloat16))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("compile_", [False, True])
+def test_a_block_on_a_gpu_equals_one_without_it(compile_, monkeypatch):
+    torch.manual_seed(0)
+    block = Block(dim=768, heads=4, mlp_ratio=4).cuda()
+    x = torch.randn(50, 13, 768, device="cuda", requires_grad=True)
+
+    def run():
+        call = (
+            torch.compile(lambda x: block.first(block(x)), dynamic=False)
+            if compile_
+            else lambda x: block.first(block(x))
+        )
+        with torch.autocast("cuda", torch.bfloat16):
+            out = call(x)
+        return [out, *torch.autograd.grad(out.float().square().sum(), [x, *block.parameters()])]
+
+    assert short_attention.usable(torch.zeros(2, 13, 3, 4, 192, device="cuda", dtype=torch.bfloat16))
+    found = run()
+    monkeypatch.setattr(short_attention, "TRITON", False)
+    torch.compiler.reset()
+    for a, b in zip(found, run(), strict=True):
+        assert (a.float() - b.float()).norm() < 0.02 * b.float().norm()
