@@ -28,7 +28,7 @@ GROUP = 16  # clips per block, the rows of a tensor-core product
 MOST_WARPS = 8  # warps per block
 MOST_HELD = 18  # fragments of weights, of 16 bytes, that fit into a thread's registers beside all else
 BYTES = 227 * 1024  # shared memory of a multiprocessor of compute capability 9, less what CUDA reserves
-LEAST_SLICE = 16  # units per block; with 8, layers of 256 units took longer on an H100
+LEAST_SLICE = 16  # units per block, which multiples are too: 8 and 24 took longer than 16 and 32 on an H100
 NARROW = 32  # units per block, and ...
 SMALL = 256  # ... units per direction, up to which two blocks have registers on one multiprocessor
 
@@ -87,7 +87,7 @@ def plan(units: int, clips: int, *, multiprocessors: int, sharers: int) -> Plan 
     if not warps:
         return None
     groups = math.ceil(clips / GROUP)
-    sizes = [size for size in range(LEAST_SLICE, units + 1, 8) if units % size == 0]
+    sizes = [size for size in range(LEAST_SLICE, units + 1, LEAST_SLICE) if units % size == 0]
     for launches, size, resident in itertools.product(range(1, groups + 1), sizes, (1, 2)):
         found = Plan(units, size, warps, math.ceil(groups / launches), resident)
         if resident == 2 and not (units <= SMALL and size <= NARROW):

@@ -122,7 +122,15 @@ def test_many_blocks_agree_with_cudnn_and_are_deterministic(units, clips, repeat
 
 @pytest.mark.parametrize(
     ("units", "clips", "sharers", "blocks"),
-    [(768, 48, 1, 96), (768, 12, 1, 96), (768, 64, 1, 128), (768, 48, 2, 64), (256, 48, 8, 32), (768, 1, 20, None)],
+    [
+        (768, 48, 1, 96),
+        (768, 12, 1, 96),
+        (768, 24, 1, 96),
+        (768, 64, 1, 128),
+        (768, 48, 2, 64),
+        (256, 48, 8, 32),
+        (768, 1, 20, None),
+    ],
 )
 def test_the_blocks_of_all_sharers_of_a_gpu_are_resident_at_once(units, clips, sharers, blocks):
     found = plan(units, clips, multiprocessors=132, sharers=sharers)
