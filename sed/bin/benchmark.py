@@ -144,7 +144,8 @@ def main() -> None:
     precision = "bf16" if benchmark.bf16 else "fp32"
     rows = timed(benchmark, args, precision=precision, on_gpu=on_gpu)
     print(f"{name}, torch {torch.__version__}: {benchmark.clips} clips per step of {args.clip_seconds:g} s")
-    print(f"matrix product {benchmark.rate / 1e12:.4g} TFLOP/s ({precision})")
+    limits = benchmark.limits
+    print(f"matrix product {limits.operations / 1e12:.4g} TFLOP/s ({precision}), copy {limits.bytes / 1e9:.4g} GB/s")
     print(table(rows))
     times = {row.name: row.milliseconds for row in rows}
     if STEP in times and FROZEN in times:
@@ -161,7 +162,8 @@ def main() -> None:
                 "environment": environment(),
                 "device": name,
                 "clips": benchmark.clips,
-                "matmul_tflops": benchmark.rate / 1e12,
+                "matmul_tflops": limits.operations / 1e12,
+                "copy_gigabytes": limits.bytes / 1e9,
                 "rows": [asdict(row) for row in rows],
             },
         )

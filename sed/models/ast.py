@@ -141,12 +141,6 @@ class Block(nn.Module):
         x = x[:, :1] + self.attn.first(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
-    def operations(self, tokens: int) -> float:
-        """Return the number of operations (twice the multiply-adds) on a clip of `tokens` tokens."""
-        dim, hidden = self.mlp.fc1.in_features, self.mlp.fc1.out_features
-        # Linear maps (query, key, value, output; two of the MLP), then attention scores and weighted sums.
-        return 2 * tokens * dim * (4 * dim + 2 * hidden) + 4 * tokens * tokens * dim
-
 
 def run_blocks(blocks: Iterable[nn.Module], x: Tensor, *shared: Tensor, recompute: bool) -> Tensor:
     """Apply blocks one after another.
@@ -266,12 +260,6 @@ class AST(nn.Module):
     def from_embedded(self, x: Tensor) -> Tensor:
         """Complete `forward` after `embed`: (batch, 2 + bands * patches, dim) to (batch, bands, patches, dim)."""
         return self.transform(x)[:, LEADING:].reshape(-1, *self.grid, self.dim)
-
-    def operations(self) -> float:
-        """Return the number of operations (twice the multiply-adds) per clip: patch embedding and blocks."""
-        tokens, kernel = LEADING + self.grid[0] * self.grid[1], self.patch_embed.proj.kernel_size
-        embedding = 2 * (tokens - LEADING) * self.dim * kernel[0] * kernel[1]
-        return embedding + sum(block.operations(tokens) for block in self.blocks if isinstance(block, Block))
 
 
 def build_ast(config: Mapping[str, Any], *, whole: bool = False) -> AST:

@@ -123,12 +123,6 @@ class AtstFrame(nn.Module):
         x = run_blocks(self.blocks, x, recompute=self.checkpoint_activations and self.training)
         return self.norm_frame(x).unsqueeze(1)
 
-    def operations(self) -> float:
-        """Return the number of operations (twice the multiply-adds) per clip: patch embedding and blocks."""
-        tokens, size = self.grid[1], self.patch_embed.patch_embed.in_features
-        embedding = 2 * tokens * self.dim * size
-        return embedding + sum(block.operations(tokens) for block in self.blocks if isinstance(block, Block))
-
 
 def build_atst_frame(config: Mapping[str, Any], *, whole: bool = False) -> AtstFrame:
     """Build the ATST-Frame of a flat config: its first `atst_blocks` blocks, or all `atst_depth` if `whole`."""

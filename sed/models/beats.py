@@ -151,11 +151,6 @@ class DeepNormBlock(nn.Module):
         for linear in (self.self_attn.v_proj, self.self_attn.out_proj, self.fc1, self.fc2):
             linear.weight.data.mul_(factor)
 
-    def operations(self, tokens: int) -> float:
-        """Return the number of operations (twice the multiply-adds) on a clip of `tokens` tokens."""
-        dim, hidden = self.fc1.in_features, self.fc1.out_features
-        return 2 * tokens * dim * (4 * dim + 2 * hidden + GATE) + 4 * tokens * tokens * dim
-
 
 def averages(tokens: int, frames: int) -> Tensor:
     """Return weights (frames, tokens) of adaptive average pooling: the mean over the tokens that a frame overlaps."""
@@ -232,14 +227,6 @@ class Beats(nn.Module):
         if self.frames:
             return (self.averages.to(x.dtype) @ x).unsqueeze(1)
         return x.unflatten(1, (self.steps, self.bands)).transpose(1, 2)
-
-    def operations(self) -> float:
-        """Return the number of operations (twice the multiply-adds) per clip: patches, positions and blocks."""
-        tokens, width = self.tokens, self.patch_embedding.out_channels
-        patches = 2 * tokens * width * (PATCH * PATCH + (self.dim if width != self.dim else 0))
-        positions = 2 * (tokens + 1) * self.pos_conv.weight_v.numel()  # including the token that is dropped
-        blocks = sum(block.operations(tokens) for block in self.blocks if isinstance(block, DeepNormBlock))
-        return patches + positions + blocks
 
 
 def build_beats(config: Mapping[str, Any], *, whole: bool = False) -> Beats:

@@ -115,12 +115,6 @@ class Dasheng(nn.Module):
         x = run_blocks(self.blocks, x, recompute=self.checkpoint_activations and self.training)
         return self.norm(x).unsqueeze(1)
 
-    def operations(self) -> float:
-        """Return the number of operations (twice the multiply-adds) per clip: patch embedding and blocks."""
-        tokens, kernel = self.grid[1], self.patch_embed.proj.kernel_size
-        embedding = 2 * tokens * self.dim * kernel[0] * kernel[1]
-        return embedding + sum(block.operations(tokens) for block in self.blocks if isinstance(block, Block))
-
 
 def build_dasheng(config: Mapping[str, Any], *, whole: bool = False) -> Dasheng:
     """Build the Dasheng of a flat config: its first `dasheng_blocks` blocks, or all `dasheng_depth` if `whole`."""

@@ -143,12 +143,6 @@ class Eat(nn.Module):
         x = run_blocks(self.blocks, self.pre_norm(x), recompute=self.checkpoint_activations and self.training)
         return x[:, 1:].unflatten(1, (self.grid[1], self.grid[0])).transpose(1, 2)
 
-    def operations(self) -> float:
-        """Return the number of operations (twice the multiply-adds) per clip: patch embedding and blocks."""
-        patches = self.grid[0] * self.grid[1]
-        embedding = 2 * patches * self.dim * PATCH * PATCH
-        return embedding + sum(block.operations(1 + patches) for block in self.blocks if isinstance(block, Block))
-
 
 def build_eat(config: Mapping[str, Any], *, whole: bool = False) -> Eat:
     """Build the EAT of a flat config: its first `eat_blocks` blocks, or all `eat_depth` if `whole`."""

@@ -58,15 +58,6 @@ class BoundEncoder(Protocol):
     """{setting: value} that a config must have; other settings are free"""
 
 
-@runtime_checkable
-class CountedEncoder(Protocol):
-    """Protocol of an encoder that can count its operations, which the benchmark relates to its time."""
-
-    def operations(self) -> float:
-        """Return the number of operations (twice the multiply-adds) of the forward pass per clip of input_frames."""
-        ...
-
-
 ENCODERS = {
     "ast": "sed.models.ast:build_ast",
     "atst_frame": "sed.models.atst_frame:build_atst_frame",

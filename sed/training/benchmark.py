@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from sed.data.batches import FeaturePool, Features, Supervision, TrainingSet, arrange
 from sed.data.statistics import fitted
@@ -22,7 +23,6 @@ from sed.data.store import FeatureStore, FeatureWriter
 from sed.features.logmel import FrontEnd
 from sed.models.convolutions import Mixing
 from sed.models.detector import Detector, build_detector
-from sed.models.encoders import CountedEncoder
 from sed.training.augment import AugmentOptions
 from sed.training.build import make_step
 from sed.training.distributed import World
@@ -31,6 +31,7 @@ from sed.training.gpu.gru_backend import use_bf16, use_persistent
 from sed.training.inputs import InputMaker, inputs_from
 from sed.training.mean_teacher import MovingAverage, make_teacher
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
+from sed.training.roofline import Limits, Work, forward_work, update_work
 from sed.training.step import StepValues
 
 CLASSES = 10
@@ -48,8 +49,10 @@ class Row:
     """median time per batch"""
     gigabytes: float
     """peak memory on the GPU; 0 on a CPU"""
-    matmul_share: float | None = None
-    """operations per second relative to those of `matmul_rate`; None if the operations are not counted"""
+    work: Work | None = None
+    """operations and bytes that it needs at least; None if they are not counted"""
+    limit_milliseconds: float | None = None
+    """shortest time for `work` on this device"""
 
 
 class RandomStore:
@@ -133,6 +136,14 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * size**3 / (milliseconds / 1e3)
 
 
+def copy_rate(device: torch.device) -> float:
+    """Measure the bytes per second, read and written, of a copy that is too large for caches."""
+    values = 1 << (29 if device.type == "cuda" else 25)
+    a, b = (torch.ones(values, device=device) for _ in range(2))
+    milliseconds, _ = timed(lambda: b.copy_(a), device=device, repeats=10)
+    return 2 * 4 * values / (milliseconds / 1e3)
+
+
 class Benchmark:
     """Benchmark of the components of a config; batches are random clips of the config's batch sizes."""
 
@@ -143,7 +154,8 @@ class Benchmark:
         self.front_end = fitted(front_end, [RandomStore(front_end, 16)]).to(device)
         self.clips = sum(config["batch_sizes"])
         self.bf16 = config["precision"] in ("auto", "bf16") and device.type == "cuda"
-        self.rate = matmul_rate(device, torch.bfloat16 if self.bf16 else torch.float32)
+        rate = matmul_rate(device, torch.bfloat16 if self.bf16 else torch.float32)
+        self.limits = Limits(rate, copy_rate(device))
 
     def sets(self, detector: Detector, store: Features | None = None) -> list[TrainingSet]:
         """Make sets with random targets for the config's batch sizes: two strong ones, a weak and an unlabelled one.
@@ -188,21 +200,41 @@ class Benchmark:
             interpolated=self.config["interpolation_consistency"],
         )
 
-    def row(self, name: str, call: Callable[[], Any], *, operations: float = 0.0, warm_up: int = 3) -> Row:
+    def row(self, name: str, call: Callable[[], Any], *, work: Work | None = None, warm_up: int = 3) -> Row:
         """Time a function that processes one batch.
 
         Args:
             name: name of the row.
             call: the function.
-            operations: floating-point operations of a call; 0: unknown.
+            work: what a call needs at least; None: unknown.
             warm_up: number of calls before the timed ones.
 
         Returns:
             The measurement.
         """
         row = measured(name, call, clips=self.clips, device=self.device, repeats=self.repeats, warm_up=warm_up)
-        share = operations / (row.milliseconds / 1e3) / self.rate if operations else None
-        return replace(row, matmul_share=share)
+        return replace(row, work=work, limit_milliseconds=self.limits.milliseconds(work) if work else None)
+
+    def work(self, part: str) -> Work:
+        """Return the work of a forward pass of the `detector` or its `encoder`."""
+        clip = torch.zeros(1, self.config["input_frames"], self.config["mel_bins"])
+        return forward_work(self._part(part), lambda m: m(clip), clips=self.clips, value_bytes=2 if self.bf16 else 4)
+
+    def _part(self, part: str) -> nn.Module:
+        """Build the `detector` on the CPU, and return it or its `encoder`."""
+        detector = build_detector(self.config, CLASSES)
+        return detector if part == "detector" else detector.get_submodule(part)
+
+    def step_work(self, part: str, *, frozen: bool = False) -> Work:
+        """Return the work of a mean-teacher step of the `detector` or its `encoder`.
+
+        In forward passes: the student's forward 1 and backward 2, the teacher's forward 1. A frozen encoder has no
+        backward pass and no update.
+        """
+        work, trained = self.work(part) * 4, _size(self._part(part))
+        if frozen:
+            work, trained = work + self.work("encoder") * -2, trained - _size(self._part("encoder"))
+        return work + update_work(trained)
 
     def _detector(self) -> Detector:
         release()  # memory of the previous component
@@ -235,7 +267,7 @@ class Benchmark:
             _, (inputs,) = next(source)
             step([maker.fetched(inputs)], values)
 
-        return self.row(name, call)
+        return self.row(name, call, work=self.step_work("detector", frozen=frozen))
 
     def bare_encoder(self, name: str = "bare encoder, compiled", *, compiled: bool = True) -> Row:
         """Time a mean-teacher step of the encoder alone: student forward and backward, teacher, AdamW, average."""
@@ -258,9 +290,7 @@ class Benchmark:
             optimiser.step()
             average.update(weight)
 
-        # In forward passes: the student's forward 1 and backward 2, the teacher's forward 1.
-        operations = 4 * student.operations() * self.clips if isinstance(student, CountedEncoder) else 0.0
-        return self.row(name, call, operations=operations)
+        return self.row(name, call, work=self.step_work("encoder"))
 
     def convolutions(self) -> list[Row]:
         """Time forward and backward of the encoder's mixing convolutions, and of plain ones with as many filters.
@@ -331,7 +361,7 @@ class Benchmark:
                 detector.decode(pools[0](grid)).logits.square().mean().backward()
 
         run = graphs.graphed(call, self.device) if graph and self.device.type == "cuda" else call
-        return self.row(name, run)
+        return self.row(name, run, work=(self.work("detector") + self.work("encoder") * -1) * 4)
 
     def inference(self, name: str = "inference") -> Row:
         """Time the forward pass of the whole detector without gradients; the encoder is compiled on a GPU."""
@@ -343,7 +373,7 @@ class Benchmark:
             with torch.no_grad(), self._autocast():
                 detector.decode(encode(x))
 
-        return self.row(name, call)
+        return self.row(name, call, work=self.work("detector"))
 
     def data(self, name: str = "data from HDF5", *, clips: int = 512) -> Row:
         """Time making a step's inputs from HDF5 (in the page cache), with draws and targets, on the host only."""
@@ -409,14 +439,30 @@ class Benchmark:
 
 
 def table(rows: list[Row]) -> str:
-    """Format measurements as a table of text."""
-    head = f"{'part':42} {'clips/s':>9} {'ms/batch':>9} {'of matmul':>9} {'GB':>6}"
-    lines = [
-        f"{row.name:42} {row.clips_per_second:9.1f} {row.milliseconds:9.2f} "
-        f"{f'{row.matmul_share:.2f}' if row.matmul_share else '-':>9} {row.gigabytes or 0:6.1f}"
-        for row in rows
-    ]
-    return "\n".join([head, *lines])
+    """Format measurements as a table of text.
+
+    Columns after the time: operations and bytes that the part needs at least, the time that these take on the device
+    (the limit), the limit's share of the measured time, and peak memory.
+    """
+    columns = "{:42} {:>9} {:>9} {:>8} {:>8} {:>8} {:>6} {:>6}"
+    lines = [columns.format("part", "clips/s", "ms/batch", "TFLOP", "GB moved", "limit ms", "share", "GB")]
+    for row in rows:
+        counted = ["-"] * 4
+        if row.work and row.limit_milliseconds:
+            counted = [
+                f"{row.work.operations / 1e12:.3f}",
+                f"{row.work.bytes / 1e9:.2f}",
+                f"{row.limit_milliseconds:.2f}",
+                f"{row.limit_milliseconds / row.milliseconds:.2f}",
+            ]
+        times = [f"{row.clips_per_second:.1f}", f"{row.milliseconds:.2f}"]
+        lines.append(columns.format(row.name, *times, *counted, f"{row.gigabytes or 0:.1f}"))
+    return "\n".join(lines)
+
+
+def _size(module: nn.Module) -> int:
+    """Return the number of a module's parameters."""
+    return sum(p.numel() for p in module.parameters())
 
 
 def training_seconds(config: Mapping[str, Any], milliseconds: float, clips: list[int]) -> tuple[int, float]:
