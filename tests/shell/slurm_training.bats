@@ -19,7 +19,6 @@ config = {**TINY, "steps_per_epoch": 60, "checkpoint_seconds": 0.0}
 Path("tiny.yaml").write_text(yaml.safe_dump(config))
 EOF
     printf '%s\n' 'command sbatch --partition=pair' 'option nodes=* --nodes=$0 --ntasks-per-node=1' >pair.conf
-    printf '%s\n' 'command sbatch --exclusive' >exclusive.conf
     "${root}/steps/train.sh" --ngpu 0 tiny.yaml dump exp/undisturbed >/dev/null 2>&1
 }
 
@@ -89,7 +88,6 @@ ended_as() { # ended_as <experiment> <times resumed>
 }
 
 @test "preempted: the training writes a checkpoint, ends, and resumes by itself" {
-    cmd+=" --conf ${PWD}/exclusive.conf"
     begin 0
     # held, or a quick machine is done before the scheduler looks; to be ended it is woken (SIGCONT, then SIGTERM)
     kill -STOP "$(pgrep -f "^python3 -m sed.bin.train .* ${exp}\$")"
