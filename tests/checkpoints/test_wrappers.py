@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ def under(prefix: str, state: State) -> State:
 
 
 def compiled_blocks(state: State) -> State:
-    """Return the form of compiled blocks, with the wrapper's name inside of the names."""
-    return {name.replace("attn.", "_orig_mod.attn."): tensor for name, tensor in state.items()}
+    """Return the form in which each block was compiled: the wrapper's name follows the block's number."""
+    return {re.sub(r"(\.blocks\.\d+\.)", r"\1_orig_mod.", name): tensor for name, tensor in state.items()}
 
 
 OPTIMISER = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 1e-4}]}
