@@ -33,7 +33,7 @@ def test_a_recipe_folder_is_filled_and_left_alone_the_second_time(server, tmp_pa
     assert run.returncode == 0, run.stderr
     real = tmp_path / "downloads" / "audio" / "validation" / "validation"
     assert sorted(p.name for p in real.iterdir()) == [f"Y{i:011d}_30.000_40.000.wav" for i in (12, 13)]
-    assert "audio/validation/validation: 2 of 4 recordings there, 2 of them linked now" in run.stderr
+    assert "audio/validation/validation: 2 of 4 recordings there, 2 of them new" in run.stderr
     missing = (tmp_path / "downloads" / "missing_recordings.tsv").read_text().splitlines()
     assert len(missing) == 1 + 2 + (5 - 3) + 7 + 6, "three weak ones come in X-ARES's shards"
     asked = len(server.requests)

@@ -144,7 +144,7 @@ class Set:
         """Return the numbers of existing, expected and new recordings, for messages."""
         existing = len(self.names) - len(self.missing)
         new = existing - self.before
-        return f"{self.folder}: {existing} of {len(self.names)} recordings there, {new} of them linked now"
+        return f"{self.folder}: {existing} of {len(self.names)} recordings there, {new} of them new"
 
 
 def read_sets(table: Path, downloads: Path) -> list[Set]:
