@@ -5,7 +5,8 @@ usage: python3 -m sed.bin.push exp/kitchen hf://our-lab/kitchen --data "kitchen 
 
 Anyone with `huggingface_hub` (pip install '.[hub]') can then run `sed.bin.predict --model hf://our-lab/kitchen`. An
 experiment or a checkpoint is first packed with the options of `sed.bin.pack`; a packed model is pushed unchanged. No
-file that is pushed contains a path of this machine. After an interruption the same command sends the missing files.
+file that is pushed contains a path of this machine. An interruption leaves the repository's files as they were; the
+same command then sends only what the hub has not received.
 """
 
 from __future__ import annotations

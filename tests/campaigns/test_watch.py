@@ -40,7 +40,7 @@ def test_watch_has_each_files_events_once(tmp_path: Path) -> None:
     quick = ("--watch-settle", "0.3", "--watch-interval", "0.1", "--watch-idle", "3")
     watch = command(table, "--watch", folder, *quick)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    thread = recorder(folder, data, pause=0.2)  # about a hundred seconds
+    thread = recorder(folder, data, pause=0.2)  # 125 s: 5 pauses in four recordings
     kills = []
     while len(kills) < KILLS:
         process = subprocess.Popen(watch, env=environment, stderr=subprocess.PIPE, text=True)

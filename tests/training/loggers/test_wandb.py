@@ -1,4 +1,4 @@
-"""The Weights & Biases logger offline: what its own reader finds in the run's folder. Skipped without the package."""
+"""The Weights & Biases logger offline: the messages in the files of its runs. Skipped without the package."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def records(data: bytes) -> Iterator[bytes]:
 
 
 def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
-    """Return config, rows and media of the offline runs of a folder, by the package's own messages."""
+    """Return config, rows and media of the offline runs of a folder; messages are decoded by the package's classes."""
     from wandb.proto import wandb_internal_pb2
 
     config: dict[str, Any] = {}
