@@ -18,7 +18,7 @@ from typing import NamedTuple
 from sed.data.audio import counted_duration
 from sed.data.download.shards import is_shard
 from sed.data.recordings import FOREIGN, recordings_of
-from sed.errors import UserError
+from sed.errors import RunError, UserError
 from sed.files import replacing, write_text
 from sed.input_files import read_text
 
@@ -28,6 +28,8 @@ LONGEST = 12.0
 """seconds; a longer file whose name has no times is the whole video, and not one of AudioSet's clips of 10 s"""
 LONGEST_IN_SECONDS = 100
 """times in a name that differ by less are in seconds, others in milliseconds"""
+MOST_SECONDS = 120
+"""limit on the time that ffmpeg has to convert a copy"""
 # An id may itself begin with Y: it always has 11 characters.
 _NAME = re.compile(r"Y?([A-Za-z0-9_-]{11})(?:[_-](\d+(?:\.\d+)?)(?:[_-](\d+(?:\.\d+)?))?)?")
 
@@ -207,16 +209,31 @@ def is_foreign(path: Path) -> bool:
 
 
 def convert(source: Path, place: Path) -> str:
-    """Convert a file to a WAV at `place`; return "", or why it failed."""
+    """Convert a file to a WAV at `place`; return "", or why the file cannot be read.
+
+    Raises:
+        RunError: the WAV cannot be written.
+    """
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         return "ffmpeg is needed to read it"
+    # file: since ffmpeg takes what stands before a colon in a relative path for a protocol
+    decode = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", f"file:{source}", "-c:a", "pcm_s16le", "-f"]
+
+    def run(*output: str) -> None:
+        subprocess.run([*decode, *output], check=True, capture_output=True, timeout=MOST_SECONDS)
+
     try:
         with replacing(place) as part:
-            # file: since ffmpeg takes what stands before a colon in a relative path for a protocol
-            command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", f"file:{source}", "-c:a", "pcm_s16le"]
-            subprocess.run([*command, "-f", "wav", f"file:{part}"], check=True, capture_output=True, timeout=120)
-    except (subprocess.SubprocessError, FileNotFoundError):
+            try:
+                run("wav", f"file:{part}")
+            except subprocess.CalledProcessError as error:
+                run("null", "-")  # fails, too, if it is the file that ffmpeg cannot read
+                why = (error.stderr.decode(errors="replace").splitlines() or [f"exit {error.returncode}"])[-1].strip()
+                raise RunError(f"{place}: ffmpeg cannot write it: {why} (is the disk, or the memory, full?)") from None
+    except subprocess.TimeoutExpired:
+        return f"ffmpeg needs more than {MOST_SECONDS} s"
+    except (subprocess.CalledProcessError, FileNotFoundError):
         return "ffmpeg cannot read it"
     return ""
 

@@ -1,5 +1,6 @@
 """Local copies of recordings, whatever their names."""
 
+import resource
 import shutil
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 import soundfile
 from paths import KIT
 
+from sed.data.download import audioset
 from sed.data.download.audioset import Key, candidates, convert, index, named, read_sets, write_missing
-from sed.errors import UserError
+from sed.errors import RunError, UserError
 
 ID = "-Ab_Y9z0-_1"
 YID = "Y0000000000"  # an id that begins with Y
@@ -145,3 +147,34 @@ def test_a_relative_path_with_a_colon_is_converted(tmp_path, monkeypatch):
     Path("copies:2024/a.flac").rename("copies:2024/a.m4a")
     assert convert(Path("copies:2024/a.m4a"), Path("copies:2024/a.wav")) == ""
     assert soundfile.info("copies:2024/a.wav").frames == 800
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    soundfile.write(tmp_path / "a.flac", np.zeros(16000), 8000)
+    return (tmp_path / "a.flac").rename(tmp_path / "a.m4a")
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="converts by ffmpeg")
+def test_a_disk_without_room_is_no_fault_of_the_copy(foreign, tmp_path):
+    # A limit on the size of files is to a writer what a full disk is.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(RunError, match=r"a\.wav: ffmpeg cannot write it: exit -"):
+            convert(foreign, tmp_path / "a.wav")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    foreign.write_bytes(b"no sound")
+    assert convert(foreign, tmp_path / "a.wav") == "ffmpeg cannot read it"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.m4a"]
+
+
+def test_a_copy_that_takes_too_long_is_left_out_with_the_time(tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "ffmpeg"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setattr(audioset, "MOST_SECONDS", 0.1)
+    assert convert(tmp_path / "a.m4a", tmp_path / "a.wav") == "ffmpeg needs more than 0.1 s"
