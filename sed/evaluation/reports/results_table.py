@@ -38,6 +38,8 @@ class Row:
 def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
     """Merge experiments that differ only in their seed into one row, which has the shortest of their names.
 
+    Seeds that are scored on other numbers of clips have rows of their own.
+
     found: (path, content) of each result.json.
     """
     groups: dict[str, tuple[str, list[dict[str, Any]]]] = {}
@@ -50,7 +52,8 @@ def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
         )
         config = settings(result)
         seed = seed_of(result)
-        key = json.dumps([result["set"], config or name, student, comparable(result)], sort_keys=True, default=str)
+        scored_on = [result[key] for key in ("set", "clips", "clips_expected")]
+        key = json.dumps([scored_on, config or name, student, comparable(result)], sort_keys=True, default=str)
         known = groups.get(key)
         taken = {seed_of(r) for r in known[1]} if known else set()
         if known is None or seed is None or seed in taken:  # a second result of a seed gets its own row
@@ -74,10 +77,10 @@ def interval(row: Row, entry: Entry) -> str:
 
 
 def coverage(row: Row) -> str:
-    """Return `1168 of 1168`, clips scored of clips expected; if scores lack some, also the number with output."""
+    """Return `1168 of 1168`, clips scored of clips expected; if a seed's scores lack some, also those with output."""
     result = row.results[0]
     text = f"{result['clips']} of {result['clips_expected']}"
-    output = result.get("clips_with_output", result["clips"])
+    output = min(one.get("clips_with_output", one["clips"]) for one in row.results)
     silent = result.get("input", {}).get("kind") in ("scores.h5", "score folder") and output < result["clips"]
     return f"{text}, {output} with output" if silent else text
 

@@ -64,6 +64,7 @@ def test_seeds_of_one_system_are_one_row_with_the_shortest_name() -> None:
         found("a-2", 1),  # the same seed twice is another experiment
         found("a-2", None),
         found("a-2", 2, set="public_eval"),
+        found("a-2", 2, clips=5),
         found("a-2", 2, post_processing={"steps": ["csebbs"]}),
         found("a-2", 2, input={"attrs": {"which": "student"}}),
     ],
@@ -101,6 +102,9 @@ def test_missing_clips_are_reported_above_the_table() -> None:
     text = markdown(group([found("a", 1, clips=5), found("b", 1, pooling="mean")]), {})
     assert "**Incomplete: 5 of 6 clips are scored" in text
     assert "Incomplete" not in markdown(group([found("b", 1)]), {})
+    scores = {"input": {"kind": "scores.h5"}}
+    rows = group([found("a", 1, **scores), found("a-2", 2, clips_with_output=4, **scores)])
+    assert cells(markdown(rows, {}), "a")[1] == "6 of 6, 4 with output"
 
 
 def test_the_terminal_has_aligned_columns_in_the_same_units() -> None:
