@@ -32,7 +32,8 @@ from sed.models.encoders import check_front_end
 
 # in names of tensors: the head that is loaded, and layers between encoder and head, which are refused
 HEAD, SEQUENCE = "strong_head.", "seq_model."
-LICENCE = "MIT, as PretrainedSED publishes them"
+# of the weights: of a head of AudioSet-strong's classes, and of any other head, which is not PretrainedSED's
+LICENCE, OTHER_LICENCE = "MIT, as PretrainedSED publishes them", "licence not stated"
 AUDIOSET_STRONG = Path(__file__).with_name("audioset_strong_classes.txt")
 # what the published detectors have in common after the encoder, and their padding
 _SHAPE = {"pooling": "mean", "decoder": "none", "upsample": 1, "clip_pooling": "max", "input_padding": "silence"}
@@ -101,13 +102,17 @@ def class_names(published: Published, names: str | Path | None = None) -> list[s
     """
     count = len(published.head.bias)
     path = Path(names) if names else AUDIOSET_STRONG
-    found = [line.strip() for _, line in read_lines(path)]
+    found = _read_names(path)
     if len(set(found)) < len(found):
         raise UserError(f"{path}: a name comes twice (write each class once, in the head's order)")
     if len(found) != count:
         hint = "write one per line, in the head's order" if names else "give its own names by --classes"
         raise UserError(f"{published.path}: a head of {count} classes, {path.name} has {len(found)} names ({hint})")
     return found
+
+
+def _read_names(path: Path) -> list[str]:
+    return [line.strip() for _, line in read_lines(path)]
 
 
 def read_config(path: str | Path | None, encoder: str) -> dict[str, Any]:
@@ -169,9 +174,10 @@ def import_detector(
     except Mismatch as error:
         raise UserError(f"{path}: {error} (give the published checkpoint, or the config of this one)") from None
     detector.requires_grad_(False)
+    licence = LICENCE if [*classes] == _read_names(AUDIOSET_STRONG) else OTHER_LICENCE
     info = {
         "weights": path.name,
-        "imported": {"file": path.name, "sha256": sha256(path), "classes": len(classes), "licence": LICENCE},
+        "imported": {"file": path.name, "sha256": sha256(path), "classes": len(classes), "licence": licence},
         "parameters": sum(parameter.numel() for parameter in detector.parameters()),
     }
     return LoadedModel(detector.eval(), FrontEnd.from_config(config), labels, config, info)

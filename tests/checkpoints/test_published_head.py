@@ -14,7 +14,14 @@ from published_detectors import config_of, detected, made_up
 from resolved_configs import CONF, parse
 from torch import Tensor
 
-from sed.checkpoints.published_head import AUDIOSET_STRONG, class_names, import_detector, read_config, read_published
+from sed.checkpoints.published_head import (
+    AUDIOSET_STRONG,
+    LICENCE,
+    class_names,
+    import_detector,
+    read_config,
+    read_published,
+)
 from sed.config import default_options
 from sed.data.class_map import read_class_map
 from sed.errors import UserError
@@ -57,6 +64,13 @@ def test_a_class_map_makes_labels_of_the_head_s_classes(state: State, tmp_path: 
         assert model.labels == ["dog", "talk"]
         found = model.detector(x).logits.sigmoid()
         torch.testing.assert_close(found, torch.stack([wanted, speech], -1), rtol=0, atol=1e-6)
+
+
+def test_only_a_head_of_the_published_classes_has_the_published_licence(state: State, tmp_path: Path) -> None:
+    assert imported(state, tmp_path / "x.pt").info["imported"]["licence"] == LICENCE
+    torch.save(made_up(config_of("atst_frame", **TINY), classes=3), tmp_path / "x.pt")
+    model = import_detector(read_published(tmp_path / "x.pt"), config_of("atst_frame", **TINY), ["a", "b", "c"])
+    assert model.info["imported"]["licence"] == "licence not stated"
 
 
 def test_wrappers_of_trainings_are_seen_through(state: State, tmp_path: Path) -> None:
