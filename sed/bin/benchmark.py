@@ -9,6 +9,7 @@ step          a training step; frozen: with a frozen encoder; eager, fp32: uncom
 encoder       a mean-teacher step of the encoder alone; peer: of Hugging Face's AST of equal size, if installed
 convolutions  mixing convolutions of a CNN (FDY and the like) beside plain ones
 heads         all after the encoder
+gru           the decoder's Bi-GRU by each implementation here: the persistent kernel, cuDNN, FlashRNN if installed
 data          inputs of a step from HDF5
 inference     forward pass of the detector
 """
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from sed.training.benchmark import Benchmark, Row
 
 log = logging.getLogger("sed.benchmark")
-PARTS = ["step", "frozen", "eager", "fp32", "encoder", "convolutions", "heads", "data", "inference", "peer"]
+PARTS = ["step", "frozen", "eager", "fp32", "encoder", "convolutions", "heads", "gru", "data", "inference", "peer"]
 STEP, FROZEN = "training step", "the same, encoder frozen"
 DESED = {"strong_real": 3470, "strong_synth": 10000, "weak": 1578, "unlabelled": 14412, "pseudo": 1578 + 14412}
 """clips of DESED's sets; the pseudo-labelled one is made of weak and unlabelled"""
@@ -97,6 +98,7 @@ def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_
         "encoder": lambda: benchmark.bare_encoder("bare encoder's step", compiled=on_gpu),
         "convolutions": benchmark.convolutions,
         "heads": lambda: benchmark.heads("heads' step", graph=on_gpu),
+        "gru": benchmark.grus,
         "data": lambda: benchmark.data("data from HDF5, one thread"),
         "inference": benchmark.inference,
         "peer": benchmark.peer,
@@ -118,7 +120,7 @@ def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_
     if not rows:
         raise RunError(
             f"--parts {','.join(args.parts)}: none could be timed (eager, fp32: on a GPU; convolutions: of a CNN that "
-            "mixes kernels; peer: with transformers)"
+            "mixes kernels; gru: of a decoder with a Bi-GRU; peer: with transformers)"
         )
     return rows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import itertools
+import logging
 import statistics
 import tempfile
 import time
@@ -22,11 +23,12 @@ from sed.data.statistics import fitted
 from sed.data.store import FeatureStore, FeatureWriter
 from sed.features.logmel import FrontEnd
 from sed.models.convolutions import Mixing
+from sed.models.decoders import RunGru, is_gru_based
 from sed.models.detector import Detector, build_detector
 from sed.training.augment import AugmentOptions
 from sed.training.build import make_step
 from sed.training.distributed import World
-from sed.training.gpu import graphs
+from sed.training.gpu import graphs, gru_backend
 from sed.training.gpu.gru_backend import use_bf16, use_persistent
 from sed.training.inputs import InputMaker, inputs_from
 from sed.training.mean_teacher import MovingAverage, make_teacher
@@ -34,6 +36,7 @@ from sed.training.parameters import FlatParameters, build_optimiser, parameter_g
 from sed.training.roofline import Limits, Work, forward_work, update_work
 from sed.training.step import StepValues
 
+log = logging.getLogger("sed.benchmark")
 CLASSES = 10
 VALUES = StepValues(encoder_lr=5e-6, head_lr=1e-4, ema_weight=1e-3, loss_weights=(1.0, 0.5, 2.0, 2.0, 0.0, 0.0))
 """scheduled values of every timed step; only whether they are 0 has an influence on its speed"""
@@ -362,6 +365,34 @@ class Benchmark:
 
         run = graphs.graphed(call, self.device) if graph and self.device.type == "cuda" else call
         return self.row(name, run, work=(self.work("detector") + self.work("encoder") * -1) * 4)
+
+    def grus(self) -> list[Row]:
+        """Time forward and backward of the decoder's Bi-GRU, as often as there are implementations of it here.
+
+        Returns:
+            A measurement per implementation; none if the decoder has no Bi-GRU.
+        """
+        decoder = self._detector().decoder
+        frames, repeat = decoder.frames, decoder.upsample
+        if not is_gru_based(decoder):
+            return []
+        gru = decoder.gru
+        x = torch.randn(self.clips, frames, gru.input_size, device=self.device, requires_grad=True)
+        count = {"clips": self.clips, "value_bytes": 2 if self.bf16 else 4}
+        clip = torch.zeros(1, frames * repeat, gru.input_size)
+        work = forward_work(gru, lambda m: m(clip), **count) * 3
+        rows = []
+        for name, run in gru_backend.implementations(gru, self.clips, self.device).items():
+
+            def call(run: RunGru = run) -> None:
+                run(gru, x, repeat).float().square().mean().backward()
+
+            try:
+                graph = graphs.graphed(call, self.device) if self.device.type == "cuda" else call
+                rows.append(self.row(f"Bi-GRU forward and backward, {name}", graph, work=work))
+            except RuntimeError as error:
+                log.info("%s: %s", name, str(error).splitlines()[0])
+        return rows
 
     def inference(self, name: str = "inference") -> Row:
         """Time the forward pass of the whole detector without gradients; the encoder is compiled on a GPU."""

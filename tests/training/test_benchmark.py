@@ -18,11 +18,12 @@ def test_every_part_is_timed(benchmark):
         benchmark.step("frozen step", accelerate_as="eager", precision="fp32", frozen=True),
         benchmark.bare_encoder("encoder", compiled=False),
         benchmark.heads("heads", graph=False),
+        *benchmark.grus(),
         benchmark.inference(),
         benchmark.data(clips=24),
     ]
     assert all(row.clips_per_second > 0 and row.milliseconds > 0 for row in rows)
-    assert len(table(rows).splitlines()) == 7
+    assert len(table(rows).splitlines()) == 8
 
 
 def test_a_normaliser_with_statistics_gets_those_of_the_random_features(tiny_config):

@@ -5,6 +5,8 @@ Autocast would run cuDNN in float16, in which the gradients of a mean over half 
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +14,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from sed.models.decoders import RunsGrus, is_gru_based, repeated
+from sed.models.decoders import RunGru, RunsGrus, is_gru_based, repeated
 from sed.models.detector import Detector
-from sed.training.gpu.persistent_gru import bi_gru, plan_for
+from sed.models.gru_decoder import run_gru
+from sed.training.gpu.persistent_gru import Plan, bi_gru, plan_for
 
 
 def use_bf16(detector: Detector) -> None:
@@ -90,3 +93,56 @@ def use_persistent(detector: Detector) -> bool:
 
     decoder.run_gru = run_gru
     return True
+
+
+def flash_rnn(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
+    """Run a bidirectional GRU by FlashRNN's fused kernel (package flashrnn), to compare speeds: gates are in its order.
+
+    Args:
+        gru: the layers.
+        x: input (clips, inputs, dim).
+        repeat: how many times each input frame is repeated.
+
+    Returns:
+        States (clips, inputs * repeat, 2 units), bf16.
+    """
+    from flashrnn import flashrnn
+
+    x, units = repeated(x, repeat).to(torch.bfloat16), gru.hidden_size
+    bias = x.new_zeros(4, 1, units)
+    for layer in range(gru.num_layers):
+        states = []
+        for direction in ("", "_reverse"):
+            names = (f"{name}_l{layer}{direction}" for name in ("weight_ih", "weight_hh", "bias_ih"))
+            w_ih, w_hh, b_ih = (getattr(gru, name).to(x.dtype) for name in names)
+            gates = nn.functional.linear(x.flip(1) if direction else x, w_ih, b_ih).unflatten(2, (3, 1, units))
+            how = {"function": "gru", "backend": "cuda_fused", "dtype": "bfloat16"}
+            out = flashrnn(gates, w_hh.view(3, 1, units, units), bias, **how)[0][0].squeeze(2)
+            states.append(out.flip(1) if direction else out)
+        x = torch.cat(states, 2)
+    return x
+
+
+def implementations(gru: nn.GRU, clips: int, device: torch.device) -> dict[str, RunGru]:
+    """Return the implementations of a bidirectional GRU that can run on a device.
+
+    Args:
+        gru: the layers.
+        clips: clips per batch.
+        device: the device.
+
+    Returns:
+        {name: function}.
+    """
+    if device.type != "cuda":
+        return {"torch": run_gru}
+    found: dict[str, RunGru] = {"cuDNN in bf16": bf16_gru}
+    if plan := plan_for(gru, clips, device):
+        found = {"persistent kernel": functools.partial(_persistent, plan=plan), **found}
+    if importlib.util.find_spec("flashrnn"):
+        found["FlashRNN"] = flash_rnn
+    return found
+
+
+def _persistent(gru: nn.GRU, x: Tensor, repeat: int, *, plan: Plan) -> Tensor:
+    return bi_gru(gru, x, repeat=repeat, plan=plan)
