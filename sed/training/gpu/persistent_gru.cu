@@ -43,7 +43,8 @@ __device__ __forceinline__ float reciprocal(float x) {
 
 // Add the product of a 16 x 16 and a 16 x 8 matrix, in the layout of PTX's mma.m16n8k16.
 __device__ __forceinline__ void mma(float (&c)[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"
+        " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 #endif
@@ -92,14 +93,18 @@ struct Weights {
     uint4 held[HELD];
     uint4* rest;
 
-    __device__ __forceinline__ uint4 get(int i) const { return i < HELD ? held[i] : rest[(i - HELD) * THREADS + threadIdx.x]; }
+    __device__ __forceinline__ uint4 get(int i) const {
+        return i < HELD ? held[i] : rest[(i - HELD) * THREADS + threadIdx.x];
+    }
     __device__ __forceinline__ void set(int i, uint4 x) {
         if (i < HELD) held[i] = x;
         else rest[(i - HELD) * THREADS + threadIdx.x] = x;
     }
 };
 
-__device__ __forceinline__ int fragment(int gate, int chunk, int tile) { return (gate * CHUNKS + chunk) * TILES + tile; }
+__device__ __forceinline__ int fragment(int gate, int chunk, int tile) {
+    return (gate * CHUNKS + chunk) * TILES + tile;
+}
 
 typedef uint4 Values[CHUNKS][2];  // a lane's values of one gate or state: of its two clips in each chunk
 
@@ -183,7 +188,8 @@ struct Pairs {
 __device__ __forceinline__ bool computes_gates() { return PAIRS > 1 || threadIdx.x < 8 * U; }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_forward(
-    const u32* gi, const uint4* weights, const u32* bias, u32* out, u32* saved, int frames, int clips, int repeat, int save, int first
+    const u32* gi, const uint4* weights, const u32* bias, u32* out, u32* saved,
+    int frames, int clips, int repeat, int save, int first
 ) {
     extern __shared__ uint4 memory[];
     const Place p = place(clips, first);
@@ -210,7 +216,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_forward(
         saved_offset[i] = (pairs.clip[i] * 2 + p.direction) * (4 * H / 2) + pairs.unit[i];
         state[i] = make_float2(0.0f, 0.0f);
         #pragma unroll
-        for (int gate = 0; gate < 3; ++gate) bias_[i][gate] = unpack(bias[(p.direction * 3 + gate) * (H / 2) + pairs.unit[i]]);
+        for (int gate = 0; gate < 3; ++gate)
+            bias_[i][gate] = unpack(bias[(p.direction * 3 + gate) * (H / 2) + pairs.unit[i]]);
     }
     const ptrdiff_t size = (p.direction ? -1 : 1) * (ptrdiff_t)clips * H;  // of the states of a step
     const int start = p.direction ? frames - 1 : 0;
@@ -290,7 +297,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_forward(
 // The gradients of the gates' inputs, dgi, and of their recurrent contributions, dgh, which other blocks wait for.
 // `transposed` has the recurrent weights as (2, H, 3 H).
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_backward(
-    const u32* grad, const uint4* transposed, const u32* out, const u32* saved, u32* dgi, u32* dgh, int frames, int clips, int first
+    const u32* grad, const uint4* transposed, const u32* out, const u32* saved, u32* dgi, u32* dgh,
+    int frames, int clips, int first
 ) {
     extern __shared__ uint4 memory[];
     const Place p = place(clips, first);
@@ -345,11 +353,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_backward(
             #pragma unroll
             for (int i = 0; i < PAIRS; ++i) {
                 if (s > 0) add_products<U>(carry[i], products, pairs.row[i], pairs.column[i]);
-                const float2 g = unpack(given[i][0]), r = unpack(given[i][1]), z = unpack(given[i][2]), n = unpack(given[i][3]);
-                const float2 hn = unpack(given[i][4]), h = unpack(given[i][5]);
+                const float2 g = unpack(given[i][0]), r = unpack(given[i][1]), z = unpack(given[i][2]);
+                const float2 n = unpack(given[i][3]), hn = unpack(given[i][4]), h = unpack(given[i][5]);
                 const float2 dh = make_float2(g.x + carry[i].x, g.y + carry[i].y);
-                const float2 dz = make_float2(dh.x * (h.x - n.x) * z.x * (1.0f - z.x), dh.y * (h.y - n.y) * z.y * (1.0f - z.y));
-                const float2 dn = make_float2(dh.x * (1.0f - z.x) * (1.0f - n.x * n.x), dh.y * (1.0f - z.y) * (1.0f - n.y * n.y));
+                const float2 dz = make_float2(
+                    dh.x * (h.x - n.x) * z.x * (1.0f - z.x), dh.y * (h.y - n.y) * z.y * (1.0f - z.y));
+                const float2 dn = make_float2(
+                    dh.x * (1.0f - z.x) * (1.0f - n.x * n.x), dh.y * (1.0f - z.y) * (1.0f - n.y * n.y));
                 gates[i][0] = pack(make_float2(dn.x * hn.x * r.x * (1.0f - r.x), dn.y * hn.y * r.y * (1.0f - r.y)));
                 gates[i][1] = pack(dz);
                 gates[i][2] = pack(dn);
