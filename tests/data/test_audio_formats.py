@@ -51,6 +51,7 @@ BY_FFMPEG: dict[str, tuple[list[str], float, bool]] = {
     "a.mov": (["-c:a", "pcm_s16le"], 1e-3, True),
     "a.wma": (["-c:a", "wmav2", "-b:a", "96k"], 0.4, False),
 }
+AAC = {"a.m4a", "a.mp4", "a.3gp"}  # the delay is dropped, but the last frame of the codec is decoded whole
 RATES = (8000, 16000, 22050, 44100, 48000)
 SECONDS = 2.3
 FRAME = 2048  # samples that a codec fills up at most, or delays
@@ -76,7 +77,7 @@ def check(path: Path, wanted: np.ndarray, rate: int, name: str) -> None:
     _, error, stated = BY_FFMPEG[name]
     found = read_audio(path, 16000)
     room = FRAME * 16000 // rate + 160
-    assert -(160 if stated else room) <= len(found) - len(wanted) <= (room if error > 0.01 or not stated else 160)
+    assert -(160 if stated else room) <= len(found) - len(wanted) <= (160 if stated and name not in AAC else room)
     most = 160 if stated else 3 * room
     padded = np.concatenate([np.zeros(most, np.float32), found, np.zeros(most + len(wanted), np.float32)])
     lags = fftconvolve(padded[: 2 * most + len(wanted)], wanted[::-1], "valid")
