@@ -68,7 +68,7 @@ def main() -> None:
                 return
             defaults = {key: parser.get_default(key) for key in config}
             made = complete(load_config(stored), defaults) if stored.exists() else config
-            # Options of RUNTIME (device, threads ...) may differ: they do not affect the trained weights.
+            # Options of RUNTIME (device, threads ...) may differ: how and where the same training is computed.
             changed = [key for key, value in made.items() if key not in RUNTIME and config.get(key) != value]
             if changed:
                 raise UserError(f"{stored}: {args.out} was made with another {changed[0]} (--force trains again)")

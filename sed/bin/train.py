@@ -238,7 +238,7 @@ def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -
     stored = complete(load_config(path), defaults)
     if {stored["pretrained"], config["pretrained"]} == {"", recipe_options.NONE}:  # in older configs '' means 'none'
         stored["pretrained"] = config["pretrained"]
-    # Options of RUNTIME (device, threads ...) may change: they do not affect the trained weights.
+    # Options of RUNTIME (device, threads ...) may change: they say how and where the same training is computed.
     for key in sorted(({*stored} | {*config}) - {*RUNTIME}):
         if stored.get(key) != config.get(key):
             raise UserError(

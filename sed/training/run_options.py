@@ -5,7 +5,8 @@ from __future__ import annotations
 from sed.training import logger
 
 # Options that may change on resume and are not stored with the weights: how and where the same training is computed.
-# `device`, `accelerate` and `threads` change the rounding, the others nothing.
+# `device`, `accelerate` and `threads` change the rounding (`device` also the precision, if that is auto), the others
+# nothing.
 RUNTIME = (*logger.RUNTIME, "threads", "device", "cache", "accelerate", "checkpoint_seconds", "ahead")
 
 SECTION = "run"

@@ -96,7 +96,7 @@ class Pretraining(Loop):
         """
         Args:
             out: path of the checkpoint to write.
-            config: options of this module, with learning rate, clipping and seed.
+            config: options of pre-training, model and front end.
             model: the model to train, on the device.
             flat: its parameters.
             optimiser: optimiser of `flat`.
@@ -105,7 +105,8 @@ class Pretraining(Loop):
             frames: label frames per clip.
             precision: bf16 or fp32.
             schedule: number of steps, and the learning rate's factor at each.
-            identity: what identifies the training, stored in every checkpoint: config, labels, front_end.
+            identity: what identifies the training, stored in every checkpoint: config (without the runtime options),
+                labels, front_end.
             options: runtime options.
             device: device of the model.
             open_logger: builds the logger, given the folder and the step at which the run starts.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from sed.training import logger
 
-# Options that do not affect the trained weights: they may change on resume and are not stored with the weights.
+# Options that may change on resume and are not stored with the weights: how and where the same training is computed.
+# `device`, `accelerate` and `threads` change the rounding (`device` also the precision, if that is auto), the others
+# nothing.
 RUNTIME = (*logger.RUNTIME, "threads", "device", "cache", "ahead", "checkpoint_seconds", "accelerate", "nj")
 
 SECTION = "run"

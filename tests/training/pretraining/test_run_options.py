@@ -1,4 +1,4 @@
-"""Runtime options of pre-training: those that may change on resume do not affect the weights."""
+"""Runtime options of pre-training, of which those that change no rounding change no weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_runtime_options_exist() -> None:
 @pytest.mark.parametrize(
     "changes", [{"cache": "none", "ahead": 3}, {"checkpoint_seconds": 0.0}, {"loggers": ["jsonl"]}, {"nj": 1}]
 )
-def test_runtime_options_do_not_affect_the_weights(
+def test_runtime_options_but_those_that_change_the_rounding_do_not_affect_the_weights(
     pretraining: Callable[..., Pretraining], tmp_path: Path, changes: dict[str, object]
 ) -> None:
     assert set(changes) <= set(RUNTIME)
