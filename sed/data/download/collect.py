@@ -114,19 +114,21 @@ class Collection:
         """
         for key, paths in found.items():
             for path in paths:
-                origin = self._name_of(path, folders)
+                origin, below = self._name_of(path, folders)
                 for place in self.places[key]:
                     if place.is_filled:
-                        self._compare(place, origin, path, path)
+                        self._compare(place, f"{origin}/{below}", path, path)
                     else:
                         self._fill(place, origin, path)
 
-    def _name_of(self, path: Path, folders: Sequence[Path]) -> str:
-        """Return the origin of a copy: the folder that was given, or the part as which it was downloaded."""
+    def _name_of(self, path: Path, folders: Sequence[Path]) -> tuple[str, str]:
+        """Return a copy's origin, the folder that was given or the part as which it was downloaded, and path there."""
         copies = self.downloads / "copies"
         if path.is_relative_to(copies):
-            return shown(path.relative_to(copies).parts[0])
-        return shown(str(next(folder for folder in folders if path.is_relative_to(folder)).resolve()))
+            part = path.relative_to(copies).parts[0]
+            return shown(part), shown(str(path.relative_to(copies / part)))
+        folder = next(folder for folder in folders if path.is_relative_to(folder))
+        return shown(str(folder.resolve())), shown(str(path.relative_to(folder)))
 
     def _label(self, shard: Path) -> str:
         """Return the origin of a shard's files: its path below copies/ if it was downloaded, else its whole path."""
@@ -307,13 +309,12 @@ class Collection:
 
         Args:
             place: the recording's place.
-            other: origin of the copy.
+            other: the copy's path, as the tables name it.
             path: the copy.
             source: the same file, or the shard from which it was extracted.
         """
         if place.path.samefile(path):
             return
-        other = f"{other}/{path.name}" if path == source else other
         status = source.stat()
         if self._was_compared(place, other, status):
             return
