@@ -1,5 +1,6 @@
-"""FLAC files whose header states no length, as written to a pipe: the length follows from the last frame.
+"""FLAC files whose header states no length, as written to a pipe, or that end with a tag.
 
+The length follows from the last frame; libsndfile loses its place at the tag of a file whose frames are all right.
 Every frame states its number, or that of its first sample. Positions, codes and checksums are those of RFC 9639.
 """
 
@@ -7,16 +8,20 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+import numpy as np
+
 from sed.data.containers.view import View
 from sed.errors import UserError
 
 _LONGEST = 1 << 21  # bytes in which the last frame must lie; one of eight channels of 65535 samples of 32 bits fits
 _HEAD = 42  # bytes: `fLaC`, the header of a metadata block (4), the block STREAMINFO (34)
 _WIDTH = 36  # bits of the length in samples, at the end of bytes 18 to 25
+_TAG = 128  # bytes of an ID3v1 tag, which some programs add at the end: `TAG` and text
+_PERIOD = 32767  # x to this power is 1 modulo the polynomial of a frame's checksum, x^16 + x^15 + x^2 + 1
 
 
 def open_flac(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
-    """Return a FLAC file whose header states the actual length.
+    """Return a FLAC file whose header states the actual length, without an ID3v1 tag at its end.
 
     Args:
         path: the name for messages.
@@ -24,22 +29,26 @@ def open_flac(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
         size: its length in bytes.
 
     Returns:
-        `file`, or a view of it with a corrected header.
+        `file`, or a view of it with a corrected header and without the tag.
 
     Raises:
         UserError: the length is not stated and the file does not end with a whole frame.
     """
     file.seek(0)
     head = bytearray(file.read(_HEAD))
+    file.seek(max(0, size - _TAG))
+    end = size - _TAG if file.read(3) == b"TAG" else size
     if len(head) < _HEAD or head[4] & 127 or int.from_bytes(head[18:26], "big") & (1 << _WIDTH) - 1:
-        return file  # the first block is not STREAMINFO (type 0), or states a length: libsndfile handles these
+        # the first block is not STREAMINFO (type 0), or states a length: libsndfile handles these
+        return file if end == size else View(file, [(0, end)])
     block = int.from_bytes(head[10:12], "big")  # largest block size: samples of every frame except the last, if fixed
-    file.seek(max(_HEAD, size - _LONGEST))
-    length = _end_of_last_frame(file.read(), block)
+    start = max(_HEAD, end - _LONGEST)
+    file.seek(start)
+    length = _end_of_last_frame(file.read(end - start), block)
     if length is None:
         raise UserError(f"{path}: truncated: no whole FLAC frame at its end (replace the file)")
     head[18:26] = (int.from_bytes(head[18:26], "big") | length).to_bytes(8, "big")
-    return View(file, [bytes(head), (_HEAD, size)])
+    return View(file, [bytes(head), (_HEAD, end)])
 
 
 def _end_of_last_frame(tail: bytes, block: int) -> int | None:
@@ -49,12 +58,27 @@ def _end_of_last_frame(tail: bytes, block: int) -> int | None:
         tail: the last bytes of the file.
         block: samples per frame of a stream whose frames, except the last, have one size.
     """
-    at = len(tail)
-    while (at := tail.rfind(b"\xff", 0, at)) >= 0:
-        end = _end_of_frame(tail[at : at + 16], block)  # a frame header has at most 16 bytes
-        if end is not None and _crc(tail[at:-2], 0x8005, 16) == int.from_bytes(tail[-2:], "big"):
-            return end
-    return None
+    # From the start of a whole frame, the checksum is 0, since its own is at its end.
+    whole = (np.frombuffer(tail, np.uint8) == 0xFF) & (_suffix_crcs(tail) == 0)
+    heads = (tail[at : at + 16] for at in np.flatnonzero(whole)[::-1])  # a frame header has at most 16 bytes
+    return next((end for head in heads if (end := _end_of_frame(head, block)) is not None), None)
+
+
+def _suffix_crcs(data: bytes) -> np.ndarray:
+    """Return the CRC-16 (bytes,) of a frame, with 0 as its initial value, from each byte to the end of `data`.
+
+    All are found in one pass, since a bit that is set adds x^(16 + number of bits after it), whatever the others are.
+    """
+    powers = [1]
+    while len(powers) < _PERIOD:
+        power = powers[-1] << 1
+        powers.append(power ^ 0x18005 if power >> 16 else power)
+    content = np.frombuffer(data, np.uint8)[::-1]
+    added = np.zeros(len(content), np.uint16)
+    for bit in range(8):
+        exponents = (16 + bit + 8 * np.arange(_PERIOD)) % _PERIOD
+        added ^= np.resize(np.array(powers, np.uint16)[exponents], len(content)) * (content >> bit & 1)
+    return np.bitwise_xor.accumulate(added)[::-1]
 
 
 def _end_of_frame(head: bytes, block: int) -> int | None:
@@ -87,21 +111,16 @@ def _end_of_frame(head: bytes, block: int) -> int | None:
     if not extra:
         samples = 192 if code == 1 else 576 << code - 2 if code < 6 else 256 << code - 8
     at += extra + {12: 1, 13: 2, 14: 2}.get(rate, 0)  # bytes that hold the sample rate
-    if at >= len(head) or _crc(head[:at], 0x07, 8) != head[at]:
+    if at >= len(head) or _crc(head[:at]) != head[at]:
         return None
     return (number if head[1] & 1 else number * block) + samples  # bit 0: frames differ in size, samples are numbered
 
 
-def _crc(data: bytes, polynomial: int, bits: int) -> int:
-    """Return the cyclic redundancy check of `data`, most significant bit first, with 0 as its initial value."""
-    top, mask = 1 << bits - 1, (1 << bits) - 1
-    table = []
-    for byte in range(256):
-        value = byte << bits - 8
-        for _ in range(8):
-            value = (value << 1 ^ polynomial if value & top else value << 1) & mask
-        table.append(value)
+def _crc(header: bytes) -> int:
+    """Return the CRC-8 of a frame header, with 0 as its initial value."""
     value = 0
-    for byte in data:
-        value = (value << 8 & mask) ^ table[value >> bits - 8 ^ byte]
+    for byte in header:
+        value ^= byte
+        for _ in range(8):
+            value = (value << 1 ^ 0x107) if value & 0x80 else value << 1
     return value

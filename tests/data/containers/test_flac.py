@@ -1,8 +1,13 @@
+import io
+import time
+
 import numpy as np
 import pytest
+import soundfile
 from sounds import needs_ffmpeg, piped, write_beep
 
 from sed.data.audio import duration, read_audio
+from sed.data.containers.flac import open_flac
 from sed.errors import UserError
 
 
@@ -33,6 +38,25 @@ def test_a_truncated_file_is_refused(tmp_path, share):
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(UserError, match=r"a\.flac: "):
         read_audio(path, 16000)
+
+
+@pytest.mark.parametrize("write", [write_beep, without_length])
+def test_a_tag_after_the_last_frame_is_no_damage(tmp_path, write):
+    write(path := tmp_path / "a.flac")
+    whole = read_audio(path, 16000)
+    path.write_bytes(path.read_bytes() + b"TAG" + bytes(125))
+    assert duration(path) == 3.0 and np.array_equal(read_audio(path, 16000), whole)
+
+
+def test_many_frames_without_a_whole_one_at_the_end_take_no_long_time(tmp_path):
+    """Silence has a frame every 14 bytes: it took 11 s while each of them started a checksum up to the end."""
+    soundfile.write(tmp_path / "a.flac", np.zeros(16000 * 1200), 16000)
+    data = bytearray((tmp_path / "a.flac").read_bytes()[:-100])
+    data[18:26] = (int.from_bytes(data[18:26], "big") >> 36 << 36).to_bytes(8, "big")
+    start = time.monotonic()
+    with pytest.raises(UserError, match="truncated: no whole FLAC frame"):
+        open_flac("a.flac", io.BytesIO(data), len(data))
+    assert time.monotonic() - start < 3
 
 
 @needs_ffmpeg

@@ -1,6 +1,5 @@
 """Local copies of recordings, whatever their names."""
 
-import resource
 import shutil
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from paths import KIT
+from sounds import limited_files
 
 from sed.data.download import audioset
 from sed.data.download.audioset import Key, candidates, convert, index, named, read_sets, write_missing
@@ -157,14 +157,8 @@ def foreign(tmp_path):
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="converts by ffmpeg")
 def test_a_disk_without_room_is_no_fault_of_the_copy(foreign, tmp_path):
-    # A limit on the size of files is to a writer what a full disk is.
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-    try:
-        with pytest.raises(RunError, match=r"a\.wav: ffmpeg cannot write it: exit -"):
-            convert(foreign, tmp_path / "a.wav")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with limited_files(10_000), pytest.raises(RunError, match=r"a\.wav: ffmpeg cannot write it: exit -"):
+        convert(foreign, tmp_path / "a.wav")
     foreign.write_bytes(b"no sound")
     assert convert(foreign, tmp_path / "a.wav") == "ffmpeg cannot read it"
     assert [path.name for path in tmp_path.iterdir()] == ["a.m4a"]
