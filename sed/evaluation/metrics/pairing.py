@@ -16,22 +16,21 @@ HELD = 0.5
 """an event or detection lies in another if more than this share of its length does"""
 
 
-def fitting(true: np.ndarray, found: np.ndarray, collar: float = ONSET_COLLAR, *, near: float = 0.0) -> np.ndarray:
+def fitting(true: np.ndarray, found: np.ndarray, collar: float = ONSET_COLLAR) -> np.ndarray:
     """Compare the onset and offset of every detection with those of every event.
 
     Args:
         true: (events, 2) onsets and offsets in seconds.
         found: (detections, 2) the same of the detections.
         collar: largest error of onset and offset, in seconds.
-        near: tolerance in seconds beyond the collar, for times that are exactly a collar apart up to rounding; 0 gives
-            sed_eval's decision.
 
     Returns:
-        Booleans (events, detections), True where the detection fits the event.
+        Booleans (events, detections), True where the detection fits the event; sed_eval's decision, in which rounding
+        decides on times that are a collar apart.
     """
     apart = np.abs(true[:, None] - found[None])
     late = np.maximum(collar, OFFSET_SHARE * (true[:, 1] - true[:, 0]))[:, None]
-    return np.asarray((apart[..., 0] <= collar + near) & (apart[..., 1] <= late + near))
+    return np.asarray((apart[..., 0] <= collar) & (apart[..., 1] <= late))
 
 
 def pairs(fit: np.ndarray) -> dict[int, int]:

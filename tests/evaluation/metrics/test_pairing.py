@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import seeds
 
+from sed.evaluation.metrics.packages import sed_eval
 from sed.evaluation.metrics.pairing import fitting, pairs, shared, split_and_merged
 
 
@@ -31,10 +32,12 @@ def test_as_many_pairs_as_the_best_of_all_pairings(seed: int, collar: float) -> 
     rng = np.random.default_rng(seed)
     true = spans(rng, 4)
     found = near(rng, true)
-    fit = fitting(true, found, collar, near=1e-9)
-    for (row, (a, b)), (column, (x, y)) in itertools.product(enumerate(true), enumerate(found)):
-        late = max(collar, 0.2 * (b - a))
-        assert fit[row, column] == (round(abs(a - x), 6) <= collar and round(abs(b - y), 6) <= round(late, 9))
+    fit = fitting(true, found, collar)
+    theirs = sed_eval().sound_event.EventBasedMetrics
+    for (row, event), (column, detection) in itertools.product(enumerate(true), enumerate(found)):
+        times = [dict(zip(("onset", "offset"), map(float, one), strict=True)) for one in (event, detection)]
+        onset = theirs.validate_onset(*times, t_collar=collar)
+        assert fit[row, column] == (onset and theirs.validate_offset(*times, t_collar=collar, percentage_of_length=0.2))
     made = pairs(fit)
     assert all(fit[row, column] for row, column in made.items()) and len({*made.values()}) == len(made)
     columns = [*range(len(found)), *[-1] * len(true)]

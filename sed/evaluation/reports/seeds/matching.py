@@ -13,7 +13,6 @@ from sed.evaluation.metrics.pairing import fitting, pairs
 
 # {name of a bin of lengths: its end in seconds, exclusive}
 LENGTHS = {"under 0.5 s": 0.5, "0.5 to 1 s": 1.0, "1 to 3 s": 3.0, "over 3 s": float("inf")}
-NEAR = 1e-9  # seconds: tolerance for offsets that are a collar apart except for rounding
 Events = Mapping[str, Sequence[Event]]
 """{clip: its events}"""
 
@@ -55,7 +54,7 @@ def tallies(truth: Events, detections: Events, collar: float = ONSET_COLLAR) -> 
             tally = table.setdefault(label, Tally())
             true = [event for event in events if event.label == label]
             mine = [event for event in detected if event.label == label]
-            paired = pairs(fitting(_spans(true), _spans(mine), collar, near=NEAR))
+            paired = pairs(fitting(_spans(true), _spans(mine), collar))
             for row, event in enumerate(true):
                 length = length_of(event.offset - event.onset)
                 tally.events[length] += 1

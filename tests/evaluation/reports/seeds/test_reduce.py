@@ -29,7 +29,7 @@ def test_a_result_is_reduced_to_what_the_page_needs(exp):
     assert set(small["per_class"]) == set(LABELS)
     assert small["by_length"]["Dog"]["under 0.5 s"] == [1, 1, 0]
     assert small["by_length"]["Frying"]["over 3 s"] == [0, 1, 1]
-    assert small["by_collar"]["0.02"]["Dog"] == [0, 2, 1] and small["by_collar"]["0.05"]["Dog"] == [1, 2, 0]
+    assert small["by_collar"]["0.02"]["Dog"] == [0, 2, 1] and small["by_collar"]["0.1"]["Dog"] == [1, 2, 0]
     assert small["fragments"] == {"events": 3, "split": 0, "merged": 0}
     assert small["psds1_class_mean"] == pytest.approx(0.5)  # without the class that has no ground truth
     assert len(json.dumps(small)) < 4000
