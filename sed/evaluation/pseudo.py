@@ -16,7 +16,7 @@ from sed.data.tables import METADATA, Event, event_rows, write_durations_tsv, wr
 from sed.errors import UserError
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import write_json
-from sed.input_files import read_json
+from sed.input_files import Each, misfit, read_json
 
 ORIGIN = "pseudo_labels.json"
 """file in a set's folder with the origin of its labels"""
@@ -92,9 +92,9 @@ class Bias(NamedTuple):
     def of(cls, tuned: Mapping[str, Any], path: object) -> Bias:
         """Return the bias in the content of a tuned file, 0 if it has none; UserError naming `path` if it is broken."""
         bias = tuned.get("bias", {})
-        known = isinstance(bias, dict) and {*bias} <= {*cls._fields}
+        known = not misfit(bias, Each((int, float))) and {*bias} <= {*cls._fields}
         # No detector is a minute late: such a value is damage.
-        if not known or not all(isinstance(value, int | float) and abs(value) < 60 for value in bias.values()):
+        if not known or not all(abs(value) < 60 for value in bias.values()):
             raise UserError(f"{path}: bias is not seconds of onset and offset (tune again)")
         return cls(**bias)
 
@@ -151,7 +151,7 @@ def read_published(
 
     A row with a file name and three empty fields is a clip without events. Offsets beyond the end of the clip are cut,
     and events that begin beyond it or have no length are dropped; the log has both counts. Clips that no table names
-    are not returned.
+    are not returned; one that two tables name is refused.
 
     Args:
         paths: event tables.
@@ -162,12 +162,16 @@ def read_published(
         {clip: its events}.
 
     Raises:
-        UserError: a row of an unknown clip or label, or a broken row, with file and line; or no row at all.
+        UserError: a row of an unknown clip or label, or of another table's clip, or a broken row, with file and line;
+            or no row at all.
     """
     events: dict[str, list[Event]] = {}
     cut = dropped = 0
     for path in (paths := list(paths)):
+        others = {*events}
         for line, clip, event in event_rows(path, METADATA):
+            if clip in others:
+                raise UserError(f"{path}:{line}: clip '{clip}' is in another of the tables too (give each clip in one)")
             if clip not in durations:
                 raise UserError(f"{path}:{line}: clip '{clip}' is in none of the sets (pseudo-labels of other clips?)")
             own = events.setdefault(clip, [])
@@ -218,12 +222,12 @@ def write_pseudo_set(
             the clip as unknown. None: no tags are written.
 
     Raises:
-        UserError: two sources have a clip of one name.
+        UserError: two sources have a clip of one name, or none has the features or the audio of a clip in `events`.
     """
     wavs: dict[str, str] = {}
     features: dict[str, str] = {}
     seen: set[str] = set()
-    for source in sources:
+    for source in (sources := list(sources)):
         for clip, place in read_scp(source / "feats.scp").items():
             if clip in seen:
                 raise UserError(f"{source}: clip '{clip}' is in another of the sets too (ids are unique)")
@@ -231,6 +235,11 @@ def write_pseudo_set(
             if clip in events:
                 features[clip] = os.path.relpath(source / place, out)
         wavs |= read_scp(source / "wav.scp")
+    for clip in events:
+        for name, table in (("feats.scp", features), ("wav.scp", wavs)):
+            if clip not in table:
+                lists = ", ".join(str(source / name) for source in sources)
+                raise UserError(f"{lists}: no clip '{clip}', which has labels (dump its set again)")
     out.mkdir(parents=True, exist_ok=True)
     (out / "feats.scp").unlink(missing_ok=True)
     write_scp(out / "wav.scp", {clip: wavs[clip] for clip in features})

@@ -103,6 +103,14 @@ def test_a_clip_in_two_of_the_sets_is_refused(sets, tmp_path):
     assert not (tmp_path / "pseudo").exists()
 
 
+@pytest.mark.parametrize("name", ["feats.scp", "wav.scp"])
+def test_a_clip_that_one_list_of_its_set_lacks_is_refused(sets, tmp_path, name):
+    write_scp(sets[0] / name, {"other": "x"})
+    with pytest.raises(UserError, match=rf"weak/{name}, .*: no clip 'weak_1', which has labels"):
+        pseudo.write_pseudo_set(tmp_path / "pseudo", sets, {"weak_1": []}, {"weak_1": 10.0}, {})
+    assert not (tmp_path / "pseudo").exists()
+
+
 def test_clips_that_no_label_is_known_of_have_no_part_in_the_set(sets, tmp_path):
     pseudo.write_pseudo_set(tmp_path / "dump" / "pseudo", sets, {"weak_1": []}, {"weak_1": 10.0}, {})
     assert [*read_scp(tmp_path / "dump" / "pseudo" / "feats.scp")] == ["weak_1"]
@@ -136,7 +144,7 @@ def test_a_planted_bias_is_measured_and_taken_back():
 def test_the_bias_of_a_tuned_file():
     assert pseudo.Bias.of({}, "t.json") == (0, 0)
     assert pseudo.Bias.of({"bias": {"onset": 0.1, "offset": -0.2}}, "t.json") == (0.1, -0.2)
-    for broken in ({"onset": "0.1"}, {"late": 1}, [0.1, 0.2], {"onset": float("nan")}, 5, None):
+    for broken in ({"onset": "0.1"}, {"late": 1}, [0.1, 0.2], {"onset": float("nan")}, {"onset": True}, 5, None):
         with pytest.raises(UserError, match=r"t\.json: bias is not seconds"):
             pseudo.Bias.of({"bias": broken}, "t.json")
 
@@ -159,6 +167,14 @@ def test_published_tables_are_taken_for_the_clips_that_they_name(tmp_path, log_l
     found = pseudo.read_published([path], {"a": 10.0, "b": 9.5, "c": 10.0}, LABELS)
     assert found == {"a": [Event(0.0, 10.0, "Dog"), Event(1.5, 2.0, "Cat")], "b": []}
     assert log_lines == ["1 offsets beyond the clip's end cut, 2 events that begin beyond it or have no length dropped"]
+
+
+def test_two_tables_of_one_clip_are_refused(tmp_path):
+    for name in ("a.tsv", "b.tsv"):
+        (tmp_path / name).write_text(f"{HEAD}a.wav\t0.0\t1.0\tDog\na.wav\t2.0\t3.0\tDog\n")
+    for other in ("a.tsv", "b.tsv"):
+        with pytest.raises(UserError, match=rf"{other}:2: clip 'a' is in another of the tables too"):
+            pseudo.read_published([tmp_path / "a.tsv", tmp_path / other], {"a": 10.0}, LABELS)
 
 
 def test_published_tables_without_rows_are_refused(tmp_path):
