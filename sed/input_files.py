@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import stat
@@ -15,7 +16,7 @@ from sed.cli import errno_of
 from sed.errors import UserError
 
 MOST = 256 << 20
-"""largest size of a text file in bytes"""
+"""largest size in bytes of a file that is read as a whole"""
 _DEVICES = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
@@ -60,31 +61,26 @@ def read_text(
         The text.
 
     Raises:
-        UserError: it is not a regular file, not text, or too large.
+        UserError: it is not a regular file, not text, or larger than `MOST`.
         OSError: it cannot be opened.
     """
-    check_file(path)
-    with naming(path), Path(path).open(encoding=encoding, errors=errors) as file:
-        try:
-            text = file.read(MOST)
-            if len(text) == MOST:
-                raise UserError(f"{path}: more than {MOST >> 20} MB of text (is it the right file?)")
-        except UnicodeDecodeError:
-            raise UserError(f"{path}: not a text file ({remedy})") from None
-    return text
+    try:
+        return io.TextIOWrapper(io.BytesIO(read_bytes(path)), encoding, errors).read()
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file ({remedy})") from None
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """Return a small file's content as bytes, such as for a checksum.
+    """Return a file's content as bytes, such as for a checksum.
 
     Raises:
-        UserError: it is no file, or of no sensible size.
+        UserError: it is not a regular file, or larger than `MOST`.
         OSError: it cannot be opened or read.
     """
     check_file(path)
     with naming(path), Path(path).open("rb") as file:
-        data = file.read(MOST)
-    if len(data) == MOST:
+        data = file.read(MOST + 1)
+    if len(data) > MOST:
         raise UserError(f"{path}: more than {MOST >> 20} MB (is it the right file?)")
     return data
 

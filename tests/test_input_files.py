@@ -6,10 +6,12 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from sed import input_files
 from sed.errors import UserError
 from sed.input_files import MOST, Each, check_file, misfit, naming, read_bytes, read_json, read_text
 
@@ -45,6 +47,18 @@ def test_text_has_limits(tmp_path: Path) -> None:
         read_text(path)
     with pytest.raises(FileNotFoundError):
         read_text(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("read", [read_text, read_bytes])
+def test_the_limit_is_in_bytes_and_may_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], str | bytes]
+) -> None:
+    monkeypatch.setattr(input_files, "MOST", 4)
+    (tmp_path / "most").write_bytes("éé".encode())
+    assert read(tmp_path / "most") in ("éé", "éé".encode())
+    (tmp_path / "more").write_bytes("ééa".encode())
+    with pytest.raises(UserError, match=r"more: more than"):
+        read(tmp_path / "more")
 
 
 @pytest.mark.parametrize("text", ["{", "", "[" * 100_000, "9" * 5000, "nul", "NaN", "[1e999]"])
