@@ -1,4 +1,4 @@
-"""A custom metric: its numbers, intervals and unit come from its one file."""
+"""A custom metric: its number, class-wise numbers and bootstrap samples come from one file (units: `test_table.py`)."""
 
 from __future__ import annotations
 
