@@ -27,7 +27,7 @@ SOURCE = Path(__file__).with_suffix(".cu")
 GROUP = 16  # clips per block, the rows of a tensor-core product
 MOST_WARPS = 8  # warps per block
 MOST_HELD = 18  # fragments of weights, of 16 bytes, that fit into a thread's registers beside all else
-BYTES = 227 * 1024  # shared memory of a multiprocessor of compute capability 9, less what CUDA reserves
+RESERVED = 1024  # bytes of a multiprocessor's shared memory that CUDA reserves for each block
 LEAST_SLICE = 16  # units per block, which multiples are too: 8 and 24 took longer than 16 and 32 on an H100
 NARROW = 32  # units per block, and ...
 SMALL = 256  # ... units per direction, up to which two blocks have registers on one multiprocessor
@@ -71,13 +71,14 @@ class Plan:
         return self.units // self.slice * 2 * self.groups
 
 
-def plan(units: int, clips: int, *, multiprocessors: int, sharers: int) -> Plan | None:
+def plan(units: int, clips: int, *, multiprocessors: int, shared_bytes: int, sharers: int) -> Plan | None:
     """Divide a layer into as many blocks as can be resident at once, with as few launches as possible.
 
     Args:
         units: units per direction.
         clips: clips per batch.
         multiprocessors: multiprocessors of the GPU.
+        shared_bytes: shared memory of a multiprocessor.
         sharers: processes that use the GPU at once, each with a kernel of its own.
 
     Returns:
@@ -92,7 +93,8 @@ def plan(units: int, clips: int, *, multiprocessors: int, sharers: int) -> Plan 
         found = Plan(units, size, warps, math.ceil(groups / launches), resident)
         if resident == 2 and not (units <= SMALL and size <= NARROW):
             continue
-        if found.blocks * sharers <= multiprocessors * resident and found.shared_bytes * resident <= BYTES:
+        fits = resident * (found.shared_bytes + RESERVED) <= shared_bytes
+        if fits and found.blocks * sharers <= multiprocessors * resident:
             return found
     return None
 
@@ -120,7 +122,13 @@ def plan_for(gru: nn.GRU, clips: int, device: torch.device) -> Plan | None:
     if properties.major < 9:
         return None
     sharers = int(os.environ.get("SED_GPU_SHARERS") or 1)
-    return plan(gru.hidden_size, clips, multiprocessors=properties.multi_processor_count, sharers=sharers)
+    return plan(
+        gru.hidden_size,
+        clips,
+        multiprocessors=properties.multi_processor_count,
+        shared_bytes=properties.shared_memory_per_multiprocessor,
+        sharers=sharers,
+    )
 
 
 def checked(result: tuple[Any, ...]) -> Any:
