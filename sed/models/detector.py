@@ -134,11 +134,12 @@ class Detector(nn.Module):
     def decode(self, frames: Tensor) -> DetectorOutput:
         """Map (batch, patches, dim) to `DetectorOutput`."""
         hidden, summary = self.decoder(frames)
+        near = self.decoder.near(frames) if isinstance(self.decoder, Directed) else None
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden[:, : self.num_frames].float()
             logits = self.classifier(hidden)
             if isinstance(self.decoder, Directed):
-                return self._of_directions(logits, hidden, self.decoder.near(frames))
+                return self._of_directions(logits, hidden, near)
             summary_logits = None if summary is None else self.classifier(summary.float())
             return DetectorOutput(logits, self.clip_pooling(ClipInputs(logits.sigmoid(), hidden, summary_logits)))
 

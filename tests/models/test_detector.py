@@ -3,7 +3,10 @@ import torch
 from torch import nn
 
 from sed.errors import UserError
+from sed.models.decoders import DECODERS
 from sed.models.detector import build_detector
+from sed.models.gru_decoder import DIRECTIONS
+from sed.training.gpu.gru_backend import use_bf16
 
 SYSTEMS = {"ast_gru": {"pooling": "mean", "upsample": 1}, "ast_sed": {"pooling": "fte", "upsample": 10}}
 
@@ -81,10 +84,27 @@ def test_every_parameter_gets_a_gradient(small):
     assert not without
 
 
-def test_float32_out_under_autocast(small):
+@pytest.mark.parametrize("implementation", [None, use_bf16], ids=["torch", "bf16_gru"])
+@pytest.mark.parametrize(
+    "values", [*({"decoder": name} for name in DECODERS), *({"gru_directions": name} for name in DIRECTIONS)], ids=str
+)
+def test_float32_out_under_autocast(small, values, implementation):
+    """Test evaluation and training, also with training's GRU; values are near those in float32."""
+    torch.manual_seed(0)
+    sizes = {"upsample": 1, "input_frames": 64, "clip_seconds": 0.6, "head_hidden": 8, "conformer_dim": 24}
+    detector = build_detector(small(**sizes, **values), 3).eval()
+    x = torch.randn(2, 64, 64)
+    with torch.inference_mode():
+        expected = detector(x)
+    if implementation is not None:
+        implementation(detector)
     with torch.autocast("cpu", torch.bfloat16):
-        output = build_detector(small(), 3)(torch.randn(1, 1024, 64))
-    assert output.logits.dtype == output.clip.dtype == torch.float32
+        with torch.inference_mode():
+            output = detector(x)
+        trained = detector.train()(x)
+    for found in (output, trained):
+        assert {value.dtype for value in found if value is not None} == {torch.float32}
+    torch.testing.assert_close(output.logits.sigmoid(), expected.logits.sigmoid(), rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize(
