@@ -29,7 +29,7 @@ def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
     for path in sorted(paths):
         result = read_result(path)
         config = settings(result)
-        lacking = [key for key in ("encoder", *numbers) if {**config, **result}.get(key) is None]
+        lacking = [key for key in ("encoder", "pooling", "upsample", *numbers) if {**config, **result}.get(key) is None]
         if lacking:
             raise UserError(f"{path}: not a trial: no '{lacking[0]}' (the scores.h5 of a training has to be scored)")
         row = {"name": path.parent.parent.name, "steps": result["model"].get("step"), "clips": result["clips"]}
@@ -48,10 +48,20 @@ def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def _system(config: Mapping[str, Any]) -> str:
-    """Return the system that a config belongs to: by pooling and upsampling for the AST, else by its encoder."""
-    if config["encoder"] != "ast":
-        return {"cnn": "crnn"}.get(config["encoder"], config["encoder"])
-    return SYSTEMS.get((config["pooling"], config["upsample"] > 1), config["pooling"])
+    """Return the system that a config belongs to.
+
+    With a Bi-GRU, it is named by pooling and upsampling for the AST, by the convolution for a CNN, else by the encoder;
+    with another decoder, by encoder and decoder. Options that an older config lacks have their values in its time.
+    """
+    encoder, decoder = config["encoder"], config.get("decoder", "gru")
+    if decoder != "gru":
+        return f"{encoder}_{decoder}"
+    if encoder == "ast":
+        return SYSTEMS.get((config["pooling"], config["upsample"] > 1), config["pooling"])
+    if encoder == "cnn":
+        convolution = config.get("cnn_conv", "plain")
+        return "crnn" if convolution == "plain" else f"{convolution}_crnn"
+    return str(encoder)
 
 
 def _short(value: Any) -> str:

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from resolved_configs import CONF
 
+from sed.config.yaml_file import load_config
 from sed.errors import UserError
 from sed.evaluation.reports.seeds import reduce, trials
 
@@ -36,11 +38,33 @@ def test_rows_name_the_options_that_vary_within_a_system_best_first(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("change", "lacking"), [({"model": None}, "encoder"), ({"psds1": None}, "psds1"), ({"model": {}}, "encoder")]
+    ("name", "system"),
+    [
+        ("ast_gru", "ast_gru"),
+        ("beats_sed", "beats"),
+        ("crnn", "crnn"),
+        ("fdy_crnn", "fdy_crnn"),
+        ("sk_crnn", "sk_crnn"),
+        ("conformer", "cnn_conformer"),
+        ("zero_shot", "atst_frame_none"),
+    ],
+)
+def test_systems_of_the_configs_differ(name: str, system: str) -> None:
+    assert trials._system(load_config(CONF / f"{name}.yaml")) == system
+
+
+@pytest.mark.parametrize(
+    ("change", "lacking"),
+    [
+        ({"model": None}, "encoder"),
+        ({"psds1": None}, "psds1"),
+        ({"model": {}}, "encoder"),
+        ({"model": {"config": {"encoder": "ast"}}}, "pooling"),
+    ],
 )
 def test_a_result_of_another_system_is_no_trial(tmp_path: Path, change: dict, lacking: str) -> None:
     result = dict.fromkeys(reduce.NUMBERS, 0.25) | {"set": "validation", "clips": 6, "clips_expected": 6}
-    result |= {"per_class": {}, "model": {"config": {"encoder": "cnn"}}} | change
+    result |= {"per_class": {}, "model": {"config": {"encoder": "cnn", "pooling": "mean", "upsample": 1}}} | change
     path = tmp_path / "a" / "validation" / "result.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(result))
