@@ -12,7 +12,7 @@ setup() {
         seq "${lines}" >in
         "${utils}/split_scp.sh" in out.1 out.2 out.3
         cmp in <(cat out.1 out.2 out.3)
-        (($(wc -l <out.1) >= lines / 3 && $(wc -l <out.3) <= lines / 3 + 1))
+        for part in out.{1,2,3}; do (($(wc -l <"${part}") >= lines / 3 && $(wc -l <"${part}") <= (lines + 2) / 3)); done
     done
 }
 
