@@ -2,9 +2,9 @@
 
 A clip has a background and a few kinds of sounds, each once or several times. A kind is all sounds of one name, and a
 class of the training; an event is a sound or background placed in a clip. Speed, gain and onset are drawn for every
-event, a filter and a room for every track. The distribution is broader than that of the synthetic corpus
-(`sed/data/synthesis/soundscape.py`), because pre-training should help with other recordings, too. Its constants are
-choices of ours, not taken from a publication.
+event, a filter for every track, and a room for every track of sounds. The distribution is broader than that of the
+synthetic corpus (`sed/data/synthesis/soundscape.py`), because pre-training should help with other recordings, too. Its
+constants are choices of ours, not taken from a publication.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sed.training.augment import AugmentOptions
 from sed.training.inputs import StepInputs, drawn, share_of, with_partners
 
 TRACKS = 3
-"""tracks per clip: two for events, each with a filter and a room, one for the background"""
+"""tracks per clip: two for sounds, each with a filter and a room, one for the background, with a filter only"""
 ROOMS = 64
 """number of simulated rooms to draw from"""
 REVERBERATION = 0.5  # s, of the most reverberant room
@@ -38,10 +38,11 @@ SHORTEST_EVENT = 0.02  # s; events that a clip's borders cut to less are left ou
 FADE = 0.005  # s, linear, at both ends of an event
 MOST_KINDS, MOST_REPETITIONS = 5, 6  # kinds in a clip, and repetitions of a kind after the first event
 MOST_OCTAVES = 0.45  # largest change of the playback speed, in either direction
-KIND_SPREAD, SOUND_SPREAD = 3.0, 1.5  # dB, standard deviations of a kind's level in a clip, and of its sounds' levels
+# dB, standard deviations of a kind's level around the clip's, drawn from snr_min to snr_max, and of its sounds' levels
+KIND_SPREAD, SOUND_SPREAD = 3.0, 1.5
 TEXTURE_SECONDS, TEXTURE_SPREAD = 4.0, 0.7  # s, median length of a texture; standard deviation of its natural logarithm
 NO_BACKGROUND = 0.05  # probability
-BACKGROUND_GAIN = 0.5  # amplitude factor: -6 dB on the scale of snr_min and snr_max
+BACKGROUND_GAIN = 0.5  # amplitude factor: -6 dB on the scale of snr_min and snr_max, so that SNRs are 6 dB above these
 
 
 SECTION = "soundscapes on the fly, where the sounds are a soundbank"
@@ -63,12 +64,18 @@ OPTIONS = {
         "least": 0,
         "most": 1,
     },
-    "kinds": {"default": 2.2, "help": "mean number of kinds of sounds per clip, up to five", "least": 0, "most": 5},
+    "kinds": {
+        "default": 2.2,
+        "help": "mean of the Poisson distribution of a clip's number of kinds of sounds, which is cut to five; a kind "
+        "may be drawn several times",
+        "least": 0,
+        "most": 5,
+    },
     "repeats": {"default": 1.2, "help": "mean number of repetitions of a kind within a clip", "least": 0},
     "speed_octaves": {"default": 0.2, "help": "standard deviation of the playback speed, octaves", "least": 0},
     "filter_db": {"default": 4.0, "help": "standard deviation of a random filter's gains, dB", "least": 0},
-    "snr_min": {"default": 5.0, "help": "lowest level of events, dB; backgrounds are at -6 dB"},
-    "snr_max": {"default": 32.0, "help": "highest level of events, dB; backgrounds are at -6 dB"},
+    "snr_min": {"default": 5.0, "help": "lowest mean level of a clip's events, dB; the SNR is 6 dB more"},
+    "snr_max": {"default": 32.0, "help": "highest mean level of a clip's events, dB; the SNR is 6 dB more"},
     "wet_max": {"default": 0.4, "help": "largest energy of reflections relative to the direct sound", "least": 0},
 }
 
@@ -163,7 +170,7 @@ class SoundscapeMaker:
         Args:
             sounds: table of the sounds and their kinds, which are the classes.
             front_end: computes features on the device.
-            config: options of this module, of augmentation, `batch_size` and `seed`.
+            config: options of this module and of augmentation, `batch_size`, `seed` and `clip_seconds`.
             frames: label frames per clip.
             frame_seconds: length of a label frame in seconds.
             device: device to mix on.
@@ -455,7 +462,7 @@ class Mixer:
     def _play(self, tracks: Tensor, scene: Scene, rows: slice, total: int) -> None:
         """Add the events `rows`, which have `total` samples together, to the tracks.
 
-        All tensors but those of `scene` have one element per sample played.
+        `length` and `start` have one element per event, the other tensors one per sample played.
         """
         length = scene.length[rows]
         start = length.cumsum(0) - length
