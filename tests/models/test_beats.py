@@ -33,11 +33,10 @@ PUBLISHED_NAMES = {
 
 def published(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return random weights with the published names."""
-    starts = {"blocks.": "encoder.layers.", "norm.": "encoder.norm."}
+    starts = {"blocks.": "encoder.layers.", "norm.": "encoder.layer_norm."}
     names = [PUBLISHED_NAMES.get(name, name) for name in state]
     for start, theirs in starts.items():
         names = [theirs + name.removeprefix(start) if name.startswith(start) else name for name in names]
-    names = [name.replace("encoder.norm.", "encoder.layer_norm.") for name in names]
     return weights(dict(zip(names, state.values(), strict=True)))
 
 
