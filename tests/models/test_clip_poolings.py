@@ -60,7 +60,7 @@ def test_stays_between_the_frames_and_in_range(name: str) -> None:
     clip = pool(name, y, hidden)
     assert clip.shape == (3, 4)
     assert (clip >= y.amin(1)).all() and (clip <= y.amax(1)).all()
-    silent = pool(name, torch.zeros(1, 50, 4, requires_grad=True), hidden[:1])
+    silent = pool(name, torch.zeros(1, 50, 4), hidden[:1])
     assert torch.equal(silent, torch.full((1, 4), 1e-7))
 
 
