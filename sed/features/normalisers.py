@@ -35,7 +35,7 @@ class Fixed(nn.Module):
 
         Args:
             x: raw log-mel (batch, frames, bins) float32.
-            inside: True for the frames of the clip (batch, frames, 1); None: all.
+            inside: True for the frames of the clip (batch or 1, frames, 1); None: all.
 
         Returns:
             (batch, frames, bins); frames outside of the clip are normalised, but do not affect the statistics.

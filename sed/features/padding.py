@@ -20,8 +20,8 @@ class Padding(NamedTuple):
 
 
 PADDINGS = {
-    "raw": Padding(first=True),  # as the published AST was trained; Transformer4SED, the DCASE 2022 recipe
-    "silence": Padding(first=True, silent=True),  # DESED_task, which pads the waveform
+    "raw": Padding(first=True),  # as the published AST was trained; Transformer4SED; DESED_task's AST, beyond 10 s
+    "silence": Padding(first=True, silent=True),  # DESED_task's CRNN: it pads the waveform
     "normalised": Padding(first=False),
 }
 
@@ -43,7 +43,7 @@ def normalised(
         frames: number of frames to return; longer input is cut.
         padding: one of `PADDINGS`.
         silence: raw feature value of silence.
-        normaliser: called with the batch, and True for the frames of the clips (batch, frames, 1) or None for all.
+        normaliser: called with the batch, and True for the frames of the clips (batch or 1, frames, 1) or None for all.
 
     Returns:
         (batch, frames, bins) float32.
