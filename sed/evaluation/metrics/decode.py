@@ -125,20 +125,22 @@ def _decode_clips(
     counts = np.zeros((points, len(clips), classes), np.int64)
     _count(block, own, ascending, order, counts)
     first = np.concatenate([[0], np.cumsum(counts.ravel())])
-    begin, end = np.empty(first[-1], np.int32), np.empty(first[-1], np.int32)
+    frame = _index_type(int(high))
+    begin, end = np.empty(first[-1], frame), np.empty(first[-1], frame)
     _fill(block, own, ascending, order, first[:-1].reshape(counts.shape).copy(), begin, end)
     cells = np.arange(clips.start * classes, clips.stop * classes)
-    cell = np.repeat(np.tile(cells.astype(_cell_type(clips.stop * classes)), points), counts.ravel())
+    cell = np.repeat(np.tile(cells.astype(_index_type(clips.stop * classes)), points), counts.ravel())
     return (
         first[:: len(cells)].copy() if len(cells) else np.zeros(points + 1, np.int64),
         cell,
-        begin + np.int32(low),
-        end + np.int32(low),
+        begin + frame(low),
+        end + frame(low),
     )
 
 
-def _cell_type(cells: int) -> type[np.signedinteger]:
-    return np.int32 if cells < 2**31 else np.int64
+def _index_type(number: int) -> type[np.signedinteger]:
+    """Return the type of the indices of `number` elements."""
+    return np.int32 if number < 2**31 else np.int64
 
 
 @compiled

@@ -65,6 +65,14 @@ def test_decoder_equals_the_plain_loop(data):
         check(scores, np.array([[0.2, 0.7], [0.5, 0.1]]))
 
 
+@pytest.mark.thorough
+def test_frames_are_counted_beyond_32_bits():
+    start = np.array([0, 2**31, 2**31 + 3])
+    values = np.broadcast_to(np.float32(0.9), (2**31 + 3, 1))  # takes no memory
+    _, cell, begin, end = module._decode_clips(values, start, np.array([[0.5]]), np.zeros((1, 1), int), range(1, 2))
+    assert (cell.tolist(), begin.tolist(), end.tolist()) == ([1], [2**31], [2**31 + 2])
+
+
 @pytest.mark.slow
 def test_a_whole_set_is_decoded_at_50_thresholds_within_5_seconds():
     rng = np.random.default_rng(0)
