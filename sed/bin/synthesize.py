@@ -121,8 +121,8 @@ def _make(todo: list[Block], out: Path, args: Namespace, seconds: dict[str, floa
         ProcessPoolExecutor(args.nj, initializer=_start, initargs=(args.soundbank, args.seed)) as pool,
         Progress(total, "clip", done=done, logger=log) as progress,
     ):
-        work = {pool.submit(_work, b, out, args.seed, seconds[b.name], suffix): b for b in left}
         try:
+            work = {pool.submit(_work, b, out, args.seed, seconds[b.name], suffix): b for b in left}
             for future in as_completed(work):
                 future.result()
                 progress.advance(_clips([work[future]]))
