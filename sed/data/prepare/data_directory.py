@@ -324,7 +324,7 @@ def _check_share(found: int, expected: int, audio: Path, tsv: Path, least: float
 
 def _write_origins(out: Path, clips: Iterable[str], origins: Mapping[str, str] | None) -> None:
     """Write the origin of each clip if stage 0 recorded origins, else remove an earlier table of them."""
-    if origins:
+    if origins is not None:
         rows = ((out.name, clip, origins.get(clip, ARCHIVES)) for clip in clips)
         write_tsv(out / "origins.tsv", ("set", "clip", "origin"), rows)
     else:

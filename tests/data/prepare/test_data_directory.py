@@ -207,6 +207,15 @@ def test_tables_that_stage_1_did_not_write_are_not_replaced(raw, name):
     assert (raw / name).read_text() == "precious"
 
 
+def test_clips_of_the_archives_alone_have_an_origin_too(raw):
+    (raw / "origins.tsv").write_text("set\tfilename\torigin\nother\tz.wav\tmirror/1.tar\n")
+    strong(raw, origins=raw / "origins.tsv")
+    rows = [row for _, row in tsv_rows(raw / "out" / "origins.tsv", ("set", "clip", "origin"))]
+    assert rows == [["out", clip, "archives"] for clip in "abc"]
+    strong(raw)
+    assert not (raw / "out" / "origins.tsv").exists()
+
+
 def test_a_data_directory_is_made_again(raw):
     for _ in range(2):
         strong(raw)
