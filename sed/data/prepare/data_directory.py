@@ -261,12 +261,13 @@ def make_data_dir(
     wavs = {clip: str(path) for clip, path in files.items() if clip not in bad}
     _check_share(len(wavs), expected, audio, tsv, min_coverage)
     seconds = {clip: checked[clip][0] for clip in wavs}
+    rows, tally = fit(tsv, annotation.rows, seconds)  # without rows, if the set is not strong
+    for line in tally.lines():
+        log.warning("%s", line)
+    tally.check(max_dropped)
     summary = [f"{len(wavs)} of {expected} clips"]
+    (out / "wav.scp").unlink(missing_ok=True)  # an earlier run's: a kill from here on leaves no complete data directory
     if annotation.kind == "strong":
-        rows, tally = fit(tsv, annotation.rows, seconds)
-        for line in tally.lines():
-            log.warning("%s", line)
-        tally.check(max_dropped)
         events, _ = merge_events({**dict.fromkeys(wavs, ()), **by_clip(rows)})
         write_events_tsv(out / "events.tsv", events)
         summary.append(f"{sum(map(len, events.values()))} events")

@@ -5,6 +5,7 @@ import soundfile
 
 from sed.data.audio import inspect
 from sed.data.directory import DataDir
+from sed.data.prepare import data_directory
 from sed.data.prepare.data_directory import find_audio, make_data_dir, read_annotation
 from sed.data.soft_events import SoftEvent, write_soft_tsv
 from sed.data.tables import Event, read_durations_tsv, tsv_rows
@@ -205,6 +206,27 @@ def test_tables_that_stage_1_did_not_write_are_not_replaced(raw, name):
     with pytest.raises(UserError, match=rf"holds {name}, and is not a data directory"):
         strong(raw, out=".")
     assert (raw / name).read_text() == "precious"
+
+
+def test_a_killed_second_run_does_not_look_complete(raw, monkeypatch):
+    strong(raw)
+    monkeypatch.setattr(data_directory, "write_events_tsv", killed)
+    with pytest.raises(KeyboardInterrupt):
+        strong(raw)
+    assert not (raw / "out" / "wav.scp").exists()
+    monkeypatch.undo()
+    assert strong(raw).clips == ["a", "b", "c"]
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_refused_second_run_leaves_the_first_one_s_set(raw):
+    strong(raw)
+    with pytest.raises(UserError, match="2 of 4 events do not fit"):
+        strong(raw, max_dropped=5)
+    assert DataDir.load(raw / "out", LABELS).clips == ["a", "b", "c"]
 
 
 def test_clips_of_the_archives_alone_have_an_origin_too(raw):
