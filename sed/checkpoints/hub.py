@@ -60,7 +60,7 @@ def push(folder: Path, place: Place, *, private: bool, message: str) -> str:
     Args:
         folder: the packed model; files in it that `pack` did not write are not uploaded.
         place: where to upload; the repository is created if missing, an earlier model in it is replaced.
-        private: whether a repository that is created is private.
+        private: True: a repository that is created is private; False: it is as its organisation's default says.
         message: message of the commit.
 
     Returns:
