@@ -1,4 +1,4 @@
-"""Counts of events that several detections cover piece by piece (split), or one detection with others (merged)."""
+"""Counts of events that are split (several detections lie in one) or merged (one detection holds several)."""
 
 from __future__ import annotations
 
