@@ -94,7 +94,7 @@ def crc_of(file: IO[bytes], size: int, crc: int = 0) -> int:
     """
     buffer = memoryview(bytearray(min(size, 1 << 20)))
     while size:
-        count = file.readinto(buffer[: min(size, len(buffer))])  # type: ignore[attr-defined]  # of all binary files
+        count = file.readinto(buffer[: min(size, len(buffer))])  # type: ignore[attr-defined]  # all binary files have it
         if not count:
             raise Damaged("it was cut while it was read")
         crc = zlib.crc32(buffer[:count], crc)
@@ -103,7 +103,7 @@ def crc_of(file: IO[bytes], size: int, crc: int = 0) -> int:
 
 
 def sealed_json(value: Mapping[str, Any]) -> str:
-    """Return indented JSON whose last key is the checksum of the text before it."""
+    """Return indented JSON whose last key is the checksum of the text before it; `value` must not be empty."""
     body = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)[: -len("\n}")]
     return f'{body},\n "checksum": "{hashlib.sha256(body.encode()).hexdigest()}"\n}}\n'
 

@@ -76,7 +76,8 @@ def main() -> None:
                 if (args.exp / "checkpoints").exists() and not (args.exp / "progress.json").exists():
                     from sed.training.loop import drop_resume_state
 
-                    # Left by a run killed at the end of `mark_done`: it removes progress.json, then writes .done.
+                    # Left by a run killed at the end of `mark_done`: it removes progress.json, then writes .done. Earlier
+                    # versions ended with both files, and with checkpoints that were meant to be kept.
                     drop_resume_state(args.exp)
             return
         _train(args, config, earlier, local_rank)
@@ -165,9 +166,9 @@ def _out_of_memory(trainer: Trainer | None, config: dict[str, Any]) -> str:
     present = config["accumulate"]
     asked = f" --accumulate {present}" if present > 1 else ""
     fitting = [size * present / parts for size in config["batch_sizes"]]
-    least = f"{','.join(f'{size:g}' for size in fitting)} fits; " if all(map(float.is_integer, fitting)) else ""
+    sizes = f"{','.join(f'{size:g}' for size in fitting)} fits; " if all(map(float.is_integer, fitting)) else ""
     return (
-        f"{message}{asked}: {least}--accumulate {parts} takes the same step in parts that fit (with --force, since "
+        f"{message}{asked}: {sizes}--accumulate {parts} takes the same step in parts that fit (with --force, since "
         "this experiment has begun with other options)"
     )
 

@@ -31,7 +31,11 @@ class Jams:
         return text.lstrip()[:1] == "{" and bool(_KEYS.search(text))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the events of all annotations, in order; a recording without events if the file has none."""
+        """Yield the events of all annotations, in order; a recording without events if its annotations have none.
+
+        Raises:
+            UserError: the file is damaged, or has no annotation of sound events.
+        """
         try:
             annotations = json.loads(text)["annotations"]
             found = [(one["namespace"], one["data"]) for one in annotations]

@@ -111,7 +111,7 @@ def event_counts(
     Args:
         problem: clips, classes and ground truth.
         detections: decisions.
-        collar: largest error of onset and offset, in seconds.
+        collar: largest error of an onset in seconds, and of an offset unless a fifth of the event is more.
         offsets: whether the offset must be within its collar, too.
 
     Returns:

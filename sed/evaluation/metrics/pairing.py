@@ -22,7 +22,7 @@ def fitting(true: np.ndarray, found: np.ndarray, collar: float = ONSET_COLLAR) -
     Args:
         true: (events, 2) onsets and offsets in seconds.
         found: (detections, 2) the same of the detections.
-        collar: largest error of onset and offset, in seconds.
+        collar: largest error of an onset in seconds, and of an offset unless a fifth of the event is more.
 
     Returns:
         Booleans (events, detections), True where the detection fits the event; sed_eval's decision, in which rounding

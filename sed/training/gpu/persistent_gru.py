@@ -28,7 +28,7 @@ GROUP = 16  # clips per block, the rows of a tensor-core product
 MOST_WARPS = 8  # warps per block
 MOST_HELD = 18  # fragments of weights, of 16 bytes, that fit into a thread's registers beside all else
 RESERVED = 1024  # bytes of a multiprocessor's shared memory that CUDA reserves for each block
-LEAST_SLICE = 16  # units per block, which multiples are too: 8 and 24 took longer than 16 and 32 on an H100
+LEAST_SLICE = 16  # a block's units are a multiple of this: 8 and 24 units took longer than 16 and 32 on an H100
 NARROW = 32  # units per block, and ...
 SMALL = 256  # ... units per direction, up to which two blocks have registers on one multiprocessor
 
@@ -132,7 +132,7 @@ def plan_for(gru: nn.GRU, clips: int, device: torch.device) -> Plan | None:
 
 
 def checked(result: tuple[Any, ...]) -> Any:
-    """Return the values of a call of cuda.bindings without its error code; raise RuntimeError if that is one."""
+    """Return the result of a call of cuda.bindings, whose first value is an error code; RuntimeError if it failed."""
     error, *values = result
     if error != 0:
         raise RuntimeError(f"CUDA: {error.name}")

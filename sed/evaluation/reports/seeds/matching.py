@@ -42,7 +42,7 @@ def tallies(truth: Events, detections: Events, collar: float = ONSET_COLLAR) -> 
     Args:
         truth: {clip: its events}.
         detections: the same of a system; clips that the truth lacks are left out.
-        collar: largest error of onset and offset in seconds.
+        collar: largest error of an onset in seconds, and of an offset unless a fifth of the event is more.
 
     Returns:
         {label: its tally} of all labels of events and detections.
@@ -50,7 +50,7 @@ def tallies(truth: Events, detections: Events, collar: float = ONSET_COLLAR) -> 
     table: dict[str, Tally] = {}
     for clip, events in truth.items():
         detected = detections.get(clip, ())
-        for label in {event.label for event in (*events, *detected)}:
+        for label in sorted({event.label for event in (*events, *detected)}):
             tally = table.setdefault(label, Tally())
             true = [event for event in events if event.label == label]
             mine = [event for event in detected if event.label == label]

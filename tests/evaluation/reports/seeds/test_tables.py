@@ -10,6 +10,7 @@ from sed.evaluation.reports.seeds import tables
 from sed.evaluation.reports.seeds.matching import LENGTHS
 from sed.evaluation.reports.seeds.tables import Pair
 
+# [found, all], as before false detections were counted, too; `by_length` has them since
 DOG = {"under 0.5 s": [1, 4], "0.5 to 1 s": [0, 0], "1 to 3 s": [2, 2], "over 3 s": [0, 1]}
 CAT = {"under 0.5 s": [3, 4], "0.5 to 1 s": [0, 0], "1 to 3 s": [0, 2], "over 3 s": [0, 1]}
 
@@ -88,7 +89,7 @@ def test_f1_by_collar_is_the_mean_over_classes_and_seeds() -> None:
     lines = tables.collars({"a": [{"by_collar": of([1, 2, 0])}, {"by_collar": of([0, 2, 5])}], "b": [{}]})
     assert lines[0] == "| config | 20 ms | 50 ms | 100 ms | 200 ms | 300 ms | 500 ms | 1000 ms |"
     assert lines[2] == "| `a` |" + " 33.3 |" * 7 and len(lines) == 4
-    older = {collar: counts for collar, counts in of([1, 2, 0]).items() if collar != "0.3"}  # of before it was one
+    older = {collar: counts for collar, counts in of([1, 2, 0]).items() if collar != "0.3"}  # 300 ms is a newer collar
     assert tables.collars({"a": [{"by_collar": older}]})[2] == "| `a` |" + " 66.7 |" * 4 + " – |" + " 66.7 |" * 2
     assert tables.collars({"b": [{}]}) == []
 
