@@ -27,7 +27,7 @@ is steady; the time left is shown from then on"""
 class Progress:
     """Progress of one task: a bar on a terminal, else a log line every `EVERY` seconds.
 
-    As a context manager, it removes the bar from the terminal at the end.
+    As a context manager, it ends the bar, which stays on the terminal as it was last.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Progress:
         return f"{title}{self.done:.0f}{whole} {self.unit}s, {_figures(self.rate)} {self.unit}s/s{left}"
 
     def close(self) -> None:
-        """Remove the bar from the terminal."""
+        """End the bar, which stays on the terminal as it was last."""
         if self._bar is not None:
             self._bar.close()
 
@@ -213,7 +213,7 @@ class Meter:
         return {name: max(size - self._at.get(name, 0), 0) for name, size in self._sizes.items()}
 
     def close(self) -> None:
-        """Remove the bar from the terminal; the next call of `at` shows it again."""
+        """End the bar; the next call of `at` begins another below it."""
         with self._lock:
             if self._progress is not None:
                 self._progress.close()

@@ -76,8 +76,8 @@ def main() -> None:
                 if (args.exp / "checkpoints").exists() and not (args.exp / "progress.json").exists():
                     from sed.training.loop import drop_resume_state
 
-                    # Left by a run killed at the end of `mark_done`: it removes progress.json, then writes .done. Earlier
-                    # versions ended with both files, and with checkpoints that were meant to be kept.
+                    # Left by a run killed at the end of `mark_done`: it removes progress.json, then writes .done.
+                    # Earlier versions ended with both files, and with checkpoints that were meant to be kept.
                     drop_resume_state(args.exp)
             return
         _train(args, config, earlier, local_rank)

@@ -63,7 +63,8 @@ def read_class_map(path: str | Path, classes: Sequence[str], *, labels: str | Pa
     if not seen:
         raise UserError(f"{path}: no rows (write a class and its label per line; {EXAMPLE})")
     found = list(dict.fromkeys(label for _, label in seen))
-    for number, label in enumerate(wanted or [], 1):
+    for number, text in read_lines(labels) if labels else ():
+        label = text.strip()
         if label not in found:
             raise UserError(
                 f"{labels}:{number}: label '{label}' has no class in {path} (add a line, or remove it here)"

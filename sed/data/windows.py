@@ -1,8 +1,8 @@
 """Sets whose clips are overlapping windows of recordings.
 
-Such a set has a folder `recordings` with windows.tsv (clip id of the window, recording, onset of the window in the
-recording), and events.tsv and durations.tsv of the recordings. The windows' scores are averaged to scores of the
-recordings (stitched), and these are compared with events.tsv.
+Such a set has a folder `recordings` with windows.tsv (filename: the window's clip id; recording; onset of the window in
+the recording), and events.tsv and durations.tsv of the recordings. In windows.tsv, names have no suffix. The windows'
+scores are averaged to scores of the recordings (stitched), and these are compared with events.tsv.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ def read_windows(folder: Path) -> tuple[dict[str, Window], dict[str, float]]:
         start = number(where, "onset", onset)
         if clip in windows:
             raise UserError(f"{where}: window '{clip}' comes twice (run stage 0 again)")
-        if not 0 <= start < durations.get(recording, 0.0):
+        if recording not in durations:
+            raise UserError(
+                f"{where}: recording '{recording}' is not in {folder / 'durations.tsv'} (run stage 0 again)"
+            )
+        if not 0 <= start < durations[recording]:
             raise UserError(f"{where}: {onset} s is not within recording '{recording}' (run stage 0 again)")
         windows[clip] = Window(recording, start)
     return windows, durations

@@ -53,7 +53,8 @@ def _(qkv: Tensor) -> Tensor:
 
 @torch.library.custom_op("sed::self_attention_backward", mutates_args=())
 def _self_backward(grad: Tensor, qkv: Tensor) -> Tensor:
-    d_qkv = torch.empty_like(qkv, memory_format=torch.contiguous_format)
+    qkv = qkv.contiguous()  # its gradient has the same strides
+    d_qkv = torch.empty_like(qkv)
     q, k, v = qkv.unbind(2)
     _launch("backward", (grad.contiguous(), q, k, v, *d_qkv.unbind(2)), q, k)
     return d_qkv
@@ -84,7 +85,8 @@ def _(q: Tensor, _kv: Tensor) -> Tensor:
 
 @torch.library.custom_op("sed::query_attention_backward", mutates_args=())
 def _query_backward(grad: Tensor, q: Tensor, kv: Tensor) -> tuple[Tensor, Tensor]:
-    d_q, d_kv = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, kv))
+    q, kv = q.contiguous(), kv.contiguous()  # their gradients have the same strides
+    d_q, d_kv = torch.empty_like(q), torch.empty_like(kv)
     k, v = kv.unbind(2)
     _launch("backward", (grad.contiguous(), q, k, v, d_q, *d_kv.unbind(2)), q, k)
     return d_q, d_kv

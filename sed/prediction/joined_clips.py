@@ -19,14 +19,14 @@ def join_clips(folder: Path, *, minutes: float) -> tuple[list[Recording], int]:
     """Join the clips of a data directory that follow one another in a recording.
 
     Recordings of one clip are left out, because a single window covers them whatever the settings are; so are
-    recordings that lack a clip.
+    recordings that lack a clip before their last one. One that lacks its last clips is used as if it ended there.
 
     Args:
         folder: data directory with wav.scp and events.tsv, of clips that do not overlap.
         minutes: read no more than about this much sound, of recordings in random order (with a fixed seed).
 
     Returns:
-        The recordings, and the number of recordings of more than one clip that the folder has.
+        The recordings, and the number of recordings that were not left out, before the limit of `minutes`.
     """
     events = read_events_tsv(folder / "events.tsv")
     clips: dict[str, list[tuple[float, float, str, str]]] = {}

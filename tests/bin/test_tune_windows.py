@@ -109,7 +109,7 @@ def test_own_recordings_choose_from_their_clips(tmp_path: Path, capsys: pytest.C
     )
     assert call(tune_windows, "--clips", data, "--overlaps", "0,0.8", "--device", "cpu", folder) == 0
     printed, stored = capsys.readouterr(), json.loads((folder / "windows.json").read_text())
-    assert "1 of 1 recordings of more than one clip" in printed.err
+    assert "1 of 1 recordings of several clips without a gap" in printed.err
     assert printed.out.count("recordings ") >= 4 and "an optimistic number" in printed.out
     assert stored["tuned_on"] == {"recordings": 1, "minutes": 0.2} and len(stored["measured"]) == 4
     assert call(pack, folder, tmp_path / "packed") == 0

@@ -58,11 +58,11 @@ def test_a_wrong_row_is_named_by_its_line(rows: list[str], line: int, message: s
 
 
 def test_a_label_without_a_class_is_named_by_its_line(tmp_path: Path) -> None:
-    (tmp_path / "labels.txt").write_text("dog\nfrog\n")
+    (tmp_path / "labels.txt").write_text("dog\n\nfrog\n")
     table = written(tmp_path / "map.tsv", "Dog\tdog")
     with pytest.raises(
         UserError,
-        match=f"^{re.escape(str(tmp_path))}/labels.txt:2: label 'frog' has no class in {re.escape(str(table))}",
+        match=f"^{re.escape(str(tmp_path))}/labels.txt:3: label 'frog' has no class in {re.escape(str(table))}",
     ):
         read_class_map(table, CLASSES, labels=tmp_path / "labels.txt")
 

@@ -21,7 +21,7 @@ def test_windows_are_read_with_the_durations_of_their_recordings(tmp_path):
     [
         (["a\tr\t0", "a\tr\t5"], "windows.tsv:3: window 'a' comes twice"),
         (["a\tr\t12"], "windows.tsv:2: 12 s is not within recording 'r'"),
-        (["a\ts\t0"], "windows.tsv:2: 0 s is not within recording 's'"),
+        (["a\ts\t0"], "windows.tsv:2: recording 's' is not in .*durations.tsv"),
         (["a\tr\tsoon"], "windows.tsv:2: onset 'soon' is not a number"),
     ],
 )

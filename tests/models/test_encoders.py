@@ -31,7 +31,8 @@ def test_the_grid_has_the_declared_shape(small: Callable[..., dict[str, Any]], n
     bands, patches = encoder.grid
     assert encoder(x).shape == (2, bands, patches, encoder.dim)
     assert isinstance(encoder.fresh_norm, bool)
-    # patches are `time_stride` frames apart: they reach over the input, and no further
+    # Patches are `time_stride` frames apart. The last begins at most two strides before the input's end: those of AST
+    # overlap, and a remainder that fills no patch is dropped.
     assert (patches - 1) * encoder.time_stride < 208 <= (patches + 1) * encoder.time_stride
 
 

@@ -14,7 +14,7 @@ torch.manual_seed(0)
 def attend(q, k, v):
     return F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v))).transpose(1, 2)
 qkv = torch.randn(2, 5, 3, 2, 24, requires_grad=True)
-q = torch.randn(2, 1, 2, 24, requires_grad=True)
+q = torch.randn(2, 3, 2, 24)[:, 1:2].requires_grad_()  # not contiguous
 kv = torch.randn(2, 16, 2, 2, 24, requires_grad=True)
 both_queries = lambda q, kv: attend(q, *kv.unbind(2))
 for inputs, ours, theirs in (

@@ -64,6 +64,8 @@ def add_runs(folder: Path, runs: Iterable[Run]) -> None:
 def archive(folder: Path, name: str) -> None:
     """Name the newest run, in its results and remarks, so that the next one can be added; keep its main metrics only.
 
+    Its differences between systems (margins.json) and its metrics on training clips (training.json) are removed.
+
     Raises:
         UserError: there is a run of this name.
     """
@@ -74,6 +76,8 @@ def archive(folder: Path, name: str) -> None:
     if path.is_file():  # before the results: a run killed between the two can be repeated
         remarks = read_json(path, remedy="make it again, or take it from the repository")
         write_items(path, [one if one.get("run") else {"run": name, **one} for one in remarks])
+    for of_newest in ("margins.json", "training.json"):  # would be taken for those of the next run
+        (folder / of_newest).unlink(missing_ok=True)
     keys = ("config", "seed", *(entry.key for entry in shown_in("main")))
     kept = [run if run.get("run") else {"run": name} | {key: run.get(key) for key in keys} for run in runs]
     write_text(folder / RUNS, "".join(f"{_line(run)}\n" for run in sorted(kept, key=_place)))
