@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from sed.data.batches import FeaturePool, Features, Supervision, TrainingSet, arrange
 from sed.data.statistics import fitted
@@ -159,6 +158,7 @@ class Benchmark:
         self.bf16 = config["precision"] in ("auto", "bf16") and device.type == "cuda"
         rate = matmul_rate(device, torch.bfloat16 if self.bf16 else torch.float32)
         self.limits = Limits(rate, copy_rate(device))
+        self._counted: dict[str, tuple[Work, int]] = {}
 
     def sets(self, detector: Detector, store: Features | None = None) -> list[TrainingSet]:
         """Make sets with random targets for the config's batch sizes: two strong ones, a weak and an unlabelled one.
@@ -220,13 +220,17 @@ class Benchmark:
 
     def work(self, part: str) -> Work:
         """Return the work of a forward pass of the `detector` or its `encoder`."""
-        clip = torch.zeros(1, self.config["input_frames"], self.config["mel_bins"])
-        return forward_work(self._part(part), lambda m: m(clip), clips=self.clips, value_bytes=2 if self.bf16 else 4)
+        return self._count(part)[0]
 
-    def _part(self, part: str) -> nn.Module:
-        """Build the `detector` on the CPU, and return it or its `encoder`."""
-        detector = build_detector(self.config, CLASSES)
-        return detector if part == "detector" else detector.get_submodule(part)
+    def _count(self, part: str) -> tuple[Work, int]:
+        """Count the forward pass and the parameters of the `detector` or its `encoder`, on the CPU, once."""
+        if part not in self._counted:
+            detector = build_detector(self.config, CLASSES)
+            module = detector if part == "detector" else detector.get_submodule(part)
+            clip = torch.zeros(1, self.config["input_frames"], self.config["mel_bins"])
+            work = forward_work(module, lambda m: m(clip), clips=self.clips, value_bytes=2 if self.bf16 else 4)
+            self._counted[part] = work, sum(p.numel() for p in module.parameters())
+        return self._counted[part]
 
     def step_work(self, part: str, *, frozen: bool = False) -> Work:
         """Return the work of a mean-teacher step of the `detector` or its `encoder`.
@@ -234,9 +238,11 @@ class Benchmark:
         In forward passes: the student's forward 1 and backward 2, the teacher's forward 1. A frozen encoder has no
         backward pass and no update.
         """
-        work, trained = self.work(part) * 4, _size(self._part(part))
+        work, trained = self._count(part)
+        work *= 4
         if frozen:
-            work, trained = work + self.work("encoder") * -2, trained - _size(self._part("encoder"))
+            encoder, fixed = self._count("encoder")
+            work, trained = work + encoder * -2, trained - fixed
         return work + update_work(trained)
 
     def _detector(self) -> Detector:
@@ -489,11 +495,6 @@ def table(rows: list[Row]) -> str:
         times = [f"{row.clips_per_second:.1f}", f"{row.milliseconds:.2f}"]
         lines.append(columns.format(row.name, *times, *counted, f"{row.gigabytes or 0:.1f}"))
     return "\n".join(lines)
-
-
-def _size(module: nn.Module) -> int:
-    """Return the number of a module's parameters."""
-    return sum(p.numel() for p in module.parameters())
 
 
 def training_seconds(config: Mapping[str, Any], milliseconds: float, clips: list[int]) -> tuple[int, float]:

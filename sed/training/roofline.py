@@ -7,17 +7,12 @@ values on the chip from one product to the next, as in the GRU's time steps, can
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+from torch import nn
+
+from sed.models.cost import products_of
 
 
 @dataclass(frozen=True)
@@ -50,26 +45,6 @@ class Limits:
         return 1e3 * max(work.operations / self.operations, work.bytes / self.bytes)
 
 
-class _Counter(TorchDispatchMode):
-    """Counts products, in tensors' values instead of bytes; parameters and views of them are not counted."""
-
-    def __init__(self, parameters: set[int]) -> None:
-        super().__init__()
-        self.operations, self.values = 0.0, 0.0
-        self._parameters = parameters
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        count = flop_registry.get(func.overloadpacket)
-        if count is not None:
-            self.operations += count(*args, **kwargs, out_val=out)
-            for value in tree_leaves((args, out)):
-                if isinstance(value, Tensor) and value.untyped_storage().data_ptr() not in self._parameters:
-                    self.values += value.numel()
-        return out
-
-
 def forward_work(module: nn.Module, call: Callable[[nn.Module], object], *, clips: int, value_bytes: int) -> Work:
     """Count a forward pass.
 
@@ -82,12 +57,8 @@ def forward_work(module: nn.Module, call: Callable[[nn.Module], object], *, clip
     Returns:
         The work of a pass over `clips` clips.
     """
-    model = copy.deepcopy(module).cpu().float().eval()
-    parameters = list(model.parameters())
-    counter = _Counter({p.untyped_storage().data_ptr() for p in parameters})
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-        call(model)
-    values = counter.values * clips + sum(p.numel() for p in parameters)
+    counter = products_of(module, call)
+    values = counter.values * clips + sum(p.numel() for p in module.parameters())
     return Work(counter.operations * clips, values * value_bytes)
 
 
