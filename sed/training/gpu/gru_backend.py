@@ -5,7 +5,6 @@ Autocast would run cuDNN in float16, in which the gradients of a mean over half 
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import warnings
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from sed.models.decoders import RunGru, RunsGrus, is_gru_based, repeated
 from sed.models.detector import Detector
 from sed.models.gru_decoder import run_gru
-from sed.training.gpu.persistent_gru import Plan, bi_gru, plan_for
+from sed.training.gpu.persistent_gru import bi_gru, plan_for
 
 
 def use_bf16(detector: Detector) -> None:
@@ -86,13 +85,23 @@ def use_persistent(detector: Detector) -> bool:
     device = next(decoder.gru.parameters()).device
     if plan_for(decoder.gru, 1, device) is None:
         return False
-
-    def run_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
-        plan = plan_for(gru, len(x), x.device)
-        return bf16_gru(gru, x, repeat) if plan is None else bi_gru(gru, x, repeat=repeat, plan=plan)
-
-    decoder.run_gru = run_gru
+    decoder.run_gru = persistent_gru
     return True
+
+
+def persistent_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
+    """Run a GRU by the persistent kernel, or by cuDNN in bf16 if the batch does not fit; see `bf16_gru`.
+
+    Args:
+        gru: the layers.
+        x: input (clips, inputs, dim).
+        repeat: how many times each input frame is repeated.
+
+    Returns:
+        States (clips, inputs * repeat, 2 units), bf16.
+    """
+    plan = plan_for(gru, len(x), x.device)
+    return bf16_gru(gru, x, repeat) if plan is None else bi_gru(gru, x, repeat=repeat, plan=plan)
 
 
 def flash_rnn(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
@@ -137,12 +146,8 @@ def implementations(gru: nn.GRU, clips: int, device: torch.device) -> dict[str, 
     if device.type != "cuda":
         return {"torch": run_gru}
     found: dict[str, RunGru] = {"cuDNN in bf16": bf16_gru}
-    if plan := plan_for(gru, clips, device):
-        found = {"persistent kernel": functools.partial(_persistent, plan=plan), **found}
+    if plan_for(gru, clips, device):
+        found = {"persistent kernel": persistent_gru, **found}
     if importlib.util.find_spec("flashrnn"):
         found["FlashRNN"] = flash_rnn
     return found
-
-
-def _persistent(gru: nn.GRU, x: Tensor, repeat: int, *, plan: Plan) -> Tensor:
-    return bi_gru(gru, x, repeat=repeat, plan=plan)

@@ -24,6 +24,8 @@ import torch
 from torch import Tensor, nn
 
 SOURCE = Path(__file__).with_suffix(".cu")
+# whether cuda-bindings is installed
+BINDINGS = all(importlib.util.find_spec(name) for name in ("cuda", "cuda.bindings"))
 GROUP = 16  # clips per block, the rows of a tensor-core product
 MOST_WARPS = 8  # warps per block
 MOST_HELD = 18  # fragments of weights, of 16 bytes, that fit into a thread's registers beside all else
@@ -116,7 +118,7 @@ def plan_for(gru: nn.GRU, clips: int, device: torch.device) -> Plan | None:
     """
     if not (gru.bidirectional and gru.bias and gru.dropout == 0 and gru.batch_first) or device.type != "cuda":
         return None
-    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.bindings") is None:
+    if not BINDINGS:
         return None
     properties = torch.cuda.get_device_properties(device)
     if properties.major < 9:
