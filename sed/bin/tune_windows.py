@@ -53,12 +53,7 @@ def recordings_of(args: argparse.Namespace) -> tuple[dict[str, list[soundscapes.
         from sed.prediction.joined_clips import join_clips
 
         joined, number = join_clips(Path(args.clips), minutes=args.minutes)
-        log.info(
-            "%s: %d of %d recordings of several clips without a gap",
-            args.clips,
-            len(joined),
-            number,
-        )
+        log.info("%s: %d of %d recordings of several clips without a gap", args.clips, len(joined), number)
         return {OWN: joined}, {"recordings": len(joined), "minutes": round(sum(one.minutes for one in joined), 1)}
     # sources: seed of the synthetic sounds; training and benchmark_windows use those of seed 0.
     mix = soundscapes.Mix(args.soundbank, sources=1, seed=args.seed)
