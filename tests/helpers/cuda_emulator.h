@@ -35,6 +35,13 @@ inline float __uint_as_float(u32 x) { float f; std::memcpy(&f, &x, 4); return f;
 inline u32 __float_as_uint(float f) { u32 x; std::memcpy(&x, &f, 4); return x; }
 inline float reciprocal(float x) { return 1.0f / x; }
 inline float __expf(float x) { return std::exp(x); }
+inline int cycles() { return 0; }
+inline u32 __byte_perm(u32 a, u32 b, u32 selection) {
+    const uint64_t bytes = (uint64_t)b << 32 | a;
+    u32 x = 0;
+    for (int i = 0; i < 4; ++i) x |= (u32)(bytes >> 8 * (selection >> 4 * i & 7) & 0xff) << 8 * i;
+    return x;
+}
 template <class T> T __ldg(const T* p) { return *p; }
 using std::max;
 using std::min;

@@ -9,8 +9,12 @@
 // A warp multiplies a share of the H columns by the weights of all U units; the warps' products are summed in shared
 // memory. Threads then compute the gates of pairs of units, since the least that is written at once is two bf16 values.
 //
+// `gru_forward_exact` computes in float32: it splits states and weights into a bf16 value and the bf16 rest, and adds
+// three products.
+//
 // Compiled for constants given as macros: H units per direction, U units per block, WARPS per block, HELD fragments of
-// weights per thread in registers, BLOCKS that a multiprocessor must have room for.
+// weights per thread in registers, BLOCKS that a multiprocessor must have room for, PAUSE cycles from a block's last
+// store to its next load, since a load that comes too early costs a whole one more.
 // Shapes, in bf16 values, with the gates r, z, n of torch.nn.GRU: gi, dgi, dgh (frames, clips, 2, 3, H), and in gi
 // `repeat` times fewer frames; out, grad (frames, clips, 2, H); saved (frames, clips, 2, 4, H) r, z, n and the
 // recurrent contribution to n. Pointers to u32 count pairs of values, pointers to uint4 eight of them.
@@ -35,6 +39,8 @@ __device__ __forceinline__ u32 pack(float2 x) {
     return pair;
 }
 
+__device__ __forceinline__ int cycles() { return (int)clock64(); }
+
 __device__ __forceinline__ float reciprocal(float x) {
     float y;
     asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -55,7 +61,7 @@ constexpr int CHUNKS = H / THREADS;   // a warp's columns, in chunks of 32
 constexpr int TILES = U / 8;          // tiles of 8 units
 constexpr int FRAGMENTS = 3 * CHUNKS * TILES;
 constexpr int PAIRS = (8 * U + THREADS - 1) / THREADS;  // pairs of units per thread
-static_assert(H % THREADS == 0 && H % U == 0 && U % 8 == 0 && HELD <= FRAGMENTS, "sizes");
+static_assert(H % THREADS == 0 && H % U == 0 && U % 8 == 0, "sizes");
 
 // Number of floats from one clip to the next of a warp's products of `width` units, without bank conflicts.
 __host__ __device__ constexpr int stride(int width) { return width % 16 ? width : width + 8; }
@@ -88,11 +94,13 @@ __device__ __forceinline__ Place place(int clips, int first) {
     return p;
 }
 
-// The weights of a thread: fragments of 8 consecutive columns of a unit, the columns of two products.
+// The weights of a thread: N fragments of 8 consecutive columns of a unit, the columns of two products.
+template <int N>
 struct Weights {
-    uint4 held[HELD];
+    uint4 held[HELD < N ? HELD : N];
     uint4* rest;
 
+    // The rest begins at fragment HELD.
     __device__ __forceinline__ uint4 get(int i) const {
         return i < HELD ? held[i] : rest[(i - HELD) * THREADS + threadIdx.x];
     }
@@ -108,18 +116,21 @@ __device__ __forceinline__ int fragment(int gate, int chunk, int tile) {
 
 typedef uint4 Values[CHUNKS][2];  // a lane's values of one gate or state: of its two clips in each chunk
 
+// STEP is the distance of chunks in memory, in uint4.
+template <int STEP>
 __device__ __forceinline__ void load_values(Values& x, const uint4* low, const uint4* high, const Place& p) {
     #pragma unroll
     for (int c = 0; c < CHUNKS; ++c) {
         x[c][0] = x[c][1] = make_uint4(0, 0, 0, 0);
-        load_shared(x[c][0], low + 4 * c, p.low);
-        load_shared(x[c][1], high + 4 * c, p.high);
+        load_shared(x[c][0], low + STEP * c, p.low);
+        load_shared(x[c][1], high + STEP * c, p.high);
     }
 }
 
 __device__ __forceinline__ bool empty(uint4 x) { return x.x == EMPTY | x.y == EMPTY | x.z == EMPTY | x.w == EMPTY; }
 
 // Load again what is not there yet, until the whole warp has its values.
+template <int STEP>
 __device__ __forceinline__ void await_values(Values& x, const uint4* low, const uint4* high) {
     for (;;) {
         bool missing[CHUNKS][2], any = false;
@@ -130,8 +141,8 @@ __device__ __forceinline__ void await_values(Values& x, const uint4* low, const 
         if (!__any_sync(0xffffffffu, any)) return;
         #pragma unroll
         for (int c = 0; c < CHUNKS; ++c) {
-            load_shared(x[c][0], low + 4 * c, missing[c][0]);
-            load_shared(x[c][1], high + 4 * c, missing[c][1]);
+            load_shared(x[c][0], low + STEP * c, missing[c][0]);
+            load_shared(x[c][1], high + STEP * c, missing[c][1]);
         }
     }
 }
@@ -152,6 +163,12 @@ __device__ __forceinline__ void share(float* products, const float (&sums)[N][4]
         *(float2*)(at + 8 * stride(8 * N) + 8 * i) = make_float2(sums[i][2], sums[i][3]);
     }
     __syncthreads();
+}
+
+// Wait for PAUSE cycles since `then`.
+__device__ __forceinline__ void pause_since(int then) {
+    if (PAUSE > 0)
+        while (cycles() - then < PAUSE) {}
 }
 
 // Add all warps' products of a clip (a row) for two units, the column and the next.
@@ -193,8 +210,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_forward(
 ) {
     extern __shared__ uint4 memory[];
     const Place p = place(clips, first);
-    float* products = (float*)(memory + (FRAGMENTS - HELD) * THREADS);
-    Weights w;
+    float* products = (float*)(memory + (FRAGMENTS > HELD ? FRAGMENTS - HELD : 0) * THREADS);
+    Weights<FRAGMENTS> w;
     w.rest = memory;
     #pragma unroll
     for (int gate = 0; gate < 3; ++gate)
@@ -235,11 +252,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_forward(
     };
     load_input();
     int same = repeat;  // steps with the present input
+    int stored = 0;     // when the last states were stored
     for (int s = 0; s < frames; ++s) {
         if (s > 0) {
             Values x;
-            load_values(x, low, low + 2 * H, p);
-            await_values(x, low, low + 2 * H);
+            pause_since(stored);
+            load_values<4>(x, low, low + 2 * H, p);
+            await_values<4>(x, low, low + 2 * H);
             low += size / 4;
             float sums[3 * TILES][4] = {};
             #pragma unroll
@@ -251,6 +270,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_forward(
                         multiply(sums[gate * TILES + j], x[c], w.get(fragment(gate, c, j)));
             share(products, sums, p);
         }
+        stored = cycles();
         if (!computes_gates()) continue;
         float2 sum[PAIRS][3];
         #pragma unroll
@@ -277,6 +297,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_forward(
         #pragma unroll
         for (int i = 0; i < PAIRS; ++i)
             if (pairs.live[i]) store_shared(out + out_offset[i], packed[i]);
+        stored = cycles();
         out += size;
         if (save) {
             #pragma unroll
@@ -294,6 +315,125 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_forward(
     }
 }
 
+// A value of float32 accuracy in a word: the bf16 value in its lower half, the bf16 rest in its upper half.
+__device__ __forceinline__ u32 split(float x) {
+    const float high = unpack(pack(make_float2(x, 0.0f))).x;
+    return pack(make_float2(high, x - high));
+}
+
+// The bf16 values, and the rests, of eight words.
+__device__ __forceinline__ void halves(const uint4 (&x)[2], uint4& high, uint4& low) {
+    high = make_uint4(__byte_perm(x[0].x, x[0].y, 0x5410), __byte_perm(x[0].z, x[0].w, 0x5410),
+                      __byte_perm(x[1].x, x[1].y, 0x5410), __byte_perm(x[1].z, x[1].w, 0x5410));
+    low = make_uint4(__byte_perm(x[0].x, x[0].y, 0x7632), __byte_perm(x[0].z, x[0].w, 0x7632),
+                     __byte_perm(x[1].x, x[1].y, 0x7632), __byte_perm(x[1].z, x[1].w, 0x7632));
+}
+
+// Forward in float32, for inference: gi and bias in float32, `weights` (2, 2, 3, H, H) the bf16 values and the rests,
+// `out` a word (see `split`) per value.
+extern "C" __global__ void __launch_bounds__(THREADS, 1) gru_forward_exact(
+    const float2* gi, const uint4* weights, const float2* bias, u32* out, int frames, int clips, int repeat, int first
+) {
+    extern __shared__ uint4 memory[];
+    const Place p = place(clips, first);
+    float* products = (float*)(memory + (2 * FRAGMENTS > HELD ? 2 * FRAGMENTS - HELD : 0) * THREADS);
+    Weights<2 * FRAGMENTS> w;
+    w.rest = memory;
+    #pragma unroll
+    for (int half = 0; half < 2; ++half)
+        #pragma unroll
+        for (int gate = 0; gate < 3; ++gate)
+            #pragma unroll
+            for (int c = 0; c < CHUNKS; ++c)
+                #pragma unroll
+                for (int j = 0; j < TILES; ++j) {
+                    const size_t row = ((half * 2 + p.direction) * 3 + gate) * H + p.part * U + 8 * j + p.lane / 4;
+                    w.set(half * FRAGMENTS + fragment(gate, c, j), weights[(row * H + p.column + 32 * c) / 8]);
+                }
+    const Pairs pairs(p, clips);
+    int input_offset[PAIRS], out_offset[PAIRS];
+    float2 state[PAIRS], bias_[PAIRS][3], input[PAIRS][3];
+    #pragma unroll
+    for (int i = 0; i < PAIRS; ++i) {
+        input_offset[i] = (pairs.clip[i] * 2 + p.direction) * (3 * H / 2) + pairs.unit[i];
+        out_offset[i] = (pairs.clip[i] * 2 + p.direction) * H + 2 * pairs.unit[i];
+        state[i] = make_float2(0.0f, 0.0f);
+        #pragma unroll
+        for (int gate = 0; gate < 3; ++gate) bias_[i][gate] = bias[(p.direction * 3 + gate) * (H / 2) + pairs.unit[i]];
+    }
+    const ptrdiff_t size = (p.direction ? -1 : 1) * (ptrdiff_t)clips * H;  // of the states of a step, in pairs
+    const int start = p.direction ? frames - 1 : 0;
+    gi += (ptrdiff_t)(start / repeat) * clips * (3 * H);
+    out += (ptrdiff_t)start * clips * (2 * H);
+    const uint4* low = (const uint4*)out + ((p.clip * 2 + p.direction) * H + p.column) / 4;
+    const auto load_input = [&] {
+        #pragma unroll
+        for (int i = 0; i < PAIRS; ++i)
+            #pragma unroll
+            for (int gate = 0; gate < 3; ++gate)
+                if (pairs.live[i]) input[i][gate] = __ldg(gi + input_offset[i] + gate * (H / 2));
+    };
+    load_input();
+    int same = repeat, stored = 0;
+    for (int s = 0; s < frames; ++s) {
+        if (s > 0) {
+            const uint4* high = low + 4 * H;
+            Values x[2];  // four words of each chunk, and the next four
+            pause_since(stored);
+            load_values<8>(x[0], low, high, p);
+            load_values<8>(x[1], low + 1, high + 1, p);
+            await_values<8>(x[0], low, high);
+            await_values<8>(x[1], low + 1, high + 1);
+            low += size / 2;
+            float sums[3 * TILES][4] = {};
+            #pragma unroll
+            for (int c = 0; c < CHUNKS; ++c) {
+                uint4 value[2], rest[2];
+                #pragma unroll
+                for (int i = 0; i < 2; ++i) {
+                    const uint4 words[2] = {x[0][c][i], x[1][c][i]};
+                    halves(words, value[i], rest[i]);
+                }
+                #pragma unroll
+                for (int gate = 0; gate < 3; ++gate)
+                    #pragma unroll
+                    for (int j = 0; j < TILES; ++j) {
+                        const uint4 weight = w.get(fragment(gate, c, j));
+                        multiply(sums[gate * TILES + j], value, weight);
+                        multiply(sums[gate * TILES + j], rest, weight);
+                        multiply(sums[gate * TILES + j], value, w.get(FRAGMENTS + fragment(gate, c, j)));
+                    }
+            }
+            share(products, sums, p);
+        }
+        stored = cycles();
+        if (!computes_gates()) continue;
+        #pragma unroll
+        for (int i = 0; i < PAIRS; ++i) {
+            float2 sum[3];
+            #pragma unroll
+            for (int gate = 0; gate < 3; ++gate) {
+                sum[gate] = bias_[i][gate];
+                if (s > 0) add_products<3 * U>(sum[gate], products, pairs.row[i], gate * U + pairs.column[i]);
+            }
+            const float2 r = make_float2(sigmoid(input[i][0].x + sum[0].x), sigmoid(input[i][0].y + sum[0].y));
+            const float2 z = make_float2(sigmoid(input[i][1].x + sum[1].x), sigmoid(input[i][1].y + sum[1].y));
+            const float2 n = make_float2(tanh_(input[i][2].x + r.x * sum[2].x), tanh_(input[i][2].y + r.y * sum[2].y));
+            state[i] = make_float2(n.x + z.x * (state[i].x - n.x), n.y + z.y * (state[i].y - n.y));
+            if (!pairs.live[i]) continue;
+            store_shared(out + out_offset[i], split(state[i].x));
+            store_shared(out + out_offset[i] + 1, split(state[i].y));
+        }
+        stored = cycles();
+        out += 2 * size;
+        if (--same == 0 && s + 1 < frames) {
+            same = repeat;
+            gi += 3 * size;
+            load_input();
+        }
+    }
+}
+
 // The gradients of the gates' inputs, dgi, and of their recurrent contributions, dgh, which other blocks wait for.
 // `transposed` has the recurrent weights as (2, H, 3 H).
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_backward(
@@ -302,8 +442,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_backward(
 ) {
     extern __shared__ uint4 memory[];
     const Place p = place(clips, first);
-    float* products = (float*)(memory + (FRAGMENTS - HELD) * THREADS);
-    Weights w;
+    float* products = (float*)(memory + (FRAGMENTS > HELD ? FRAGMENTS - HELD : 0) * THREADS);
+    Weights<FRAGMENTS> w;
     w.rest = memory;
     #pragma unroll
     for (int gate = 0; gate < 3; ++gate)
@@ -348,6 +488,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_backward(
     load(0);
     float2 carry[PAIRS] = {};  // gradient of a state through the states that depend on it
     for (int s = 0; s < frames; ++s) {
+        int stored = cycles();
         if (computes_gates()) {
             u32 gates[PAIRS][4];  // gradients of r, z, n and the recurrent contribution to n
             #pragma unroll
@@ -373,6 +514,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_backward(
                 store_shared(dgh + gates_offset[i] + H / 2, gates[i][1]);
                 store_shared(dgh + gates_offset[i] + H, gates[i][3]);
             }
+            stored = cycles();
             #pragma unroll
             for (int i = 0; i < PAIRS; ++i)
                 #pragma unroll
@@ -386,17 +528,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) gru_backward(
         const uint4* high = low + 6 * H;
         float sums[TILES][4] = {};
         Values x[3];
+        pause_since(stored);
         // The last gate is stored last: once it is there, the others most often are, too.
-        load_values(x[2], low + 2 * H / 8, high + 2 * H / 8, p);
-        await_values(x[2], low + 2 * H / 8, high + 2 * H / 8);
-        load_values(x[0], low, high, p);
-        load_values(x[1], low + H / 8, high + H / 8, p);
+        load_values<4>(x[2], low + 2 * H / 8, high + 2 * H / 8, p);
+        await_values<4>(x[2], low + 2 * H / 8, high + 2 * H / 8);
+        load_values<4>(x[0], low, high, p);
+        load_values<4>(x[1], low + H / 8, high + H / 8, p);
         #pragma unroll
         for (int c = 0; c < CHUNKS; ++c)
             #pragma unroll
             for (int j = 0; j < TILES; ++j) multiply(sums[j], x[2][c], w.get(fragment(2, c, j)));
-        await_values(x[0], low, high);
-        await_values(x[1], low + H / 8, high + H / 8);
+        await_values<4>(x[0], low, high);
+        await_values<4>(x[1], low + H / 8, high + H / 8);
         low += 3 * size / 4;
         #pragma unroll
         for (int gate = 0; gate < 2; ++gate)

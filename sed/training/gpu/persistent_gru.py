@@ -31,6 +31,7 @@ MOST_WARPS = 8  # warps per block
 MOST_HELD = 18  # fragments of weights, of 16 bytes, that fit into a thread's registers beside all else
 RESERVED = 1024  # bytes of a multiprocessor's shared memory that CUDA reserves for each block
 LEAST_SLICE = 16  # a block's units are a multiple of this: 8 and 24 units took longer than 16 and 32 on an H100
+PAUSE = 0  # cycles between a block's last store and its next load
 NARROW = 32  # units per block, and ...
 SMALL = 256  # ... units per direction, up to which two blocks have registers on one multiprocessor
 
@@ -49,11 +50,13 @@ class Plan:
     """most groups of 16 clips per launch"""
     resident: int
     """blocks that a multiprocessor has room for"""
+    exact: bool = False
+    """float32 accuracy, for inference only; else bf16"""
 
     @property
     def fragments(self) -> int:
         """Fragments of weights per thread, of eight columns of a unit."""
-        return 3 * self.units * self.slice // (256 * self.warps)
+        return 3 * self.units * self.slice // (256 * self.warps) * (2 if self.exact else 1)
 
     @property
     def held(self) -> int:
@@ -73,7 +76,9 @@ class Plan:
         return self.units // self.slice * 2 * self.groups
 
 
-def plan(units: int, clips: int, *, multiprocessors: int, shared_bytes: int, sharers: int) -> Plan | None:
+def plan(
+    units: int, clips: int, *, multiprocessors: int, shared_bytes: int, sharers: int, exact: bool = False
+) -> Plan | None:
     """Divide a layer into as many blocks as can be resident at once, with as few launches as possible.
 
     Args:
@@ -82,6 +87,7 @@ def plan(units: int, clips: int, *, multiprocessors: int, shared_bytes: int, sha
         multiprocessors: multiprocessors of the GPU.
         shared_bytes: shared memory of a multiprocessor.
         sharers: processes that use the GPU at once, each with a kernel of its own.
+        exact: whether to compute in float32, for inference.
 
     Returns:
         The division; None if there is none.
@@ -92,8 +98,8 @@ def plan(units: int, clips: int, *, multiprocessors: int, shared_bytes: int, sha
     groups = math.ceil(clips / GROUP)
     sizes = [size for size in range(LEAST_SLICE, units + 1, LEAST_SLICE) if units % size == 0]
     for launches, size, resident in itertools.product(range(1, groups + 1), sizes, (1, 2)):
-        found = Plan(units, size, warps, math.ceil(groups / launches), resident)
-        if resident == 2 and not (units <= SMALL and size <= NARROW):
+        found = Plan(units, size, warps, math.ceil(groups / launches), resident, exact)
+        if resident == 2 and (exact or units > SMALL or size > NARROW):
             continue
         fits = resident * (found.shared_bytes + RESERVED) <= shared_bytes
         if fits and found.blocks * sharers <= multiprocessors * resident:
@@ -101,7 +107,7 @@ def plan(units: int, clips: int, *, multiprocessors: int, shared_bytes: int, sha
     return None
 
 
-def plan_for(gru: nn.GRU, clips: int, device: torch.device) -> Plan | None:
+def plan_for(gru: nn.GRU, clips: int, device: torch.device, *, exact: bool = False) -> Plan | None:
     """Return how the persistent kernel can run these layers on this GPU, or None.
 
     It needs compute capability 9 (Hopper) or later. If several processes share the GPU (SED_GPU_SHARERS, set by
@@ -112,6 +118,7 @@ def plan_for(gru: nn.GRU, clips: int, device: torch.device) -> Plan | None:
         gru: the layers.
         clips: clips per batch.
         device: the device to run on.
+        exact: whether to compute in float32, for inference.
 
     Returns:
         The division into blocks; None if the kernel cannot run.
@@ -130,6 +137,7 @@ def plan_for(gru: nn.GRU, clips: int, device: torch.device) -> Plan | None:
         multiprocessors=properties.multi_processor_count,
         shared_bytes=properties.shared_memory_per_multiprocessor,
         sharers=sharers,
+        exact=exact,
     )
 
 
@@ -148,6 +156,7 @@ def compiled(plan: Plan, capability: str) -> bytes:
 
     constants = {
         "H": plan.units, "U": plan.slice, "WARPS": plan.warps, "HELD": plan.held, "BLOCKS": plan.resident,
+        "PAUSE": PAUSE,
     }  # fmt: skip
     options = [f"-D{name}={value}" for name, value in constants.items()]
     options += [f"--gpu-architecture=sm_{capability}", "--std=c++17", "--ftz=true"]
@@ -282,6 +291,47 @@ class _Layer(torch.autograd.Function):
         b_ih = flat.sum(0, dtype=torch.float32).to(out.dtype)
         dx = (flat @ w_ih).view_as(x) if ctx.needs_input_grad[0] else None
         return dx, flat.t() @ x.reshape(-1, x.shape[2]), d_hh, b_ih, b_hh, None, None
+
+
+def split(x: Tensor) -> Tensor:
+    """Split float32 values into bf16 values and bf16 rests: (...) to (2, ...)."""
+    value = x.to(torch.bfloat16)
+    return torch.stack([value, (x - value.float()).to(torch.bfloat16)])
+
+
+def joined(words: Tensor) -> Tensor:
+    """Return the sums of the kernel's pairs of bf16 values, int32 words (...), in float32."""
+    return (words << 16).view(torch.float32) + (words & -65536).view(torch.float32)
+
+
+def exact_gru(gru: nn.GRU, x: Tensor, *, repeat: int, plan: Plan) -> Tensor:
+    """Run a bidirectional GRU by the persistent kernel in float32, without gradients.
+
+    Products of states and weights have a relative error of 2^-16: both are split into a bf16 value and a bf16 rest, and
+    the product of the rests is left out.
+
+    Args:
+        gru: the layers.
+        x: input (clips, inputs, dim).
+        repeat: how many times each input frame is repeated.
+        plan: how the layers are divided, from `plan_for` with `exact`.
+
+    Returns:
+        States (clips, inputs * repeat, 2 units) in float32.
+    """
+    x = x.transpose(0, 1).float()
+    for layer in range(gru.num_layers):
+        w_ih, b_ih, w_hh, b_hh = (
+            torch.cat([getattr(gru, f"{name}_l{layer}{d}") for d in ("", "_reverse")]).float()
+            for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
+        )
+        inputs, clips, dim = x.shape
+        frames = inputs * repeat
+        gi = torch.addmm(b_ih, x.reshape(-1, dim), w_ih.t())
+        words = torch.full((frames, clips, 2 * gru.hidden_size), -1, dtype=torch.int32, device=x.device)
+        launch("gru_forward_exact", plan, (gi, split(w_hh), b_hh, words, frames, clips, repeat), clips)
+        x, repeat = joined(words), 1
+    return x.transpose(0, 1)
 
 
 def bi_gru(gru: nn.GRU, x: Tensor, *, repeat: int, plan: Plan) -> Tensor:

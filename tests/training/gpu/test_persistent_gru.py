@@ -23,6 +23,12 @@ extern "C" int gru_forward_(
 ) {{
     return emulate(H / U, groups, [=] {{ gru_forward(gi, w, b, out, saved, frames, clips, repeat, save, first); }});
 }}
+extern "C" int gru_forward_exact_(
+    const float2* gi, const uint4* w, const float2* b, u32* out,
+    int frames, int clips, int repeat, int first, int groups
+) {{
+    return emulate(H / U, groups, [=] {{ gru_forward_exact(gi, w, b, out, frames, clips, repeat, first); }});
+}}
 extern "C" int gru_backward_(
     const u32* grad, const uint4* w, const u32* out, const u32* saved, u32* dgi, u32* dgh,
     int frames, int clips, int first, int groups
@@ -41,7 +47,7 @@ def emulated(tmp_path, monkeypatch):
     def build(plan, held):
         code = tmp_path / "kernels.cpp"
         code.write_text(EMULATED.format(source=persistent.SOURCE))
-        sizes = {"H": plan.units, "U": plan.slice, "WARPS": plan.warps, "HELD": held, "BLOCKS": 1}
+        sizes = {"H": plan.units, "U": plan.slice, "WARPS": plan.warps, "HELD": held, "BLOCKS": 1, "PAUSE": 0}
         subprocess.run(
             ["g++", "-std=c++20", "-O1", "-w", "-shared", "-fPIC", "-pthread", f"-I{HELPERS}", code]
             + [f"-D{name}={value}" for name, value in sizes.items()]
@@ -93,6 +99,23 @@ def test_the_kernel_s_arithmetic_is_torch_s(plan, held, clips, emulated):
     expected = [reference.detach(), x.grad, *(p.grad for p in gru.parameters())]
     for a, b in zip(found, expected, strict=True):
         assert (a - b).norm() < 0.01 * b.norm()  # bf16 has a relative error of 0.004 per value
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("plan", "held", "clips"), [(Plan(64, 32, 2, 1, 1, True), 12, 5), (Plan(64, 16, 1, 1, 1, True), 20, 20)]
+)
+def test_the_exact_kernel_is_torch_s_in_float32(plan, held, clips, emulated):
+    emulated(plan, held)
+    torch.manual_seed(0)
+    gru = nn.GRU(12, plan.units, 2, batch_first=True, bidirectional=True)
+    x = torch.randn(clips, 4, 12)
+    with torch.no_grad():
+        for p in gru.parameters():
+            p.mul_(3)
+        found = persistent.exact_gru(gru, x, repeat=3, plan=plan)
+        expected = gru(x.repeat_interleave(3, dim=1))[0]
+    assert (found - expected).abs().max() < 2e-5  # bf16 has .004
 
 
 @pytest.mark.gpu
