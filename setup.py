@@ -18,7 +18,7 @@ setup(
     package_data={
         "sed.prediction": ["page.html", "page_editing.js"],
         "sed.checkpoints": ["audioset_strong_classes.txt", "published_models.tsv"],
-        "sed.training.gpu": ["persistent_gru.cu"],
+        "sed.gpu": ["persistent_gru.cu"],
     },
     entry_points={"console_scripts": ["ast-sed = sed.__main__:main"]},
     python_requires=">=3.11,<3.14",

@@ -34,12 +34,13 @@ COMMON = {
 # Package -> packages that it may import. `typed` adds what it may name in annotations only (under TYPE_CHECKING).
 ALLOWED = {
     "__main__": {"bin"},
-    "bin": {"prediction", "training", "evaluation", "checkpoints", "models", "features", "data", "config"},
+    "bin": {"prediction", "training", "gpu", "evaluation", "checkpoints", "models", "features", "data", "config"},
     "api": {"prediction", "evaluation", "data", "config"},
-    "prediction": {"prediction", "evaluation", "checkpoints", "models", "features", "data", "config"},
-    "training": {"training", "checkpoints", "models", "features", "data", "config"},
+    "prediction": {"prediction", "evaluation", "checkpoints", "gpu", "models", "features", "data", "config"},
+    "training": {"training", "checkpoints", "gpu", "models", "features", "data", "config"},
     "evaluation": {"evaluation", "models", "features", "data", "config"},
     "checkpoints": {"checkpoints", "models", "features", "data", "config"},
+    "gpu": {"gpu", "models"},
     "models": {"models", "features"},
     "data": {"data", "features"},
     "features": {"features", "config"},  # defaults of its own options, read without torch
@@ -162,7 +163,7 @@ def test_only_local_knows_its_own_files() -> None:
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path}: no docstring"
 
 
-TESTED = ("checkpoints", "data", "evaluation", "models", "training")
+TESTED = ("checkpoints", "data", "evaluation", "gpu", "models", "training")
 
 
 def test_every_module_has_a_test_file_of_its_name() -> None:

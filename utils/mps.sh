@@ -43,7 +43,7 @@ mps_start() { # mps_start <folder> <processes per GPU> <GPU>...
         mps_watch=$!
         disown "${mps_watch}" # otherwise bash prints "Killed" when mps_stop ends it
     fi
-    # Number of processes that compute on a GPU at once: sed/training/gpu/persistent_gru.py uses its kernel only if there is
+    # Number of processes that compute on a GPU at once: sed/gpu/persistent_gru.py uses its kernel only if there is
     # room for that of each. Not set without MPS, since processes then take turns, each with the whole GPU.
     export SED_GPU_SHARERS=$2
 }

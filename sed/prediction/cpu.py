@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sed.errors import UserError
+from sed.gpu.detector import GpuDetector
 from sed.models.decoders import is_gru_based
 from sed.models.detector import Detector, DetectorOutput
 from sed.prediction.recurrence import compiled
@@ -171,5 +172,5 @@ def lower(detector: Detector, precision: str, device: str, threads: int) -> Any:
     if device != "cpu":
         if precision == "int8":
             raise UserError("--precision int8: only on the CPU (on a GPU, choose bfloat16)")
-        return detector  # a GPU's bfloat16 is autocast, which the caller applies
+        return GpuDetector(detector).eval()  # a GPU's bfloat16 is autocast, which the caller applies
     return CpuDetector(detector, precision, threads).eval()

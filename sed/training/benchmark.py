@@ -21,13 +21,14 @@ from sed.data.batches import FeaturePool, Features, Supervision, TrainingSet, ar
 from sed.data.statistics import fitted
 from sed.data.store import FeatureStore, FeatureWriter
 from sed.features.logmel import FrontEnd
+from sed.gpu.detector import GpuDetector, graphed
 from sed.models.convolutions import Mixing
 from sed.models.decoders import RunGru, is_gru_based
 from sed.models.detector import Detector, build_detector
 from sed.training.augment import AugmentOptions
 from sed.training.build import make_step
 from sed.training.distributed import World
-from sed.training.gpu import graphs, gru_backend
+from sed.training.gpu import gru_backend
 from sed.training.gpu.gru_backend import use_bf16, use_persistent
 from sed.training.inputs import InputMaker, inputs_from
 from sed.training.mean_teacher import MovingAverage, make_teacher
@@ -369,7 +370,7 @@ class Benchmark:
                     teacher.decode(pools[1](grid))
                 detector.decode(pools[0](grid)).logits.square().mean().backward()
 
-        run = graphs.graphed(call, self.device) if graph and self.device.type == "cuda" else call
+        run = graphed(call, self.device) if graph and self.device.type == "cuda" else call
         return self.row(name, run, work=(self.work("detector") + self.work("encoder") * -1) * 4)
 
     def grus(self) -> list[Row]:
@@ -394,21 +395,21 @@ class Benchmark:
                 run(gru, x, repeat).float().square().mean().backward()
 
             try:
-                graph = graphs.graphed(call, self.device) if self.device.type == "cuda" else call
+                graph = graphed(call, self.device) if self.device.type == "cuda" else call
                 rows.append(self.row(f"Bi-GRU forward and backward, {name}", graph, work=work))
             except RuntimeError as error:
                 log.info("%s: %s", name, str(error).splitlines()[0])
         return rows
 
     def inference(self, name: str = "inference") -> Row:
-        """Time the forward pass of the whole detector without gradients; the encoder is compiled on a GPU."""
+        """Time the forward pass of the whole detector without gradients, as `infer` and `predict` run it."""
         detector = self._detector().eval()
-        encode = graphs.compiled(detector) if self.device.type == "cuda" else detector.encode
+        run = GpuDetector(detector) if self.device.type == "cuda" else detector
         x = torch.randn(self.clips, self.config["input_frames"], self.config["mel_bins"], device=self.device)
 
         def call() -> None:
             with torch.no_grad(), self._autocast():
-                detector.decode(encode(x))
+                run(x)
 
         return self.row(name, call, work=self.work("detector"))
 

@@ -1,4 +1,4 @@
-// Runs the kernels of sed/training/gpu/persistent_gru.cu on a CPU, to test their indexing and arithmetic: a process per
+// Runs the kernels of sed/gpu/persistent_gru.cu on a CPU, to test their indexing and arithmetic: a process per
 // block, a thread per thread. `EMULATE` launches a kernel.
 
 #include <sched.h>

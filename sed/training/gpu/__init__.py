@@ -1,1 +1,1 @@
-"""CUDA graphs and the persistent recurrent kernel."""
+"""CUDA graphs of training steps, and the choice of the GRU."""

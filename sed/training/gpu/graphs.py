@@ -305,18 +305,3 @@ def choose(accelerate: str, device: torch.device) -> type[TrainingStep]:
     if accelerate == "graph" and device.type != "cuda":
         accelerate = "compile"
     return STEPS[accelerate]
-
-
-def graphed(call: Callable[[], Any], device: torch.device) -> Callable[[], None]:
-    """Capture a call without arguments as a CUDA graph, and return the function that replays it."""
-    stream = torch.cuda.Stream(device)
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):  # warm-up, as in `GraphedStep`
-            call()
-    torch.cuda.current_stream().wait_stream(stream)
-    torch.cuda.synchronize(device)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=stream):
-        call()
-    return graph.replay

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from sed.gpu.persistent_gru import bi_gru, plan_for
 from sed.models.decoders import RunGru, RunsGrus, is_gru_based, repeated
 from sed.models.detector import Detector
 from sed.models.gru_decoder import run_gru
-from sed.training.gpu.persistent_gru import bi_gru, plan_for
 
 
 def use_bf16(detector: Detector) -> None:

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from sed.training.gpu import persistent_gru as persistent
-from sed.training.gpu.persistent_gru import Plan, plan
+from sed.gpu import persistent_gru as persistent
+from sed.gpu.persistent_gru import Plan, plan
 
-HELPERS = Path(__file__).parents[2] / "helpers"
+HELPERS = Path(__file__).parents[1] / "helpers"
 EMULATED = """
 #include "cuda_emulator.h"
 #include "{source}"

@@ -1,0 +1,1 @@
+"""Kernels for GPUs, and inference of a detector by them."""

@@ -1,0 +1,62 @@
+"""Graphs of a detector, replaced by plain calls on the CPU, and the choice of its GRU; on a GPU the real ones."""
+
+import pytest
+import torch
+
+from sed.gpu import detector as gpu_detector
+from sed.gpu.detector import GpuDetector
+from sed.models.detector import build_detector
+
+
+@pytest.fixture
+def detector(tiny_config):
+    torch.manual_seed(0)
+    return build_detector(tiny_config(), 3).eval()
+
+
+def clips(detector, count):
+    return torch.randn(count, detector.input_frames, detector.mel_bins)
+
+
+def test_a_graph_serves_batches_of_any_size(detector, monkeypatch):
+    captures = []
+
+    def graphed(call, device):
+        captures.append(device)
+        call()
+        return call
+
+    monkeypatch.setattr(gpu_detector, "graphed", graphed)
+    monkeypatch.setattr(gpu_detector, "GRAPHED", {"cpu"})
+    batches = [clips(detector, count) for count in (3, 3, 3, 2, 3, 5, 4)]
+    with torch.no_grad():
+        expected = [detector(x) for x in batches]
+        fast = GpuDetector(detector)
+        found = [fast(x) for x in batches]  # kept: a later replay must not overwrite them
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a.logits, b.logits)
+        torch.testing.assert_close(a.clip, b.clip)
+    assert len(captures) == 2  # of three and of five clips
+
+
+def test_without_a_plan_the_gru_is_torch_s(detector):
+    x = torch.randn(2, 4, detector.decoder.gru.input_size)
+    with torch.no_grad():
+        found = gpu_detector.fast_gru(detector.decoder.gru, x, 3)
+        torch.testing.assert_close(found, detector.decoder.gru(x.repeat_interleave(3, 1))[0])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("amp", "most"), [(False, 1e-4), (True, 0.05)])
+def test_posteriors_on_a_gpu_are_those_of_a_cpu(amp, most, tiny_config):
+    torch.manual_seed(0)
+    detector = build_detector(tiny_config(gru_units=256), 3).eval()
+    batches = [clips(detector, count) for count in (5, 5, 5, 2, 20)]
+    with torch.no_grad():
+        expected = [detector(x).logits.sigmoid() for x in batches]
+        fast = GpuDetector(detector.cuda())
+        for x, posteriors in zip(batches, expected, strict=True):
+            with torch.autocast("cuda", torch.bfloat16, enabled=amp):
+                found = fast(x.cuda()).logits.float().sigmoid()
+            assert (found.cpu() - posteriors).abs().max() < most
