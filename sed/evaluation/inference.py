@@ -56,8 +56,10 @@ class Part:
 
 def posteriors(
     detector: Any, front_end: Any, logmel: torch.Tensor, valid: torch.Tensor, *, amp: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Run the detector on log-mel that is not yet normalised, in scoring and prediction alike.
+
+    A GPU may still be computing when this returns.
 
     Args:
         detector: model in evaluation mode on the device of `logmel`.
@@ -67,7 +69,7 @@ def posteriors(
         amp: bfloat16 autocast, for GPUs.
 
     Returns:
-        Frame posteriors (batch, frames, classes) and clip posteriors (batch, classes), float32.
+        Frame posteriors (batch, frames, classes) and clip posteriors (batch, classes), float32, on the device.
     """
     import torch
 
@@ -75,8 +77,7 @@ def posteriors(
         x = front_end.normalise(logmel, valid, detector.input_frames, detector.input_padding)
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=amp):
             output = detector(x)
-        frame = torch.sigmoid(output.logits.float())
-        return frame.cpu().numpy(), output.clip.float().clamp(0, 1).cpu().numpy()
+        return torch.sigmoid(output.logits.float()), output.clip.float().clamp(0, 1)
 
 
 def infer(
@@ -106,7 +107,9 @@ def infer(
             rows = np.arange(first, min(first + batch_size, clips))
             logmel = torch.from_numpy(store.read(rows)).to(device)
             valid = torch.from_numpy(np.asarray(store.valid)[rows]).to(device)
-            frames, clips_here = posteriors(detector, front_end, logmel, valid, amp=amp)
+            frames, clips_here = (
+                values.cpu().numpy() for values in posteriors(detector, front_end, logmel, valid, amp=amp)
+            )
             if frame is None or clip is None:
                 frame = np.zeros((clips, *frames.shape[1:]), np.float32)
                 clip = np.zeros((clips, frames.shape[2]), np.float32)

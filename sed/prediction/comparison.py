@@ -23,7 +23,7 @@ from sed.evaluation.metrics.f1 import Counts, event_counts
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.pieces import in_pieces, put_back
 from sed.parallel import free_processors
-from sed.prediction.predictor import Output, Predictor, window_geometry
+from sed.prediction.predictor import Immediate, Output, Predictor, window_geometry
 from sed.prediction.recording import BaseSink, Track, run
 from sed.prediction.soundscapes import Recording
 from sed.prediction.window_settings import WindowSettings
@@ -50,7 +50,7 @@ class Setting(NamedTuple):
     pieces: Counts
 
 
-class Remembered:
+class Remembered(Immediate):
     """A predictor that caches its output by the window's samples, because the compared settings share many windows.
 
     The log-mel of its output is empty, to save memory.

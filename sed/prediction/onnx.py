@@ -25,7 +25,7 @@ from sed.files import is_text, replacing
 from sed.input_files import misfit
 from sed.memory import limited
 from sed.prediction import window_settings
-from sed.prediction.predictor import Output, at_own_level, bin_hertz
+from sed.prediction.predictor import Immediate, Output, at_own_level, bin_hertz
 
 if TYPE_CHECKING:
     from sed.checkpoints.checkpoint import LoadedModel
@@ -107,7 +107,7 @@ def export(
         part.write_bytes(proto.SerializeToString())
 
 
-class OnnxPredictor:
+class OnnxPredictor(Immediate):
     """An exported model in ONNX Runtime; torch is not used. See `sed.prediction.predictor.Predictor`."""
 
     def __init__(self, path: str | Path, *, threads: int) -> None:

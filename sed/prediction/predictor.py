@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -52,6 +52,12 @@ class Predictor(Protocol):
     """centre of each bin of the log-mel in Hz; None in older ONNX files"""
     windows: WindowSettings
     """settings for longer recordings, as stored with the model"""
+    concurrent: bool
+    """whether `begin` returns before the output is computed"""
+
+    def begin(self, waveforms: Sequence[np.ndarray]) -> Callable[[], Output]:
+        """Begin to compute; return a function that waits for the output."""
+        ...
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output: ...
 
@@ -71,12 +77,37 @@ def predict_windows(predictor: Predictor, waveforms: Sequence[np.ndarray]) -> Ou
 
     Windows shorter than the model takes, which end a recording if windows hardly overlap, are padded with zeros.
     """
+    return begin_windows(predictor, waveforms)()
+
+
+def begin_windows(predictor: Predictor, waveforms: Sequence[np.ndarray]) -> Callable[[], Output]:
+    """Begin `predict_windows`; return a function that waits for its result."""
     missing = [max(0, predictor.min_samples - len(waveform)) for waveform in waveforms]
     padded = [np.pad(one, (0, count)) if count else one for one, count in zip(waveforms, missing, strict=True)]
-    output = predictor(padded)
     seconds = np.array([len(waveform) / predictor.rate for waveform in waveforms])
-    silence_padding(output.frame, seconds, predictor.frame_seconds)
-    return output
+    wait = predictor.begin(padded)
+
+    def finish() -> Output:
+        output = wait()
+        silence_padding(output.frame, seconds, predictor.frame_seconds)
+        return output
+
+    return finish
+
+
+class Immediate:
+    """Base class of a predictor that computes before it returns."""
+
+    concurrent = False
+
+    def begin(self, waveforms: Sequence[np.ndarray]) -> Callable[[], Output]:
+        """Compute; return a function that returns the output."""
+        output = self(waveforms)
+        return lambda: output
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:
+        """Return the model's output for waveforms."""
+        raise NotImplementedError
 
 
 def bin_hertz(front_end: FrontEnd) -> list[float]:
@@ -135,8 +166,13 @@ class TorchPredictor:
         self.feature_seconds = front_end.frame_shift
         self.bin_hertz: list[float] | None = bin_hertz(front_end)
         self.windows = windows or WindowSettings()
+        self.concurrent = self._device.type == "cuda"
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:
+        return self.begin(waveforms)()
+
+    def begin(self, waveforms: Sequence[np.ndarray]) -> Callable[[], Output]:
+        """Begin to compute on a GPU, or compute on a CPU; return a function that waits for the output."""
         import torch
 
         from sed.evaluation.inference import posteriors
@@ -152,8 +188,12 @@ class TorchPredictor:
             valid = torch.tensor([len(frames) for frames in logmel], device=self._device)
             padded = torch.nn.utils.rnn.pad_sequence(logmel, batch_first=True)
             frame, clip = posteriors(self._detector, self._front_end, padded, valid, amp=self._amp)
-        shown = [
-            at_own_level(frames.float().cpu().numpy(), waveform, self._front_end.settings)
-            for frames, waveform in zip(logmel, waveforms, strict=True)
-        ]
-        return Output(frame, clip, shown)
+
+        def finish() -> Output:
+            shown = [
+                at_own_level(frames.float().cpu().numpy(), waveform, self._front_end.settings)
+                for frames, waveform in zip(logmel, waveforms, strict=True)
+            ]
+            return Output(frame.cpu().numpy(), clip.cpu().numpy(), shown)
+
+        return finish

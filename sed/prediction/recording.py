@@ -11,7 +11,7 @@ import numpy as np
 from sed.errors import UserError
 from sed.prediction.centring import SCOUTED, Centring
 from sed.prediction.decisions import PIECE, Decisions, Detection
-from sed.prediction.predictor import Predictor, predict_windows
+from sed.prediction.predictor import Output, Predictor, begin_windows
 from sed.prediction.windows import Join, Window, WindowPlan
 
 if TYPE_CHECKING:
@@ -227,17 +227,22 @@ def run(
             up to the recordings' lengths.
     """
     batch: list[tuple[Track, Window]] = []
+    begun: list[tuple[list[tuple[Track, Window]], Callable[[], Output]]] = []  # batches that a GPU is computing
 
     def flush() -> None:
         kept = [(track, window) for track, window in batch if not track.failed]
         batch.clear()
-        if not kept:
-            return
-        output = predict_windows(predictor, [window.samples for _, window in kept])
-        for (track, window), frame, clip, logmel in zip(kept, *output, strict=True):
-            advance(track.take(window, frame, clip, logmel))
-            if window.next_first is None:
-                report(track, None)
+        if kept:
+            begun.append((kept, begin_windows(predictor, [window.samples for _, window in kept])))
+        # While a GPU computes the newest batch, the one before is taken and windows of the next are read.
+        while len(begun) > (1 if predictor.concurrent and kept else 0):
+            windows, finish = begun.pop(0)
+            for (track, window), frame, clip, logmel in zip(windows, *finish(), strict=True):
+                if track.failed:
+                    continue
+                advance(track.take(window, frame, clip, logmel))
+                if window.next_first is None:
+                    report(track, None)
 
     for track, windows in tracks:
         for window in _readable(track, windows, predictor, report):
@@ -245,6 +250,7 @@ def run(
             if len(batch) == batch_size:
                 flush()
     flush()
+    flush()  # batches that were begun
 
 
 def _readable(

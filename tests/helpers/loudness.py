@@ -12,14 +12,14 @@ from sed.evaluation.postprocessing.threshold import Threshold
 from sed.evaluation.postprocessing.weak_mask import WeakMask
 from sed.prediction.centring import Centring
 from sed.prediction.decisions import Decisions
-from sed.prediction.predictor import Output
+from sed.prediction.predictor import Immediate, Output
 from sed.prediction.recording import BaseSink, Track, run
 from sed.prediction.windows import WindowPlan
 
 RATE, FRAME = 1600, 16  # samples per second; samples of a frame of 10 ms
 
 
-class Loudness:
+class Loudness(Immediate):
     """A detector of loudness with 0.3 s of context to either side, which is silence beyond the window.
 
     So it is wrong near the ends of a window, as real detectors are.

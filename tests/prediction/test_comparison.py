@@ -11,7 +11,7 @@ from sed.evaluation.pieces import in_pieces
 from sed.evaluation.postprocessing.options import options_of
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.prediction.comparison import Remembered, Scorer, predict
-from sed.prediction.predictor import Output, Predictor
+from sed.prediction.predictor import Immediate, Output, Predictor
 from sed.prediction.session import open_predictor
 from sed.prediction.soundscapes import Recording
 from sed.prediction.window_settings import WindowSettings
@@ -54,7 +54,7 @@ def test_a_window_is_run_once(experiment: Path) -> None:
     plain = predictor(windows)
     runs: list[int] = []
 
-    class Counted:
+    class Counted(Immediate):
         def __getattr__(self, name: str) -> object:
             return getattr(predictor, name)
 

@@ -18,7 +18,7 @@ from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.postprocessing.threshold import Threshold
 from sed.prediction.decisions import Decisions
 from sed.prediction.model import open_model
-from sed.prediction.predictor import Predictor, TorchPredictor
+from sed.prediction.predictor import Immediate, Predictor, TorchPredictor
 from sed.prediction.recording import BaseSink, Track, run
 from sed.prediction.windows import WindowPlan
 
@@ -90,7 +90,7 @@ def test_each_window_has_a_peak_of_its_own(tmp_path: Path, recording: np.ndarray
     """A model without the division, which is given windows that were divided by hand, says the same."""
     ours, plain = predictor_of(tmp_path / "peak", "peak"), predictor_of(tmp_path / "none", "none")
 
-    class ByHand:
+    class ByHand(Immediate):
         def __getattr__(self, name):
             return getattr(plain, name)
 

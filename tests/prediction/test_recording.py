@@ -91,6 +91,35 @@ def test_an_error_of_the_model_is_not_taken_for_one_of_the_recording_that_is_rea
         predict([burst(1, 1, 9)] * 9, batch_size=2, model=Failing())
 
 
+class Concurrent(Loudness):
+    """A model on a device of its own: what was begun is computed when it is waited for."""
+
+    concurrent = True
+
+    def __init__(self):
+        super().__init__()
+        self.begun = 0
+
+    def begin(self, waveforms):
+        self.begun += 1
+        assert self.begun - len(self.batches) <= 2  # batches that are computed at once
+        return lambda: self(waveforms)
+
+
+def test_a_concurrent_model_gives_the_same_and_a_recording_that_ends_in_an_error_is_left_out():
+    recordings = [burst(1, 1, seconds) for seconds in (25, 10, 30, 3, 61, 12)]
+    recordings[2][-5] = np.nan
+    sinks, problems, model = predict(recordings, batch_size=2)
+    others, same, concurrent = predict(recordings, batch_size=2, model=Concurrent())
+    assert sorted(same) == sorted(problems) and dict(same)["2"] == "broken"
+    assert concurrent.batches == model.batches
+    for i, (one, other) in enumerate(zip(sinks, others, strict=True)):
+        assert one.abandoned == other.abandoned == (i == 2)
+        if i != 2:
+            assert one.result.detections == other.result.detections != []
+            np.testing.assert_array_equal(np.concatenate(one.posterior_frames), np.concatenate(other.posterior_frames))
+
+
 @pytest.mark.parametrize("centred", [False, True])
 def test_a_recording_may_end_just_after_a_window(centred):
     """Without overlap, the last window is then shorter than the model takes."""
