@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sed.models.ast import grid_size, init_weights, run_blocks
+from sed.models.ast import convolve_patches, grid_size, init_weights, run_blocks
 
 DIM = 768
 PATCH = 16
@@ -219,7 +219,7 @@ class Beats(nn.Module):
                 block.shrink((8 * depth) ** -0.25)  # DeepNorm's beta of an encoder
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.patch_embedding(x.unsqueeze(1)).flatten(2).transpose(1, 2)
+        x = convolve_patches(self.patch_embedding, x.unsqueeze(1))
         x = self.post_extract_proj(self.layer_norm(x))
         x = self.norm(x + self.pos_conv(x))
         bias = self.distances(self.buckets).permute(2, 0, 1)

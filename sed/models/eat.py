@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sed.models.ast import NORM_EPS, Block, grid_size, init_weights, run_blocks
+from sed.models.ast import NORM_EPS, Block, convolve_patches, grid_size, init_weights, run_blocks
 
 DIM = 768
 PUBLISHED_DIMS = (DIM, 1024)  # base and large
@@ -73,7 +73,7 @@ class TimeMajorPatches(nn.Module):
         self.proj = nn.Conv2d(1, dim, kernel_size=PATCH, stride=PATCH)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.proj(x.unsqueeze(1)).flatten(2).transpose(1, 2)
+        return convolve_patches(self.proj, x.unsqueeze(1))
 
 
 def fixed_positions(steps: int, bands: int, dim: int) -> Tensor:

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
 
 from sed.checkpoints.ast_layouts import to_tagger
-from sed.models.ast import AST, Attention, Block
+from sed.models.ast import AST, Attention, Block, convolve_patches
 from sed.models.detector import build_detector
 from sed.models.tagger import build_tagger
 
@@ -60,6 +61,15 @@ def test_other_grids(config):
         mel_bins=64, input_frames=300, stride_freq=16, stride_time=8,
     )  # fmt: skip
     assert compare(model, sizes, batch=2) < 1e-5
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [((16, 16), (10, 10)), ((16, 8), (16, 8)), ((4, 6), (3, 5))])
+def test_patches_are_convolved_as_by_torch(kernel: tuple[int, int], stride: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(1, 8, kernel, stride)
+    x = torch.randn(3, 1, 41, 53)
+    want = convolution(x).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(convolve_patches(convolution, x), want, rtol=0, atol=5e-6)
 
 
 @pytest.mark.parametrize("grad", [False, True])

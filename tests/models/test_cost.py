@@ -11,6 +11,7 @@ from paths import ROOT
 from torch import nn
 
 from sed.config import Parser
+from sed.models.ast import PatchEmbed
 from sed.models.cost import multiply_accumulates, of_training
 from sed.models.detector import Detector, build_detector
 
@@ -23,6 +24,8 @@ def of_layers(detector: Detector, bins: int) -> int:
         x = inputs[0]
         if isinstance(layer, nn.Linear):
             found.append(x.numel() // layer.in_features * layer.in_features * layer.out_features)
+        elif isinstance(layer, PatchEmbed):
+            found.append(output.numel() * layer.proj.weight[0].numel())
         elif isinstance(layer, nn.Conv2d):
             kernel = layer.kernel_size[0] * layer.kernel_size[1] * layer.in_channels // layer.groups
             found.append(output.numel() * kernel)
