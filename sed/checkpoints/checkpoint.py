@@ -24,7 +24,7 @@ from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.files import open_replacing
 from sed.input_files import check_file
-from sed.models.detector import Detector, build_detector
+from sed.models.detector import Detector, load_weights
 from sed.seal import Damaged, SealedWriter, is_sealed
 
 _ZIP_END, _ZIP_END_SIZE = b"PK\x05\x06", 22  # signature and size in bytes of a zip archive's last record
@@ -187,8 +187,7 @@ def load_detector(model: str | Path, which: str = "teacher", device: torch.devic
         raise UserError(f"{path}: not a checkpoint of this project: front_end is empty (train again)")
     try:
         config = complete_config(checkpoint["config"])
-        detector = build_detector(config, len(checkpoint["labels"]))
-        detector.load_state_dict(checkpoint[which])
+        detector = load_weights(config, len(checkpoint["labels"]), checkpoint[which])
         front_end = FrontEnd.from_params(checkpoint["front_end"])
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

@@ -98,7 +98,7 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
     from sed.checkpoints.defaults import complete_config
     from sed.data.labels import check_labels
     from sed.features.logmel import FrontEnd
-    from sed.models.detector import build_detector
+    from sed.models.detector import load_weights
 
     facts = read_facts(folder)
     try:
@@ -109,8 +109,7 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
     check_weights(folder / WEIGHTS, weights)
     try:
         config = complete_config(facts["config"])
-        detector = build_detector(config, len(facts["labels"]))
-        detector.load_state_dict(weights)
+        detector = load_weights(config, len(facts["labels"]), weights)
         front_end = FrontEnd.from_params(facts["front_end"])
     except UserError as error:
         raise UserError(f"{folder / FACTS}: {error}") from None

@@ -92,7 +92,8 @@ class PositionalConvolution(nn.Module):
         if dim % GROUPS:
             raise ValueError(f"beats_dim {dim} is not a multiple of {GROUPS}, the groups of its convolution")
         # standard deviation of wav2vec 2.0's positional convolution, which BEATs has taken over
-        self.weight_v = nn.Parameter(math.sqrt(4 / (KERNEL * dim)) * torch.randn(dim, dim // GROUPS, KERNEL))
+        self.weight_v = nn.Parameter(torch.empty(dim, dim // GROUPS, KERNEL))
+        nn.init.normal_(self.weight_v, std=math.sqrt(4 / (KERNEL * dim)))
         self.weight_g = nn.Parameter(self.weight_v.detach().norm(dim=(0, 1), keepdim=True))
         self.bias = nn.Parameter(torch.zeros(dim))
 

@@ -9,11 +9,12 @@ rates: that of the features (`input_frames`), that of the encoder's patches in t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from sed.errors import UserError
 from sed.models.ast import NORM_EPS
@@ -32,6 +33,7 @@ OPTIONS = {
         "choices": ["raw", "silence", "normalised"],
     },
 }
+DRAWING = (Tensor.uniform_, Tensor.normal_, Tensor.erfinv_)  # what torch.nn.init draws with, and what costs as much
 OPTIONS_FROM = [
     "sed.models.encoders",
     "sed.models.poolings",
@@ -176,6 +178,43 @@ def build_detector(config: Mapping[str, Any], num_classes: int) -> Detector:
         return _compose(config, num_classes)
     except ValueError as error:
         raise UserError(f"{error} (change the config)") from None
+
+
+class _Undrawn(TorchFunctionMode):
+    """Context in which new parameters are not set: they hold what the memory held."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in DRAWING or getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+def load_weights(config: Mapping[str, Any], num_classes: int, weights: Mapping[str, Tensor]) -> Detector:
+    """Build the detector of a flat config with given weights, without drawing random ones, which takes longest.
+
+    Args:
+        config: the config.
+        num_classes: number of classes.
+        weights: all parameters and stored buffers by name.
+
+    Returns:
+        The detector.
+
+    Raises:
+        UserError: the values of the config are inconsistent.
+        RuntimeError: weights are missing, unknown or of another shape.
+    """
+    with _Undrawn():
+        detector = build_detector(config, num_classes)
+    detector.load_state_dict(weights)
+    return detector
 
 
 def _compose(config: Mapping[str, Any], num_classes: int) -> Detector:

@@ -4,7 +4,8 @@ from torch import nn
 
 from sed.errors import UserError
 from sed.models.decoders import DECODERS
-from sed.models.detector import build_detector
+from sed.models.detector import build_detector, load_weights
+from sed.models.encoders import ENCODERS
 from sed.models.gru_decoder import DIRECTIONS
 from sed.training.gpu.gru_backend import use_bf16
 
@@ -155,3 +156,22 @@ def test_one_band_replaces_the_mean(small):
         trained.use_band(4)
     with pytest.raises(UserError, match="train AST-GRU"):
         build_detector(small(), 4).use_band(0)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_loaded_weights_are_all_there_is(small, encoder, monkeypatch):
+    """Values that memory held would be NaN here; a random number would change the generator's state."""
+    torch.manual_seed(0)
+    config = small(encoder=encoder, cnn_width=0.25, input_frames=208, pooling="mean")
+    detector = build_detector(config, 3).eval()
+    state = torch.get_rng_state()
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *size, **options: empty(*size, **options).fill_(float("nan")))
+    loaded = load_weights(config, 3, detector.state_dict()).eval()
+    monkeypatch.undo()
+    assert torch.equal(torch.get_rng_state(), state)
+    x = torch.randn(2, 208, config["mel_bins"])
+    with torch.no_grad():
+        assert torch.equal(loaded(x).logits, detector(x).logits)
+    with pytest.raises(RuntimeError, match="Missing"):
+        load_weights(config, 3, {})
