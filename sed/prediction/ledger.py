@@ -4,10 +4,10 @@
     {"name": "1127/0600.wav", "stem": "1127/0600", "events": 3, "seconds": 60.0, "end": 512, "tail": 3632233996}
     {"name": "broken.wav", "problem": "broken.wav: empty file (replace it)", "end": 512, "tail": 3632233996}
 
-`end` is the length in bytes of the table that all recordings share (--out), if there is one. Content beyond the last
-`end` belongs to a recording interrupted by a kill: it is removed at the next start, and the recording processed again.
-`tail` is the CRC-32 of the bytes before `end` (TAIL at most): a table that has others there is another one, and is
-refused. `stem` is the path of the recording's own files below --out-dir, without suffix. A recording with a `problem`
+`end` is the length in bytes of the table that all recordings share (--out FILE), if there is one; standard output has
+none, even if it is a file. Content beyond the last `end` belongs to a recording interrupted by a kill: it is removed at
+the next start, and the recording processed again. `tail` is the CRC-32 of the bytes before `end` (TAIL at most): a
+table that has others there is another one, and is refused. `stem` is the path of the recording's own files below --out-dir, without suffix. A recording with a `problem`
 could not be read; it is not tried again.
 """
 
@@ -32,7 +32,8 @@ FORMAT = 1
 TAIL = 4096
 """bytes before the end of a table that identify it"""
 _LINE = {"name": str, "stem": str, "table": str, "end": int, "tail": int}
-"""types of the keys that are read here and by `sed.prediction.watch`; all keys are optional"""
+"""types of the keys that are read here and by `sed.prediction.watch`, all optional; `format`, which is read, too, is
+compared with FORMAT: anything else is another version"""
 
 
 class Ledger:
@@ -74,9 +75,9 @@ class Ledger:
             self.table.flush()
             if _is_file(self.table):  # a pipe or a terminal has no length, and cannot be synchronised with a disk
                 os.fsync(self.table.fileno())
-                end = {"end": os.fstat(self.table.fileno()).st_size}
-                if self._path is not None:
-                    end["tail"] = _tail(self._path, end["end"])
+            if self._path is not None:
+                size = os.fstat(self.table.fileno()).st_size
+                end = {"end": size, "tail": _tail(self._path, size)}
         self._file.write(json.dumps({**facts, **end}).encode() + b"\n")  # escaped to ASCII: names may be invalid UTF-8
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -150,15 +151,18 @@ def _is_ours(table: Path, size: int, lines: list[dict[str, Any]]) -> bool:
     """Return whether a table that is not empty is the one that the ledger's last run wrote.
 
     What is before the last `end` decides. Where there is nothing before it, or the table is shorter, its path does.
-    Ledgers of earlier versions name neither.
+    Ledgers of earlier versions have neither `tail` nor `table`, and an `end` for standard output, too: with them, a
+    table is accepted only if nothing of it will be removed.
     """
     last = next((line for line in reversed(lines) if "end" in line), None)
     if last is None:
         return False
+    if "tail" not in last:
+        return size <= last["end"]
     if 0 < last["end"] <= size:
-        return "tail" not in last or _tail(table, last["end"]) == last["tail"]
+        return _tail(table, last["end"]) == last["tail"]
     named = next((line["table"] for line in reversed(lines) if "table" in line), None)
-    return named is None or named == _stated(table)
+    return named == _stated(table)
 
 
 def _stated(table: Path) -> str:

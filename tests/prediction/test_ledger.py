@@ -99,16 +99,22 @@ def test_a_table_and_its_ledger_may_be_moved_together(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "table.tsv").read_bytes() == before
 
 
-def test_a_ledger_of_an_earlier_version_is_continued(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recordings", [0, 3])
+def test_a_ledger_of_an_earlier_version_is_continued_unless_the_table_has_more(tmp_path: Path, recordings: int) -> None:
+    """It does not identify its table, so nothing is removed from the one that is given."""
     state, table = written(tmp_path)
-    before = table.read_bytes()
-    lines = [json.loads(line) for line in state.read_bytes().splitlines()]
+    lines = [json.loads(line) for line in state.read_bytes().splitlines()][: 1 + recordings]
     old = [{key: value for key, value in line.items() if key not in {"table", "tail"}} for line in lines]
     state.write_text("".join(json.dumps(line) + "\n" for line in old))
-    table.write_bytes(before + b"cut sh")
+    before = table.read_bytes()[: lines[-1]["end"]]
+    table.write_bytes(before)
     with open_ledger(state, table) as ledger:
-        assert list(ledger.done) == NAMES
+        assert list(ledger.done) == NAMES[:recordings]
     assert table.read_bytes() == before
+    table.write_bytes(before + b"more")
+    with pytest.raises(UserError, match=r"table.tsv: not written by --watch"), open_ledger(state, table):
+        pass
+    assert table.read_bytes() == before + b"more"
 
 
 @pytest.mark.parametrize(
@@ -140,3 +146,16 @@ def test_a_stream_has_no_length(tmp_path: Path, capsys: pytest.CaptureFixture[st
         ledger.add("a.wav")
     assert b"end" not in (tmp_path / "state").read_bytes()
     capsys.readouterr()
+
+
+def test_a_table_that_follows_redirected_standard_output_is_refused_and_stays(tmp_path: Path) -> None:
+    with (tmp_path / "out.tsv").open("w") as stream, open_ledger(tmp_path / "state", stream) as ledger:
+        ledger.begin()
+        stream.write("header\n")
+        ledger.add("a.wav")
+    assert b"end" not in (tmp_path / "state").read_bytes()
+    (tmp_path / "table.tsv").write_text("a table of something else\n")
+    with pytest.raises(UserError, match=r"table.tsv: not written by --watch"):  # noqa: SIM117
+        with open_ledger(tmp_path / "state", tmp_path / "table.tsv"):
+            pass
+    assert (tmp_path / "table.tsv").read_text() == "a table of something else\n"
