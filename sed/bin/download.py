@@ -104,16 +104,24 @@ def _with_copies(parts: list[str], research: list[str], copies: Mapping[str, Cop
 
 
 def link_ast(source: Path, downloads: Path) -> None:
-    """Link the user's checkpoint as `downloads/ast.<suffix>`."""
+    """Link the user's checkpoint as `downloads/ast.<suffix>`, instead of links of earlier runs.
+
+    Raises:
+        UserError: it is not there, has another suffix, or `downloads` has another checkpoint as a file, not as a link.
+    """
     if not source.is_file():
         raise UserError(f"{source}: no such file (--ast names a checkpoint: .pth, .pt or .safetensors)")
     suffix = {".pt": ".pth", ".pth": ".pth", ".safetensors": ".safetensors"}.get(source.suffix)
     if suffix is None:
         raise UserError(f"{source}: not a checkpoint's name (.pth, .pt or .safetensors)")
     target, link = source.resolve(), downloads / f"ast{suffix}"
-    for path in (downloads / "ast.pth", downloads / "ast.safetensors"):
-        if path.is_symlink() or path.resolve() != target:  # not the checkpoint itself
-            path.unlink(missing_ok=True)
+    places = (downloads / "ast.pth", downloads / "ast.safetensors")
+    for path in places:
+        if path.exists() and not path.is_symlink() and path.resolve() != target:
+            raise UserError(f"{path}: there already, and not a link (move it away to use {source}, or omit --ast)")
+    for path in places:
+        if path.is_symlink():
+            path.unlink()
     if link.resolve() != target:
         link.symlink_to(target)
 

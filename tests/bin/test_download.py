@@ -10,6 +10,7 @@ from faulty_server import made_up_desed
 from paths import ROOT
 
 from sed.bin.download import link_ast
+from sed.errors import UserError
 
 
 def download(*arguments, cwd=ROOT) -> subprocess.CompletedProcess[str]:
@@ -114,6 +115,21 @@ def test_a_checkpoint_that_is_in_the_downloads_already_is_not_lost(tmp_path, nam
     link_ast(given, tmp_path)
     link = tmp_path / ("ast.safetensors" if name == "ast.safetensors" else "ast.pth")
     assert link.read_bytes() == b"x" and link.resolve() == target
+
+
+@pytest.mark.parametrize("name", ["ast.pth", "ast.safetensors"])
+def test_a_checkpoint_replaces_links_but_no_other_checkpoint(tmp_path, name):
+    downloads, given = tmp_path / "d", tmp_path / "my.safetensors"
+    downloads.mkdir()
+    given.write_bytes(b"x")
+    (downloads / "ast.pth").symlink_to(tmp_path / "earlier.pth")
+    link_ast(given, downloads)
+    assert [path.name for path in downloads.iterdir()] == ["ast.safetensors"]
+    (downloads / "ast.safetensors").unlink()
+    (downloads / name).write_bytes(b"another")
+    with pytest.raises(UserError, match=rf"d/{name}: there already, and not a link \(move it away"):
+        link_ast(given, downloads)
+    assert [path.read_bytes() for path in downloads.iterdir()] == [b"another"]
 
 
 @pytest.mark.thorough
