@@ -20,7 +20,7 @@ from sed.data.soft_events import SoftEvent
 from sed.data.tables import Event
 
 ROUNDING = 1e-9  # rounding error of a sum of weights
-LOWEST_SCORE = 1e-6  # lower scores of an annotator are raised to this, so that no power of them is 0
+LOWEST_SCORE = 1e-6  # lower scores of an annotator are raised to this, so that not all of a recording's are 0
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Task:
     collectors: frozenset[str]
     """annotators who also made the recording"""
     scores: Sequence[float] | None
-    """each annotator's score to the power `alpha`; None if a review accepted their events"""
+    """each annotator's score, divided by the highest, to the power `alpha`; None if a review accepted their events"""
 
 
 def _equal(task: Task) -> list[float]:
@@ -138,7 +138,9 @@ def aggregate(recordings: Mapping[str, Annotations], options: Options) -> dict[s
         marked = found.accepted if reviewed else found.unreviewed
         if not marked:
             continue
-        powers = [max(scores.get(annotator, mean_score), LOWEST_SCORE) ** options.alpha for annotator in marked]
+        raised = [max(scores.get(annotator, mean_score), LOWEST_SCORE) for annotator in marked]
+        # relative to the highest, whose power is then 1: at a high alpha, all powers of the scores themselves may be 0
+        powers = [(score / max(raised)) ** options.alpha for score in raised]
         task = Task(
             name=name,
             annotators=list(marked),

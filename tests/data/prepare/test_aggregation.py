@@ -97,6 +97,15 @@ def test_weights_are_powers_of_the_scores_and_equal_where_reviewed():
     assert found["both"].soft == aggregate(RECORDINGS, Options(name="uniform"))["both"].soft
 
 
+def test_at_a_high_alpha_the_annotator_with_the_highest_score_has_all_weight():
+    alone = {"raw": Annotations({"a": A, "b": B, "c": C})}
+    scores = annotator_scores([alone["raw"].unreviewed])
+    assert max(scores.values()) ** 1000 == 0
+    found = aggregate(alone, Options(name="weighted", alpha=1000))["raw"]
+    best = [events for name, events in (("a", A), ("b", B), ("c", C)) if scores[name] == max(scores.values())]
+    assert sum(event.share for event in found.soft if event.onset == 1) == pytest.approx(1) and len(best) == 2
+
+
 def test_an_annotator_who_shares_no_recording_has_the_mean_score():
     recordings = {**RECORDINGS, "new": Annotations({"a": A, "d": []}), "alone": Annotations({"d": C})}
     scores = annotator_scores(found.unreviewed for found in recordings.values())
