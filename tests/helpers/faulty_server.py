@@ -143,8 +143,10 @@ class FaultyServer(ThreadingHTTPServer):
             return self.body(path), ""
         asked = parse_qs(query)
         folder = unquote(match[2] or "")
-        assert not folder or asked["recursive"] == ["true"]
-        listing = _tree({k: b for k, b in self.huggingface[match[1]].items() if k.startswith(folder)}, folder)
+        files = {k: b for k, b in self.huggingface[match[1]].items() if k.startswith(folder)}
+        if asked.get("recursive") != ["true"]:
+            files = {k: b for k, b in files.items() if "/" not in k.removeprefix(f"{folder}/")}
+        listing = _tree(files, folder)
         at = int(asked.get("cursor", ["0"])[0])
         following = f"https://huggingface.co{path}?recursive=true&cursor={at + self.page}"
         more = at + self.page < len(listing)

@@ -1,7 +1,7 @@
 """Hosts of downloads: the page of a record for people, and its files and licence according to the host's API.
 
 A record is what a host publishes under one name: a Zenodo record, a repository of Hugging Face, a release on GitHub.
-A new host is one entry of HOSTS. `Hosts` asks each host once per record.
+A new host is one entry of HOSTS. `Hosts` keeps the listings of files that it has requested.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ def _hugging_face_files(api: Api, name: str, folder: str) -> Files:
             if {"file": True, "directory": False}[f["type"]]  # another type is an error (KeyError)
         }
 
-    below = f"/{quote(folder)}?recursive=true" if folder else ""
-    return api.pages(f"{HUGGING_FACE}/api/{kind}{name}/tree/main{below}", parse)
+    below = f"/{quote(folder)}" if folder else ""
+    return api.pages(f"{HUGGING_FACE}/api/{kind}{name}/tree/main{below}?recursive=true", parse)
 
 
 def _github_files(api: Api, name: str, folder: str) -> Files:
@@ -204,7 +204,8 @@ class Listing(NamedTuple):
 class Hosts:
     """Addresses, sizes and checksums of the files of rows (`sources.Row`), according to their hosts.
 
-    A host is asked once per record.
+    The listing of a record's folder is kept; it is requested again where it may be damaged: until two are equal in
+    `expand`, and in `ask` if it lacks the file, or if what it says on the file proved wrong.
     mirror: address of a server that replaces all hosts, with their paths below its own.
     """
 
@@ -214,7 +215,7 @@ class Hosts:
         self._listings: dict[Listing, Files] = {}
 
     def ask(self, row: Row) -> Callable[[bool], Remote]:
-        """Return the function that gives `Fetcher.fetch` the Remote of a row's file, from its host again if `fresh`."""
+        """Return the function that gives `Fetcher.fetch` the Remote of a row's file, listed again if `fresh`."""
 
         def remote(fresh: bool) -> Remote:
             kind, _, name = row.source.partition(":")

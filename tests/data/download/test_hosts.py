@@ -19,7 +19,6 @@ from sed.errors import RunError, UserError
 
 SMALL, LARGE = b"small", b"large" * 1000
 FILES = {f"audio/train/{kind}/{n}.wav": bytes([n]) * (10 if n % 2 else 3000) for kind in "ab" for n in range(4)}
-LICENCE = {"/repos/some/code": b'{"license": {"spdx_id": "MIT"}}'}
 DATASET = Row("copy", "huggingface:datasets/some/set", "audio/train/*", "copies/copy")
 
 
@@ -53,6 +52,12 @@ def test_a_data_sets_pages_folders_large_and_small_files(serve, tmp_path: Path) 
     one = Row("one", "huggingface:datasets/some/set", "data/x y.bin", "x.bin")
     get(hosts, tmp_path / "d", one)
     assert (tmp_path / "d" / "x.bin").read_bytes() == LARGE
+
+
+def test_a_pattern_without_a_folder_is_for_the_whole_data_set(serve) -> None:  # type: ignore[no-untyped-def]
+    hosts = hosts_of(serve(huggingface={"datasets/some/set": {**FILES, "README.md": SMALL}}))
+    row = Row("all", "huggingface:datasets/some/set", "*.wav", "copies/all")
+    assert row.folder == "" and [found.file for found in hosts.expand(row)] == sorted(FILES)
 
 
 @pytest.mark.thorough
