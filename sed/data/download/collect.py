@@ -236,7 +236,7 @@ class Collection:
                 note.found.append([member.key, *key])
                 found.add(member.key)
         note.unknown = [row for row in note.unknown if row[0] not in found]
-        log.info("%s: %d recordings found by their annotations", shard, len(identified))
+        log.info("%s: %d recordings found by their annotations", shard, len(found))
 
     def _key_of(self, name: str) -> tuple[Key | None, str]:
         """Return the wanted recording that a key in a shard stands for, or None and why."""

@@ -229,6 +229,16 @@ def test_keys_without_an_id_are_identified_by_their_annotations(downloads: Path)
     assert [row["key"] for row in rows(downloads / "unknown_keys.tsv")] == ["002", "003", "004", "005"]
 
 
+def test_only_recordings_that_were_taken_count_as_found_by_their_annotations(
+    downloads: Path, log_lines: list[str]
+) -> None:
+    events = [json.dumps([{"onset": n + 0.25, "offset": n + 1.5, "label": "Cat"}]).encode() for n in range(2)]
+    files = {"0.json": events[0], "0.wav": sound(0), "1.json": events[1], "1.wav": b""}
+    shard = tar(downloads / "copies/xares/a.tar", files)
+    assert there(run(downloads, downloads / "copies")) == [1, 0]
+    assert f"{shard}: 1 recordings found by their annotations" in log_lines
+
+
 def test_metadata_with_a_byte_order_mark_are_read(downloads: Path) -> None:
     """Once, they were refused: the mark was taken for a part of the first column's name."""
     table = downloads / "m/v.tsv"
