@@ -28,7 +28,10 @@ def literals(module: str) -> Mapping[str, Any]:
     Raises:
         ValueError: there is no such module.
     """
-    spec = importlib.util.find_spec(module)
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # of its package, which is imported
+        spec = None
     if spec is None or spec.origin is None:
         raise ValueError(f"no module '{module}' to read options from")
     known: dict[str, ast.expr] = {}

@@ -54,9 +54,10 @@ def test_literals_may_name_literals_above_them(tmp_path: Path, monkeypatch: pyte
         parser.parse_args(["--kind", "x"])
 
 
-def test_a_missing_module_is_named() -> None:
-    with pytest.raises(ValueError, match=r"no module 'sed\.models\.nothing'"):
-        option_modules("sed.models.nothing")
+@pytest.mark.parametrize("module", ["sed.models.nothing", "nothing.of_it", "sed.errors.nothing"])
+def test_a_missing_module_is_named(module: str) -> None:
+    with pytest.raises(ValueError, match=f"no module '{re.escape(module)}'"):
+        option_modules(module)
 
 
 def test_no_module_registers_an_option_twice() -> None:
