@@ -103,16 +103,24 @@ def crc_of(file: IO[bytes], size: int, crc: int = 0) -> int:
 
 
 def sealed_json(value: Mapping[str, Any]) -> str:
-    """Return indented JSON whose last key is the checksum of the text before it; `value` must not be empty."""
-    body = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)[: -len("\n}")]
-    return f'{body},\n "checksum": "{hashlib.sha256(body.encode()).hexdigest()}"\n}}\n'
+    """Return indented JSON whose last key is the checksum of the text before it.
+
+    `value` must not be empty, nor have the key "checksum".
+    """
+    body = _text(value)[: -len(b"\n}")]
+    return f'{body.decode()},\n "checksum": "{hashlib.sha256(body).hexdigest()}"\n}}\n'
+
+
+def _text(value: Any) -> bytes:
+    """Return JSON as `sed.files.write_json` writes it, without the last line end: surrogates are escapes."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
 
 
 def read_sealed_json(path: Path) -> tuple[Any, bool | None]:
-    """Return the value of a JSON file without its checksum, and whether it has one that matches.
+    """Return the value of a JSON file, without the key "checksum", and whether its checksum matches.
 
-    The latter is False for a file without a checksum that is formatted as ours are, and None for any other without one,
-    such as one that another tool has reformatted.
+    The latter is None if another tool wrote or reformatted the file: then a checksum, if any, cannot be compared. It is
+    False if the file is formatted as `write_json` does but does not end in a checksum.
 
     Raises:
         Damaged: the content differs from what was written.
@@ -123,8 +131,7 @@ def read_sealed_json(path: Path) -> tuple[Any, bool | None]:
     if found and hashlib.sha256(found[1]).hexdigest() != found[2].decode():
         raise Damaged("changed or damaged since it was written")
     value = parse_json(data)
-    if found:
-        del value["checksum"]
-        return value, True
-    as_written = json.dumps(value, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
-    return value, False if as_written == data else None
+    as_written = _text(value) + b"\n"
+    if isinstance(value, dict):
+        value.pop("checksum", None)
+    return value, True if found else False if as_written == data else None

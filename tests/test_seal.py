@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sed.files import write_json, write_text
 from sed.seal import SIZE, Damaged, SealedWriter, is_sealed, read_sealed_json, seal_file, sealed_json
 
 
@@ -42,6 +43,14 @@ def test_every_bit_counts(tmp_path: Path) -> None:
                 assert not is_sealed(path)
 
 
+def test_json_with_a_name_that_is_not_utf8_is_read_back(tmp_path: Path) -> None:
+    path, value = tmp_path / "a.json", {"a": "\udcff.wav", "b": "\U0001f600"}
+    write_text(path, sealed_json(value))
+    assert read_sealed_json(path) == (value, True)
+    write_json(path, value)
+    assert read_sealed_json(path) == (value, False)
+
+
 def test_json_is_read_back_and_every_bit_counts(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     value = {"a": 1e-5, "b": ["é", None], "c": {"d": True}}
@@ -57,8 +66,9 @@ def test_json_is_read_back_and_every_bit_counts(tmp_path: Path) -> None:
         except ValueError:  # Damaged is one
             continue
         assert checked is False, flipped
-    path.write_text(json.dumps(value))
-    assert read_sealed_json(path) == (value, None)
+    for text in (json.dumps(value), json.dumps(json.loads(sealed_json(value)), indent=4)):  # as other tools write it
+        path.write_text(text)
+        assert read_sealed_json(path) == (value, None)
     path.write_text("[" * 100_000)
     with pytest.raises(ValueError, match="nested"):
         read_sealed_json(path)
