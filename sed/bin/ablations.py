@@ -26,8 +26,8 @@ def main() -> None:
     args = parser.parse_args()
     ablations = []
     for pair in args.pairs:
-        config, equals, result = pair.rpartition("=")
-        if not equals:
+        config, _, result = pair.rpartition("=")
+        if not config or not result:
             raise UserError(f"'{pair}' is not config=result.json (conf/x.yaml=exp/x/validation/result.json, say)")
         ablations.append(Ablation(name=Path(config).stem, config=load_config(config), result=read_result(result)))
     reference = load_config(args.reference)
