@@ -7,6 +7,7 @@ protocol A on a split of the training sources, those of protocol B on such a spl
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from sed.evaluation.metrics.table import BY_KEY, over_seeds
 from sed.evaluation.reports.seeds.remarks import Remarks, marks, training
 from sed.evaluation.reports.seeds.tables import Margins, Results, difference, table, values_of
 
+log = logging.getLogger("sed")
 F1, PSDS1, PSDS2 = BY_KEY["event_f1_macro"], BY_KEY["psds1"], BY_KEY["psds2"]
 AST_SYSTEMS = ("ast_gru", "lgd_only", "fte_only", "ast_sed")
 TITLES = {
@@ -265,7 +267,8 @@ def mixup(results: Results) -> list[str]:
 def _cells(results: Results, by: Sequence[str]) -> dict[tuple[Any, ...], dict[str, dict[int, Mapping[str, Any]]]]:
     """Return {values of the settings `by`: {system: {seed: run}}} of runs whose other settings are protocol A's.
 
-    Protocol A's settings are those of the first run of an AST system that has settings.
+    Protocol A's settings are those of the first run of an AST system that has settings. Of two configs with a run of
+    the same seed in one cell, the first counts; if the other's numbers differ, a warning names it.
     """
     protocol_a_settings = next(
         (run["settings"] for name in AST_SYSTEMS for run in results.get(name, []) if run.get("settings")), None
@@ -282,7 +285,11 @@ def _cells(results: Results, by: Sequence[str]) -> dict[tuple[Any, ...], dict[st
             alike = alike and all(key in settings for key in by)
             # system_of: by its settings it may be another system than by the start of its name
             if system and alike and system_of(settings) == system and run.get("post_processing") != ["csebbs"]:
-                cells.setdefault(tuple(settings[key] for key in by), {}).setdefault(system, {})[run["seed"]] = run
+                cell = cells.setdefault(tuple(settings[key] for key in by), {}).setdefault(system, {})
+                first = cell.setdefault(run["seed"], run)
+                if any(first.get(key) != run.get(key) for key in (F1.key, PSDS1.key)):
+                    why = f"left out of the table by {' and '.join(by)}: another config has the same settings there"
+                    log.warning("%s, seed %s: %s", name, run["seed"], why)
     return cells
 
 

@@ -204,6 +204,19 @@ def test_the_grid_takes_its_cells_from_settings() -> None:
     assert grid({"ast_sed": [run(1, 0.4)]}) == [] and grid({}) == []
 
 
+def test_the_first_of_two_configs_with_the_same_settings_counts_and_the_other_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    results = {
+        "ast_sed": [run(1, 0.1)],
+        "ast_sed_a": [run(1, 0.4, frozen_epochs=0)],
+        "ast_sed_b": [run(1, 0.2, frozen_epochs=0), run(2, 0.4, frozen_epochs=0)],
+        "ast_sed_c": [run(1, 0.4, frozen_epochs=0)],
+    }
+    assert grid(results)[2].endswith(" 40.00 ± 0.00, 0.2000 ± 0.0000 (2) |")
+    assert [record.getMessage().partition(": left out")[0] for record in caplog.records] == ["ast_sed_b, seed 1"]
+
+
 def test_mixup_has_its_own_table_and_is_not_in_the_grid() -> None:
     whole, half = {"mixup_probability": 1.0}, {"mixup_probability": 0.5}
     results = {
