@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from problems import problem, scores
 
 from sed.data.prepare.coverage import write_coverage
+from sed.data.store import FeatureWriter
 from sed.errors import UserError
 from sed.evaluation import result as module
 from sed.evaluation.alignment import Coverage, Reference, decide_scores
@@ -133,6 +135,12 @@ def test_the_closing_line_has_units_and_what_is_missing(
 def test_features_are_looked_for_beside_the_ground_truth(parts: dict[str, Any], tmp_path: Path) -> None:
     reference = replace(parts["reference"], path=tmp_path / "events.tsv")
     assert module.find_sources(None, None, reference).store is None
+    with FeatureWriter(tmp_path / "feats.1.h5", clips=["a"], frames=2, bins=4, front_end={"mel_bins": 4}) as writer:
+        writer.write(np.zeros((2, 4), np.float16))
+    (tmp_path / "feats.scp").write_text("a feats.1.h5:0\n")
+    store = module.find_sources(None, None, reference).store
+    assert store is not None and store.clips == ["a"]
+    (tmp_path / "feats.scp").unlink()
     with pytest.raises(UserError, match=r"no feats\.scp"):
         module.find_sources(str(tmp_path), None, reference)
 
