@@ -17,7 +17,8 @@ from sed.prediction.decisions import Decisions
 
 LABELS = ["a", "b", "c"]
 FILTERS = [Median({"a": 0.05, "b": 0.31, "c": 1.13}), Maximum({"a": 0.03, "b": 0.01, "c": 0.11})]
-REACH = (113 + 11) // 2
+REACH = 113 // 2 + 11 // 2
+"""frames to either side that FILTERS depend on: half of the longest median and half of the longest maximum filter"""
 
 
 def post_processing(mask, thresholds):
