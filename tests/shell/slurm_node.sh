@@ -29,6 +29,7 @@ import socket
 sockets = [socket.socket() for _ in range(3)]
 for s in sockets: s.bind(("127.0.0.1", 0))
 for s in sockets: print(s.getsockname()[1])')
+    rm -f "${dir}/munge/key" # that of a cluster that died is read-only
     head -c 1024 /dev/urandom >"${dir}/munge/key"
     chmod 400 "${dir}/munge/key"
     cat >"${SLURM_CONF}" <<END
@@ -76,8 +77,9 @@ END
     answers
 }
 
-answers() { # does it answer within half a minute?
-    for _ in {1..60}; do
+answers() { # waits for an answer, for a minute
+    local end=$((SECONDS + 60))
+    while ((SECONDS < end)); do
         ! check || return 0
         sleep 0.5
     done
