@@ -41,7 +41,7 @@ class Scores:
 
     clips: clip ids; labels: the classes; frame: frame posteriors (clips, frames, classes) float32 in [0, 1]; clip: clip
     posteriors (clips, classes) float32 in [0, 1]; frame_seconds: length of a frame in seconds; attrs: provenance
-    (model, command, git commit ...), scalars and strings.
+    (model, command, git commit ...), values that JSON can hold.
     """
 
     clips: list[str]

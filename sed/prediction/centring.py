@@ -1,9 +1,11 @@
-"""Run the model again on events that two windows share, each in the middle of a window of its own.
+"""Run the model again on events that several windows share, each in the middle of a window of its own.
 
 The borders that a detector finds depend on where in its window the event lies: detectors with absolute positions
-respond a little differently near a window's ends. An event that two windows share is near the end of one and the start
-of the other. So the posteriors of the event's label are taken from a window centred on it, and then post-processed and
-thresholded as usual.
+respond a little differently near a window's ends. Of windows that share an event, some have it near an end. Where they
+overlap little, none may have it in the middle; where they overlap much, the highest posterior of several windows counts
+(`sed.prediction.windows`), which also finds events that a single window does not. So the posteriors of the event's
+label are taken from one window, centred on it, and then post-processed and thresholded as usual: borders are those of
+mid-window, and some events go.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ def rewritten(path, **changes):
 def test_shards_that_another_tool_wrote_are_refused(tmp_path, changes, message):
     write(tmp_path / "feats.1.h5", features(3), list("abc"))
     (tmp_path / "feats.scp").write_text("a feats.1.h5:0\nb feats.1.h5:1\nc feats.1.h5:2\n")
-    rewritten(tmp_path / "feats.1.h5")  # of the present kind without a checksum of its heads
+    rewritten(tmp_path / "feats.1.h5")  # types and layout as written, but no seal
     assert FeatureStore(tmp_path).read([0, 1, 2]).shape == (3, 20, 8)
     rewritten(tmp_path / "feats.1.h5", **changes)
     with pytest.raises(UserError, match=rf"feats\.1\.h5: damaged .*{message}"):
