@@ -44,7 +44,8 @@ def average_precisions(
     other = front_end.difference(store.front_end)
     if other:
         raise UserError(
-            f"{dump}: features of another front end than the tagger's: {other} (--config of its pre-training)"
+            f"{dump}: features of another front end than the tagger's: {other}"
+            " (dump the set again with the YAML file beside the checkpoint as config)"
         )
     clip_labels: list[Sequence[str]]
     if data.events is not None:
