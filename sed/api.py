@@ -164,7 +164,8 @@ class Model:
             The events; for a list of recordings, the events of each, in the list's order.
 
         Raises:
-            UserError: a recording cannot be read, an array comes without its rate, or a label is unknown.
+            UserError: a recording cannot be read, an array comes without its rate, a label is unknown, or a threshold
+                or the overlap is out of range.
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
         sources: Sequence[Recording] = recording if isinstance(recording, list) else [recording]
@@ -234,8 +235,8 @@ class Model:
             Events, with times from the start of the stream.
 
         Raises:
-            UserError: samples are not finite, a label is unknown, the stream or the hop is shorter than the front end's
-                analysis window, or hop and lookahead together exceed the model's window.
+            UserError: samples are not finite, a label is unknown, a threshold is out of range, the stream or the hop is
+                shorter than the front end's analysis window, or hop and lookahead together exceed the model's window.
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
         plan = WindowPlan.live(
@@ -315,7 +316,7 @@ def load(
         precision: `float32`, `bfloat16` or `int8`.
         threads: processor threads; None for as many as there are idle processors.
         post_processing: steps in order as in `--post-processing` of `sed.bin.predict`, such as `weak_mask,median`, or
-            `none`; None for the model's.
+            `none`; None for the model's, or, if it stores none, the AST-SED paper's (`weak_mask,median`).
 
     Returns:
         The model.

@@ -43,7 +43,7 @@ def script_name() -> str:
 
 
 def entry(main: Callable[[], int | None]) -> Callable[[], None]:
-    """Turn `main` into an entry point: exit 0 done, 2 bad usage or input, 1 failed; one line per error."""
+    """Turn `main` into an entry point: exit 0 done, 1 failed, 2 bad input, 130 interrupted; one line per error."""
 
     @functools.wraps(main)
     def wrapped() -> None:

@@ -53,7 +53,7 @@ def read_text(
 
     Args:
         path: the file.
-        encoding: of its text.
+        encoding: encoding of its text.
         errors: how to treat bytes that are not text, as in `open`.
         remedy: what to do where it is not text, for the message.
 
@@ -128,7 +128,8 @@ def misfit(value: Any, shape: Any, where: str = "") -> str:
 
     Args:
         value: the value.
-        shape: a type or several; a list of one shape; {name: shape} of optional fields, others are allowed; `Each`.
+        shape: a type or a tuple of types; a list of one shape; {name: shape} of optional fields, others are allowed;
+            `Each`.
         where: the value's place, for the answer.
 
     Returns:
@@ -148,7 +149,7 @@ def misfit(value: Any, shape: Any, where: str = "") -> str:
 
 
 def _is(value: Any, types: Any) -> bool:
-    """Return whether a value is of one of these types; booleans and infinity do not count as numbers."""
+    """Return whether a value is of one of these types; booleans, NaN and infinity are no numbers."""
     types = types if isinstance(types, tuple) else (types,)
     if isinstance(value, float) and not math.isfinite(value):
         return False

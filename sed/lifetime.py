@@ -36,7 +36,7 @@ def end_with_parent() -> None:
 
 
 def end_with_owner() -> None:
-    """Make this process get SIGTERM when the process that OWNER names ends; without that variable, do nothing.
+    """Make this process get SIGTERM when the process that OWNER names ends; do nothing if it names none or this one.
 
     Scripts set the variable, so that after a recipe is killed its processes do not go on holding locks or processors.
     """

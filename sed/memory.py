@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_SHOWN = Path("/proc/self/statm")
+_STATM = Path("/proc/self/statm")
 _SYSTEM = Path("/proc/meminfo")
 _GROUPS, _MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
@@ -21,7 +21,7 @@ def limited(more: int) -> Iterator[None]:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     try:
-        has = int(_SHOWN.read_text().split()[5]) * resource.getpagesize()  # field 6 of statm: data and stack, in pages
+        has = int(_STATM.read_text().split()[5]) * resource.getpagesize()  # field 6 of statm: data and stack, in pages
     except (OSError, IndexError, ValueError):
         yield
         return

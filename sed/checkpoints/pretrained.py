@@ -72,6 +72,7 @@ def locate(pretrained: str) -> Path:
 
     Raises:
         UserError: there is none.
+        RunError: it cannot be downloaded.
     """
     path = Path(pretrained)
     if path.is_dir():
@@ -176,6 +177,7 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
 
     Raises:
         UserError: the checkpoint is missing, damaged or of another encoder, or does not fit.
+        RunError: it cannot be downloaded.
     """
     name = EARLIER_NAMES.get(config["encoder"], config["encoder"])
     if config["pretrained"] in ("", NONE):
@@ -321,6 +323,7 @@ def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger 
 
     Raises:
         UserError: the checkpoint is missing, damaged or not the config's tagger, or names do not match the classes.
+        RunError: it cannot be downloaded.
     """
     path = locate(config["pretrained"])
     state, prefix, _ = read_model(path)

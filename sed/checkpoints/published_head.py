@@ -150,7 +150,7 @@ def import_detector(
         config: the config, from `read_config`.
         classes: names of the head's classes.
         class_map: map from labels to classes; None: the classes are the labels.
-        merge: how a label's logit is computed from those of its classes, `max` or `noisy_or`.
+        merge: how a label's logit is computed from those of its classes, `max` or `noisy_or`; unused without a map.
 
     Returns:
         The detector in evaluation mode, with its front end and labels.

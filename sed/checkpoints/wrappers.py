@@ -11,7 +11,7 @@ from torch import Tensor
 from sed.checkpoints.importers import Mismatch
 
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-"""components of names that wrappers of torch add: DataParallel and DDP, torch.compile, FSDP"""
+"""components of names that wrappers of torch add: DataParallel, DDP, torch.compile, FSDP, activation checkpoints"""
 DEPTH = 4
 """largest number of components of a prefix that is searched for: Lightning's `state_dict.model.`, and two more"""
 
@@ -21,7 +21,7 @@ TEACHER = "teacher.encoder."
 
 
 class Model(NamedTuple):
-    """Tensors of a model by name, the prefix of their names in the file (possibly ''), and the names of all others."""
+    """Tensors of a model by name without prefix; the prefix in the file (possibly ''); the names of all others."""
 
     state: dict[str, Tensor]
     prefix: str
@@ -80,7 +80,7 @@ def unwrapped(tensors: Mapping[str, Tensor], recognised: Callable[[Mapping[str, 
 
 
 def _prefixes(names: Mapping[str, Tensor]) -> list[str]:
-    """Return all prefixes of the names, shorter ones first, in the file's order."""
+    """Return the prefixes of the names, up to DEPTH components long, shorter ones first, in the file's order."""
     found = dict.fromkeys(
         (depth, ".".join(parts[:depth]) + ".")
         for parts in (name.split(".") for name in names)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sed.tune")
 MOST_ROUNDS = 10
-"""rounds of raising thresholds and predicting again, at most; usually two are enough, the second being a check"""
+"""largest number of times that thresholds are raised and prediction is repeated; usually one is enough"""
 Read = Callable[[str], Iterator[np.ndarray]]
 """(recording) -> its samples at the model's rate, block by block"""
 
@@ -88,7 +88,8 @@ def count_alarms(
     class Keep(BaseSink):
         """Sink that keeps the posteriors above the thresholds.
 
-        An event that arrives in pieces has a 0 between them, so that `threshold_for` counts each piece.
+        An event that arrives in pieces has a 0 between them, so that `threshold_for` counts each piece: the threshold
+        is then too high rather than too low.
         """
 
         def processed(self, frames: np.ndarray) -> None:

@@ -168,6 +168,9 @@ def lower(detector: Detector, precision: str, device: str, threads: int) -> Any:
 
     Returns:
         A module with the same inputs and outputs.
+
+    Raises:
+        UserError: `int8` on a GPU.
     """
     if device != "cpu":
         if precision == "int8":

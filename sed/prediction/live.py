@@ -11,7 +11,7 @@ import numpy as np
 from sed.errors import UserError
 
 KINDS = {"s16": ("<i2", 1 / 32768), "s32": ("<i4", 1 / 2147483648), "f32": ("<f4", 1.0), "u8": ("u1", 1 / 128)}
-"""{name of a sample type: (NumPy's name, factor that scales it to [-1, 1])}"""
+"""{name of a sample type: (NumPy's name, factor that scales it to [-1, 1], for u8 after 128 is subtracted)}"""
 
 
 class BrokenStream(UserError):

@@ -51,6 +51,7 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
 
     Raises:
         UserError: there is no such model, or it cannot be read.
+        RunError: the hub does not answer.
     """
     from sed.checkpoints.checkpoint import load_detector
     from sed.evaluation.postprocessing.stored import from_stored, of_experiment

@@ -53,7 +53,7 @@ class Nearest:
         self.advice = ""
         """what to do, in one line; empty if a recording has an event"""
         self.found: dict[str, str] = {}
-        """name of a recording, as shown: what the options of `advice` find in it"""
+        """{name of a recording, as shown: what the options of `advice` find in it; '' for nothing}"""
 
     def sink(self, name: str) -> BaseSink:
         """Return a sink for a recording; `name`: its file."""
@@ -172,7 +172,7 @@ def _counted(events: Counter[str]) -> str:
 
 
 def _just_below(posterior: float) -> str:
-    """Return a threshold of one digit that is some 10 to 50 % below a posterior: 0.3 for 0.39."""
+    """Return a threshold of one digit, 10 to 55 % below a posterior but at least 0.001: 0.3 for 0.39."""
     most = max(0.9 * posterior, 1e-3)
     digit = 10 ** np.floor(np.log10(most))
     return f"{np.floor(most / digit + 1e-9) * digit:.1g}"

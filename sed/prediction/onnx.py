@@ -172,7 +172,7 @@ class OnnxPredictor(Immediate):
         The graph cuts the windows; shapes are those of `PredictionGraph.forward`.
 
         Raises:
-            UserError: the recordings are shorter than the front end's window.
+            UserError: the recordings are shorter than the front end's window, or ONNX Runtime cannot run the model.
         """
         if waveforms.shape[1] < self.min_samples:
             raise UserError(f"{waveforms.shape[1]} samples are too few for the model (at least {self.min_samples})")

@@ -39,7 +39,7 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
         name: name of the model in its card, if `--name` is not given.
 
     Returns:
-        The model that was packed.
+        The model as it was opened, without the options' post-processing and windows.
 
     Raises:
         UserError: the model cannot be read, or `folder` exists and is not a folder.

@@ -296,7 +296,7 @@ class PageSink(BaseSink):
 
 def _tiles(logmel: np.ndarray) -> list[bytes]:
     """Draw log-mel (columns, bins) as PNG images of at most TILE columns, low frequencies at the bottom."""
-    # Colours span these percentiles (our choice), estimated from some 4000 columns.
+    # Colours span these percentiles (our choice), estimated from fewer than 8000 columns.
     low, high = np.percentile(logmel[:: max(1, len(logmel) // 4000)], [2, 99.7])
     level = (np.clip((logmel - low) / max(high - low, 1e-6), 0, 1) * (SHADES - 1)).round() * (255 // (SHADES - 1))
     level = level.astype(np.uint8).T[::-1]

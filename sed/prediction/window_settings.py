@@ -35,7 +35,8 @@ class WindowSettings:
     Attributes:
         overlap: overlap of consecutive windows in seconds; None: OVERLAP times the window's length.
         centre_events: whether the model runs again on events that windows share, each in the middle of a window.
-        tuned_on: the soundscapes that the settings were chosen on (soundbank, seed, minutes); None if not tuned.
+        tuned_on: what the settings were chosen on: soundscapes (soundbank, '' for synthetic sounds; seed, minutes) or
+            recordings put together from clips (recordings: their number; minutes). None if not tuned.
     """
 
     overlap: float | None = None

@@ -1,4 +1,4 @@
-"""Choose a model's windows: compare settings on continuous soundscapes, and keep the best."""
+"""Choose a model's windows: compare settings on long recordings, and keep the best."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Measured(NamedTuple):
-    """Settings, and their macro-averaged event-based F1 on each kind of soundscapes (dense, sparse)."""
+    """Settings, and their macro-averaged event-based F1 by kind of recordings (such as dense, sparse)."""
 
     settings: WindowSettings
     f1: dict[str, float]
@@ -45,12 +45,12 @@ def measure(
     *,
     batch_size: int = 32,
 ) -> list[Measured]:
-    """Score settings on soundscapes.
+    """Score settings on long recordings.
 
     Args:
         predictor: the model.
         post: its post-processing.
-        recordings: soundscapes of each kind.
+        recordings: {kind: recordings}.
         settings: the settings to compare.
         batch_size: windows per batch.
 

@@ -84,6 +84,9 @@ class WindowPlan:
 
         Returns:
             The plan.
+
+        Raises:
+            UserError: windows cannot overlap by this much, or a frame is not a whole number of samples.
         """
         frame_samples = samples_of(frame_seconds, rate)
         overlap = OVERLAP * frames * frame_seconds if overlap is None else overlap
@@ -129,13 +132,14 @@ class WindowPlan:
             frames: output frames per window.
             min_samples: samples of the shortest window that the model takes; the first window is as long as a hop.
             hop: seconds from the end of a window to that of the next.
-            lookahead: seconds at a window's end whose frames are given out after the next windows.
+            lookahead: seconds at a window's end whose frames are given out after later windows.
 
         Returns:
             The plan.
 
         Raises:
-            UserError: the hop is shorter than the shortest window, or hop and lookahead are longer than a window.
+            UserError: the hop is shorter than the shortest window, hop and lookahead are longer than a window, or a
+                frame is not a whole number of samples.
         """
         step, ahead = max(1, round(hop / frame_seconds)), max(0, round(lookahead / frame_seconds))
         frame_samples = samples_of(frame_seconds, rate)

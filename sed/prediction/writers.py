@@ -49,7 +49,7 @@ FORMATS: dict[str, Format] = {
 
 
 def output_file(text: str) -> Path:
-    """Convert an option's text to the path of a file to write; a recording is refused, which `--out *.wav` names."""
+    """Convert an option's text to the path of a file to write; refuse a recording (a shell's `--out *.wav`)."""
     path = config.output_file(text)
     if path.suffix.lower() in SUFFIXES and path.exists():
         raise argparse.ArgumentTypeError(f"{path}: a recording, which the output would replace (give another name)")
