@@ -74,7 +74,7 @@ def parse() -> argparse.Namespace:
 
 
 def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_gpu: bool) -> list[Row]:
-    """Time the parts of --parts that fit into the GPU's memory.
+    """Time the parts of --parts that apply to the model and fit into the GPU's memory.
 
     Args:
         benchmark: the model and its inputs.
@@ -83,10 +83,10 @@ def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_
         on_gpu: whether to time on a GPU.
 
     Returns:
-        One row per part.
+        The rows of these parts: two of `convolutions`, one per implementation of `gru`, one of any other part.
 
     Raises:
-        RunError: no part fits.
+        RunError: there are no such parts.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Evaluate a pre-trained AST as a tagger on a dumped set: average precision of each of its labels, and their mean.
+"""Evaluate a pre-trained encoder as a tagger on a dumped set: average precision of each of its labels, and their mean.
 
 usage: python3 -m sed.bin.evaluate_tagger [--out FILE.json] ast.pth dump/validation
 
@@ -18,7 +18,7 @@ from sed.errors import UserError
 @entry
 def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=Path, help="pre-trained AST with its tagging head (.pth)")
+    parser.add_argument("checkpoint", type=Path, help="pre-trained encoder with its tagging head (.pt, .pth)")
     parser.add_argument("dump", type=Path, help="dumped set with events.tsv or tags.tsv")
     parser.option("out", None, "also write this JSON file", type=output_file)
     parser.option("batch_size", 64, "clips per batch", least=1)

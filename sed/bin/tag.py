@@ -4,9 +4,9 @@ usage: python3 -m sed.bin.tag [--pretrained FILE|FOLDER|NAME] [--labels class_la
 
 Prints `filename label posterior`, tab-separated, most probable class first. The default checkpoint is the one that
 stage 0 of egs/desed/run.sh stored in egs/desed/downloads, else MIT/ast-finetuned-audioset-10-10-0.4593 from Hugging
-Face. The names of the classes are read from --labels, else from config.json or class_labels_indices.csv beside the
-checkpoint, else (for AudioSet's 527 classes) from Hugging Face. A recording longer than the checkpoint's input is cut
-into windows of equal length, whose posteriors are averaged.
+Face. The names of the classes are read from --labels, else from a file beside the checkpoint x.pth (the first of
+config.json, x.json, class_labels_indices.csv, x.labels.txt), else (for AudioSet's 527 classes) from Hugging Face. A
+recording longer than the checkpoint's input is cut into windows of equal length, whose posteriors are averaged.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ usage: python3 -m sed.bin.train --config conf/ast_sed.yaml --pretrained ast.pth 
 Writes exp/ast_sed/{config.yaml,train.log,tensorboard/,final.pt,info.json,.done}; with --select best also best.pt, with
 --loggers jsonl log.jsonl, with --energy energy.json. During training there are checkpoints/ and progress.json, from
 which the same command resumes a killed run. If .done exists, the experiment is left as it is. With N GPUs:
-torchrun --nproc-per-node N -m sed.bin.train.
+python3 -m sed.bin.launch --standalone --nproc-per-node N -m sed.bin.train ...
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ OPTIONS = {
         "choices": ["raw", "silence", "normalised"],
     },
 }
-DRAWING = (Tensor.uniform_, Tensor.normal_, Tensor.erfinv_)  # what torch.nn.init draws with, and what costs as much
+DRAWING = (Tensor.uniform_, Tensor.normal_, Tensor.erfinv_)  # draws of torch.nn.init, and a function that costs as much
 OPTIONS_FROM = [
     "sed.models.encoders",
     "sed.models.poolings",

@@ -75,7 +75,7 @@ OPTIONS = {
     "encoder": {"default": "ast", "help": "network from features to a grid of bands and frames", "choices": ENCODERS},
     "pretrained": {
         "default": "",
-        "help": "checkpoint of the initial weights: a file, a folder or a name; none: random weights",
+        "help": "checkpoint of the initial weights: a file, a folder or a name; 'none': random weights",
     },
     "freeze_batchnorm": {
         "default": False,

@@ -164,6 +164,7 @@ def draw(
         [rng.permutation(strong), strong + rng.permutation(weak), np.arange(strong + weak, batch)]
     ).astype(np.int64)
     low, high = (round(s / frame_seconds) for s in (options.mask_min_seconds, options.mask_max_seconds))
+    # `high` itself is drawn only if it equals `low` (F)
     width = rng.integers(low, max(high, low + 1), batch).clip(0, frames) if high > 0 else np.zeros(batch, np.int64)
     start = np.floor(rng.random(batch) * (frames - width + 1)).astype(np.int64)
     width[strong:] = 0

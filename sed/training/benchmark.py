@@ -49,7 +49,7 @@ class Row:
     name: str
     clips_per_second: float
     milliseconds: float
-    """median time per batch"""
+    """median time per batch; in `Benchmark.data` the mean"""
     gigabytes: float
     """peak memory on the GPU; 0 on a CPU"""
     work: Work | None = None
@@ -236,8 +236,8 @@ class Benchmark:
     def step_work(self, part: str, *, frozen: bool = False) -> Work:
         """Return the work of a mean-teacher step of the `detector` or its `encoder`.
 
-        In forward passes: the student's forward 1 and backward 2, the teacher's forward 1. A frozen encoder has no
-        backward pass and no update.
+        In forward passes: the student's forward 1 and backward 2, the teacher's forward 1 (counted even if
+        `consistency_weight` 0 leaves it out). A frozen encoder has no backward pass and no update.
         """
         work, trained = self._count(part)
         work *= 4

@@ -119,7 +119,8 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
         The sets, checked, in the order strong, weak, unlabelled.
 
     Raises:
-        UserError: names and batch sizes do not match, the dump has none of the sets, or a set is invalid.
+        UserError: names and batch sizes do not match, the dump has none of the sets or lacks one that may not be
+            missing (`missing_sets`), or a set is invalid.
     """
     names, sizes = config["train_sets"], config["batch_sizes"]
     if len(names) != len(sizes):
@@ -186,7 +187,8 @@ def make_front_end(config: Mapping[str, Any], sets: list[TrainingSet], encoder: 
 def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedule:
     """Build the schedule of a training.
 
-    Steps per epoch are the config's or, if that is 0, one pass over the smallest set; `most_passes` may reduce them.
+    Steps per epoch are the config's or, if that is 0, one pass over the set that needs the fewest; `most_passes` may
+    reduce them.
     """
     per_epoch = config["steps_per_epoch"] or steps_per_epoch(sets, clips=config["epoch_clips"])
     if config["most_passes"]:
@@ -314,7 +316,7 @@ def make_validation(
         The set; None if the option is empty.
 
     Raises:
-        UserError: the set has no events or features of another front end.
+        UserError: the set has no events, or its features are of another front end.
     """
     if not config["valid_set"]:
         return None
@@ -488,7 +490,7 @@ def run_options(config: Mapping[str, Any], maker: Maker[Any], device: torch.devi
 
 
 def loss_weights(config: Mapping[str, Any]) -> tuple[float, float, float, float, float, float]:
-    """Return the weights of `losses.PARTS` after the consistency ramp."""
+    """Return the weights of `losses.PARTS` once the consistency ramp has reached 1."""
     consistency = config["consistency_weight"]
     return (
         config["strong_weight"],
@@ -504,7 +506,7 @@ def start_weights(config: Mapping[str, Any], student: Detector, labels: list[str
     """Load the student's initial weights.
 
     Args:
-        config: `pretrained` and the options of the model.
+        config: `pretrained`, `freeze_batchnorm` and the options of the model.
         student: the model, whose weights are replaced.
         labels: class names.
 
@@ -512,7 +514,8 @@ def start_weights(config: Mapping[str, Any], student: Detector, labels: list[str
         A description of the weights for logs, or `RANDOM`.
 
     Raises:
-        UserError: the checkpoint does not fit, or batch norms are to be frozen without a checkpoint.
+        UserError: the checkpoint does not fit, `class_merge` is set, or batch norms are to be frozen without a
+            checkpoint.
     """
     if config["class_merge"] != "none":
         raise UserError(

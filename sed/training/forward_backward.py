@@ -54,7 +54,7 @@ def class_losses(directions: Tensor, tags: Tensor, frames: Tensor | None) -> tup
 class ForwardBackward:
     """`sed.training.losses.Objective`: mean loss over the known tags of strong and weak clips.
 
-    It is weighted by the first two weights, those of strong and weak clips; the other parts are 0.
+    In the mean, strong clips have the first of `weights` and weak clips the second; the other parts are 0.
     """
 
     def __init__(self, config: Mapping[str, Any], student: Detector) -> None:

@@ -145,7 +145,7 @@ class InputMaker:
             classes: number of classes.
             shares: number of equal shares that a batch is divided into.
             interpolated: whether the teacher gets the clips before mixing, and unlabelled clips are mixed, too (ICT).
-            pseudo: pseudo-labels of the clips of `sets`.
+            pseudo: pseudo-labels of the clips of `sets`; None: none.
 
         Raises:
             UserError: the strong, weak or unlabelled clips of a batch cannot be divided into equal shares.

@@ -48,7 +48,7 @@ class Logger(Protocol):
         """Record values by name, after `step` steps."""
 
     def text(self, step: int, message: str) -> None:
-        """Record a message: the end of an epoch, a checkpoint, a stop."""
+        """Record a message: a resumption, the end of an epoch, the validation's scores, a checkpoint."""
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Record an image.

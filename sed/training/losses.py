@@ -81,8 +81,8 @@ def tags_of(frames: torch.Tensor) -> torch.Tensor:
 def clip_loss(posteriors: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the mean binary cross-entropy () of posteriors against targets in [0, 1], both (clips, classes).
 
-    It is written out because `binary_cross_entropy` does not run under autocast. Posteriors are clamped to
-    [1e-7, 1 - 1e-7] (L): float32 still distinguishes the upper limit from 1.
+    It is written out so that it may also be called under autocast, which refuses torch's `binary_cross_entropy`.
+    Posteriors are clamped to [1e-7, 1 - 1e-7] (L): float32 still distinguishes the upper limit from 1.
     """
     p = posteriors.clamp(1e-7, 1 - 1e-7)
     return -(targets * p.log() + (1 - targets) * torch.log1p(-p)).mean()

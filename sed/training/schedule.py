@@ -17,7 +17,7 @@ OPTIONS = {
     "epochs": {"default": 10, "help": "epochs to train (P)", "least": 1},
     "steps_per_epoch": {
         "default": 0,
-        "help": "steps per epoch; 0: one pass over the smallest set (epoch_clips)",
+        "help": "steps per epoch; 0: one pass over the set that needs the fewest (epoch_clips)",
         "least": 0,
     },
     "most_passes": {
@@ -74,7 +74,7 @@ def scale_steps(config: Mapping[str, Any], factor: float) -> dict[str, Any]:
     """Return the config with `steps_per_epoch` and `warmup_steps` times `factor`, rounded, at least 1; 0 stays 0.
 
     Raises:
-        UserError: there is a factor, but `steps_per_epoch` is 0: the sets define an epoch.
+        UserError: `factor` is not 1, but `steps_per_epoch` is 0: the sets define an epoch.
     """
     if factor != 1 and not config["steps_per_epoch"]:
         raise UserError("--step-scale: steps_per_epoch is 0, so there is nothing to scale (give --steps-per-epoch)")

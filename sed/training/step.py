@@ -62,7 +62,8 @@ class Preparation:
     mixup_labels: str = "soft"
     """labels of a mixture: soft (weighted sum) or hard (union)"""
     apart: bool = True
-    """whether student and teacher get different band gains and warps; if not, both get the same input"""
+    """whether student and teacher get different band gains and warps; if not, both get the same input, unless
+    `interpolated`"""
     warped: bool = False
     """whether frequencies are warped"""
     wavmixed: bool = False
@@ -321,5 +322,8 @@ class TrainingStep:
         """Free the memory of captured graphs, if any; call it after the last step."""
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Return the autocast context of the models (bf16 or none); the losses are computed outside, in float32."""
+        """Return the autocast context of the models (bf16 or none); the losses are computed outside, in float32.
+
+        Weights are cast at each use, not cached: a CUDA graph must cast the updated ones at each replay.
+        """
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)

@@ -105,7 +105,9 @@ def persistent_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
 
 
 def flash_rnn(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
-    """Run a bidirectional GRU by FlashRNN's fused kernel (package flashrnn), to compare speeds: gates are in its order.
+    """Run a bidirectional GRU by FlashRNN's fused kernel (package flashrnn), to compare speeds only.
+
+    The states are not those of `gru`: weights are not put into FlashRNN's order of gates, and `bias_hh` is left out.
 
     Args:
         gru: the layers.

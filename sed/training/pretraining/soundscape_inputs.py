@@ -286,7 +286,7 @@ class SoundscapeMaker:
         chosen = self._choose(kind, rng)
         speed = self._speed(count, rng)
         played = self._sounds.length[chosen] / speed
-        # a texture is played for 0.5 s to 1.3 times the clip's length
+        # the limit of a texture is drawn: 0.5 s to 1.3 times the clip's length
         most_seconds = np.where(
             self._texture[kind],
             np.clip(np.exp(rng.normal(np.log(TEXTURE_SECONDS), TEXTURE_SPREAD, count)), 0.5, 1.3 * whole / RATE),
