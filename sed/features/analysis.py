@@ -49,8 +49,9 @@ def spectrum(analysis: Analysis, frames: Tensor, window: Tensor, fft_size: int) 
     analysis.condition(frames, padded[..., : len(window)]).mul_(window)
     if padded.is_cuda:
         # Next to a full-scale tone, quiet bins consist of rounding errors of the FFT (in torchaudio, 0.07 in the log),
-        # which differ between libraries: those of the GPU's must not add to the reference's. TF32 settings, which lower
-        # the precision of the mel bank's product, do not apply to double precision.
+        # which differ between libraries. In double precision the GPU's are negligible, so that features differ from
+        # torchaudio's by torchaudio's errors only. TF32 settings, which would lower the precision of the mel bank's
+        # product, do not apply to double precision either.
         padded = padded.double()
     return power(torch.fft.rfft(padded))
 

@@ -58,7 +58,7 @@ class Framing:
 
     @property
     def min_samples(self) -> int:
-        """Length in samples of the shortest waveform with a frame; for `reflect`, the shortest that can be mirrored."""
+        """Samples in the shortest waveform with a frame; for `reflect`, in the shortest that torch.stft can mirror."""
         return {"none": self.window, "reflect": self.fft_size // 2 + 1, "fade": 1}[self.centring]
 
     def num_frames(self, samples: Count) -> Count:

@@ -1,4 +1,4 @@
-"""Kaldi's analysis, mean removal and pre-emphasis within each frame, after mean removal of the waveform."""
+"""Kaldi's analysis: mean removal and pre-emphasis within each frame, after mean removal of the waveform."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ class Fixed(nn.Module):
             inside: True for the frames of the clip (batch or 1, frames, 1); None: all.
 
         Returns:
-            (batch, frames, bins); frames outside of the clip are normalised, but do not affect the statistics.
+            (batch, frames, bins); frames outside of the clip are normalised, too, but a normaliser that computes
+            statistics of the clip (`MinMax`) leaves them out of these.
         """
         return (x - self._mean) / self._scale
 
