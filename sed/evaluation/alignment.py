@@ -71,11 +71,11 @@ def read_reference(
     """Read ground truth and durations.
 
     Args:
-        truth: the event table; rows that cannot be scored are counted in a warning.
+        truth: the event table, or a folder of label files; rows that cannot be scored are counted in a warning.
         durations: the table of durations, or a folder of the recordings.
         max_dropped: largest percentage of the events that may not fit their recordings: they have no length, begin
             beyond the end, or end far beyond it (`sed.data.events.LONG`). The default is chosen by hand.
-        exclude: files that may lie in a folder of label files and are not ground truth (the detections).
+        exclude: files that may lie in that folder and are not ground truth (the detections).
 
     Returns:
         The reference.
@@ -164,7 +164,7 @@ def align(
         allow_missing: score clips without output as if nothing was detected in them.
 
     Returns:
-        What is scored, and which clips the submission covers.
+        What is scored, and how many clips the submission covers.
 
     Raises:
         UserError: label sets or clips of the submission and the reference do not fit together.
@@ -223,7 +223,8 @@ def _check_clips(submission: Submission, reference: Reference, *, may_lack: bool
     if submission.scores is not None and missing and not may_lack:
         raise UserError(
             f"{submission.path}: no scores of {len(missing)} clips with ground truth, such as {missing[0]} "
-            "(--allow-missing counts them as silent, --only-scored leaves them out)"
+            "(--only-scored of sed.bin.score and sed.bin.tune leaves them out, --allow-missing of sed.bin.score counts "
+            "them as silent)"
         )
 
 
