@@ -33,7 +33,7 @@ SHAPE = {
 """types of the fields that readers of a result use, as `misfit` takes them"""
 _MODEL = {"config": dict, "name": str, "git": _TEXT, "command": _TEXT, "parameters": _NUMBER, "step": _NUMBER}
 _NEEDED = ("set", "clips", "clips_expected", "per_class")
-PLACES = (  # options that two trainings of one system may differ in: seed, folders, device, speed
+MAY_DIFFER = (  # options that two trainings of one system may differ in: seed, folders, device, speed
     *("seed", "output", "dump", "tag", "nj", "ngpu", "jobs", "device", "resume", "force"),
     *("accelerate", "ahead", "cache", "threads", "checkpoint_seconds", "log_seconds"),
 )
@@ -43,7 +43,8 @@ def read_result(path: str | Path) -> dict[str, Any]:
     """Return the content of a result.json.
 
     Raises:
-        UserError: the file is missing, is not JSON, or lacks a field that every result of this project has.
+        UserError: the file is missing, is not JSON, lacks a field that every result of this project has, or has a field
+            of another type.
     """
     path = Path(path)
     try:
@@ -77,9 +78,9 @@ def find_results(exp: str | Path) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def settings(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that the model was trained with, without those of `PLACES`; empty if they are unknown."""
+    """Return the options that the model was trained with, without those of `MAY_DIFFER`; empty if they are unknown."""
     config = (result.get("model") or {}).get("config") or {}
-    return {key: value for key, value in config.items() if key not in PLACES}
+    return {key: value for key, value in config.items() if key not in MAY_DIFFER}
 
 
 def seed_of(result: Mapping[str, Any]) -> Any:

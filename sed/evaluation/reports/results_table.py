@@ -19,7 +19,7 @@ from sed.evaluation.reports.markdown import code, one_line
 from sed.evaluation.reports.published import KEYS, PUBLISHED, of_experiment, on_their_set
 from sed.evaluation.reports.trained_on import lacks_real_strong
 from sed.evaluation.reports.weights import ensemble_of, lacks_weights, warning, weights_of
-from sed.evaluation.result_file import PLACES, experiment_name, seed_of, settings
+from sed.evaluation.result_file import MAY_DIFFER, experiment_name, seed_of, settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ def difference(row: Row, reference: Mapping[str, Any]) -> str:
     if not config:
         return "no configuration"
     ours, theirs = canonical(config), canonical(reference)
-    differing = [key for key in theirs if key in ours and key not in PLACES and ours[key] != theirs[key]]
+    differing = [key for key in theirs if key in ours and key not in MAY_DIFFER and ours[key] != theirs[key]]
     return ", ".join(f"{key} {ours[key]} ({theirs[key]})" for key in differing) or "none"
 
 

@@ -26,11 +26,11 @@ _RUN = {
     "run": (str, type(None)),
     "settings": {"lr": (int, float), "encoder_lr": (int, float)},
 }
-Run = dict[str, Any]
+Training = dict[str, Any]
 """a line of runs.jsonl: the result of one training"""
 
 
-def read_runs(folder: Path) -> list[Run]:
+def read_runs(folder: Path) -> list[Training]:
     """Return the lines of a folder's runs.jsonl; an empty list without such a file.
 
     Raises:
@@ -39,7 +39,7 @@ def read_runs(folder: Path) -> list[Run]:
     path = folder / RUNS
     if not path.is_file():
         return []
-    runs: list[Run] = []
+    runs: list[Training] = []
     for number, line in enumerate(StringIO(read_text(path)), 1):  # unlike `splitlines`, splits no names
         try:
             run = parse_json(line)
@@ -54,7 +54,7 @@ def read_runs(folder: Path) -> list[Run]:
     return runs
 
 
-def add_runs(folder: Path, runs: Iterable[Run]) -> None:
+def add_runs(folder: Path, runs: Iterable[Training]) -> None:
     """Write results to runs.jsonl, replacing those of the same run, config and seed; all others stay."""
     kept = {_place(run): run for run in read_runs(folder)} | {_place(run): run for run in runs}
     lines = [_line(kept[place]) for place in sorted(kept)]
@@ -73,7 +73,7 @@ def archive(folder: Path, name: str) -> None:
     if any(run.get("run") == name for run in runs):
         raise UserError(f"{folder / RUNS}: has a run '{name}' already (choose another name)")
     path = folder / "remarks.json"
-    if path.is_file():  # before the results: a run killed between the two can be repeated
+    if path.is_file():  # before the results, so that a command killed between the two can be repeated
         remarks = read_json(path, remedy="make it again, or take it from the repository")
         write_items(path, [one if one.get("run") else {"run": name, **one} for one in remarks])
     for of_newest in ("margins.json", "training.json"):  # would be taken for those of the next run
@@ -83,9 +83,9 @@ def archive(folder: Path, name: str) -> None:
     write_text(folder / RUNS, "".join(f"{_line(run)}\n" for run in sorted(kept, key=_place)))
 
 
-def by_run(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
+def by_run(runs: Sequence[Training]) -> dict[str, dict[str, list[Training]]]:
     """Return {run: {config: its results in order of seed}}; the newest run is called ''."""
-    found: dict[str, dict[str, list[Run]]] = {}
+    found: dict[str, dict[str, list[Training]]] = {}
     for run in sorted(runs, key=_place):
         found.setdefault(run.get("run") or "", {}).setdefault(run["config"], []).append(run)
     return found
