@@ -40,7 +40,7 @@ def score_events(
 
     Args:
         predicted: a file or folder that `sed.bin.score` takes, or {clip: detected events}.
-        truth: an event table, or {clip: true events}.
+        truth: an event table, a folder of label files, or {clip: true events}.
         durations: a table, a folder of the recordings, or {clip: seconds}: the clips that are scored.
         post_processing: steps for scores as in `--post-processing`; None: the paper's for a scores.h5 of this project,
             else none.

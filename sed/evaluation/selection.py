@@ -55,7 +55,7 @@ def psds1_class_mean(problem: Problem, scores: FrameScores, _post: PostProcessin
         _post: unused; PSDS has no threshold.
 
     Returns:
-        PSDS1 from 0 to 1.
+        The mean, from 0 to 1.
     """
     return exact(problem, PSDS1, scores)[0].class_mean
 

@@ -42,7 +42,7 @@ def stitch(scores: Scores, windows: Mapping[str, Window], durations: Mapping[str
         posterior is the highest of its windows'.
 
     Raises:
-        UserError: a clip is not among the windows, or a recording has no window.
+        UserError: a clip is not among the windows, or a recording has no window with scores.
     """
     if strange := next((clip for clip in scores.clips if clip not in windows), None):
         raise UserError(f"{where}: clip '{strange}' is no window of a recording (infer the set that was cut with it)")

@@ -150,7 +150,10 @@ def _score_rows(file: Path, columns: int) -> np.ndarray:
         raise UserError(f"{file}:2: {rows.shape[1]} fields where the header has {columns} (a column for each label)")
     if not np.isfinite(rows[:, :2]).all() or rows[0, 0] < 0:
         line = int(np.argmin(np.isfinite(rows[:, :2]).all(1) & (rows[:, 0] >= 0))) + 2
-        raise UserError(f"{file}:{line}: a frame that begins before 0, or never (times are seconds from the start)")
+        raise UserError(
+            f"{file}:{line}: a frame that begins before 0, or with a time that is not finite (times are seconds from "
+            "the start)"
+        )
     bad = ~(rows[:, 0] < rows[:, 1])
     bad[1:] |= rows[1:, 0] != rows[:-1, 1]
     if bad.any():

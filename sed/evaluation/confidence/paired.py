@@ -45,7 +45,7 @@ class Difference:
         value: b - a.
         low: lower bound of the 95 % interval.
         high: upper bound of it.
-        above: share of the samples in which b is above a.
+        above: share of the samples in which b is above a, among those in which both have the number.
     """
 
     number: str

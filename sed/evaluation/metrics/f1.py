@@ -200,7 +200,8 @@ class F1(Metric):
     """Macro and micro F1 of detections, counted in one way.
 
     kind is the prefix of the keys; count returns Counts (clips, classes). by_package describes psds_eval's own macro
-    average, which then is an entry, too. The other arguments are those of `Entry`.
+    average, which then is an entry, too. micro_counted_by is `counted_by` of the micro average; None: the same as the
+    macro average's. The other arguments are those of `Entry`.
     """
 
     def __init__(

@@ -35,7 +35,8 @@ def filtered_deltas(problem: Problem, parameters: Parameters, raw: FrameScores, 
         seconds: length of the filter; 0 for none.
 
     Returns:
-        For each class with ground truth, the changes of the counts; of large label sets, as in `exact_of_many`.
+        For each class with ground truth, the changes of the counts; with more classes than MANY, by this project's
+        own count instead of the package's.
     """
     if len(problem.present) <= MANY:
         return exact(problem, parameters, raw, median=seconds)[1]

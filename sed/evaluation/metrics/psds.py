@@ -106,6 +106,7 @@ class PSDSValue:
     """A PSDS, {label: area under its own curve} of the classes with ground truth, and the PSD-ROC.
 
     The PSD-ROC is the curve of effective true positive ratios, etpr (points,), over rates per hour, efpr (points,).
+    Both are empty if it was not computed (`value_of_many`).
     """
 
     value: float

@@ -182,7 +182,7 @@ def class_curves(
     points: list[list[tuple[np.ndarray, np.ndarray]]] = []
     for k, delta in enumerate(deltas):  # class by class: one class's changes stay in the cache
         rows = []
-        buffer = np.empty((2, len(delta.score) + 1))
+        buffer = np.empty((2, len(delta.score)))
         for sample in range(len(weights)):
             has = events[sample] > 0
             cost = np.where(has, HOUR / np.maximum(seconds[sample], 1e-12), 0.0)
@@ -200,7 +200,7 @@ def class_curves(
 def _curve(  # type: ignore[no-untyped-def]
     weight, clip, score, tp, fp, ct_first, ct_label, ct_change, cost, per_hour, e_max, out
 ):
-    """Fill `out` (2, rows + 1) with eFPR and true positives of the thresholds; return the number of points.
+    """Fill `out` (2, rows) with eFPR and true positives of the thresholds; return the number of points.
 
     Points beyond e_max, and those that the point before makes superfluous, are left out. weight (clips,): how often
     each clip is drawn; cost (classes,): eFPR per cross-trigger on a class; per_hour: eFPR per false positive.

@@ -130,7 +130,8 @@ class Confusion:
         labels: the classes.
         right: (classes,) number of true events that are found.
         taken: (classes, classes) number of false detections of the first class on events of the second.
-        nowhere: (classes,) number of false detections that lie on no event of another class.
+        nowhere: (classes,) number of false detections that lie on no event of another class; too low by one for each
+            further class that one detection lies on, but not below 0.
         missed: (classes,) number of true events that are not found.
     """
 

@@ -139,7 +139,7 @@ def _coded(text: str) -> str:
 
 
 def _rough(clips: Sequence[str]) -> str:
-    """Return that the clips are few, if they are, and of how many recordings; clips of one share the name before it."""
+    """Return the warning that there are few clips, with the number of recordings that they are cut from; else ''."""
     if len(clips) >= FEW:
         return ""
     number = len({found[0] if (found := recording_of(clip)) else clip for clip in clips})

@@ -51,7 +51,8 @@ def _system(config: Mapping[str, Any]) -> str:
     """Return the system that a config belongs to.
 
     With a Bi-GRU, it is named by pooling and upsampling for the AST, by the convolution for a CNN, else by the encoder;
-    with another decoder, by encoder and decoder. Options that an older config lacks have their values in its time.
+    with another decoder, by encoder and decoder. Options that an older config lacks have the value
+    that was implied then.
     """
     encoder, decoder = config["encoder"], config.get("decoder", "gru")
     if decoder != "gru":
