@@ -23,7 +23,7 @@ NO_LENGTH, TWICE = "of no length dropped", "repeated and counted once"
 BEYOND, CUT = "beyond their recording's end dropped", "cut at their recording's end"
 EXCEEDING = "ending beyond their recording's end kept as they are"
 OVERLAPPING = "joined with an event of their label that they overlap"
-_MISFITS = (NO_LENGTH, BEYOND, CUT)
+_MISFITS = (NO_LENGTH, BEYOND, CUT, EXCEEDING)
 FULL_NAMES = Rules(clip_id=str)
 """rules under which a clip's id is its file name as written, with folder and suffix"""
 MILLISECOND = 1e-3
@@ -101,7 +101,7 @@ class Tally:
             )
             raise UserError(
                 f"{self.path}: {self.suspect} of {self.events} events do not fit their recordings: {kinds} (are its "
-                "times in seconds? --max-dropped allows more, in per cent)"
+                "times in seconds? --max-dropped, if the command has it, allows more, in per cent)"
             )
 
 
@@ -133,7 +133,7 @@ def read_rows(path: str | Path, rules: Rules = METADATA, exclude: Collection[Pat
         The rows in order; of a folder, file by file, sorted by path.
 
     Raises:
-        UserError: a row cannot be read, with file and line; or two files of a folder give one recording their name.
+        UserError: a row cannot be read, with file and line; or files of two subfolders are named after one recording.
     """
     path = Path(path)
     if not path.is_dir():

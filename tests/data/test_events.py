@@ -66,6 +66,8 @@ def test_scoring_cuts_nothing(tmp_path):
     kept, tally = fit(path, read_rows(path), {"a": 10.0}, cut=False)
     assert by_clip(kept) == {"a": [Event(9, 99, "dog")]} and tally.found == {EXCEEDING: (1, 2)}
     assert "1 of 1 events ending beyond their recording's end kept as they are" in next(tally.lines())
+    with pytest.raises(UserError, match=rf"1 of 1 events do not fit their recordings: 1 {EXCEEDING} \(line 2\)"):
+        tally.check(10)
 
 
 def test_rows_written_by_pandas_or_audacity_are_read(tmp_path):
