@@ -290,7 +290,7 @@ class Fetcher:
     def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
         """Return an open response of status 200, 206 or 416; raise Again if the server is busy or unreachable."""
         address = url
-        for _ in range(REDIRECTS):
+        for _ in range(REDIRECTS + 1):
             response, target = self._answer(address, headers)
             if target is None:
                 break

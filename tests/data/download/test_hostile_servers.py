@@ -201,6 +201,21 @@ def test_a_redirect_with_an_endless_body_is_followed_without_reading_it():
     assert asked == 2 and sent < 30_000_000
 
 
+def test_ten_redirects_are_followed():
+    answered = 0
+
+    def answer(send):
+        nonlocal answered
+        answered += 1
+        if answered <= 10:
+            send(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
+        else:
+            send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+
+    with answering(answer) as url:
+        assert fetcher(retries=0).json(url, lambda value: value) == []
+
+
 def test_redirects_without_an_end_are_one_line():
     def answer(send):
         send(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
