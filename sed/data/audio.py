@@ -126,7 +126,7 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
         UserError: the file is missing or not audio; on reading its blocks, it is damaged, empty or not finite.
     """
     with ExitStack() as stack:
-        with _explained(path):  # not the caller's errors: the decoders are left by `stack`
+        with _explained(path):  # errors of opening only: those of the caller's block pass through `stack` unchanged
             sound = stack.enter_context(_decoded(path, file, channels))
         yield Sound(sound.rate, sound.frames, _explained_blocks(path, sound.blocks))
 

@@ -135,7 +135,7 @@ def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
     Raises UserError if none is labelled, one is smaller than its share of a batch, or their features differ in kind.
     """
     if not any(s.supervision != "unlabelled" for s in sets):
-        raise UserError("no training set with labels (one with events.tsv or tags.tsv is needed)")
+        raise UserError("no training set with labels (one with events.tsv, soft.tsv or tags.tsv is needed)")
     first = sets[0].store
     for s in sets:
         if s.batch_size > len(s):
@@ -226,11 +226,18 @@ class BatchSampler:
 class FeaturePool:
     """Features of all sets, found by the rows of `BatchSampler`.
 
-    They are kept on the device (`gather` returns them) or in RAM, or are read from HDF5 at each step (`read` returns
-    them in both cases), as `choose_cache` says.
+    They are kept on the device, where `gather` returns them; or they are kept in RAM, or read from HDF5 at each step,
+    and `read` returns them.
     """
 
     def __init__(self, sets: Sequence[TrainingSet], *, cache: str, device: torch.device) -> None:
+        """Read the features, if they are kept.
+
+        Args:
+            sets: the training sets.
+            cache: where to keep them: `device`, `ram` or `none`, from `choose_cache`.
+            device: of the training.
+        """
         self.device = device
         self.cache = cache
         self._stores = [s.store for s in sets]

@@ -80,7 +80,7 @@ def _rows(path: str | Path) -> Iterator[tuple[int, str, str]]:
     """Yield (line number, class, label) of the table."""
     header = False
     for number, line in read_lines(path):
-        if line.startswith("#") or not line.strip():
+        if line.startswith("#"):
             continue
         fields = [field.strip() for field in line.split("\t")]
         if not header:

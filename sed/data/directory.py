@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from sed.data.soft_events import SoftEvent, soft_rows
@@ -94,9 +94,9 @@ class DataDir:
     """clip id -> seconds"""
     events: dict[str, list[Event]] | None = None
     """a strong set's events by clip id, sorted, an empty list for a clip without events; None for other sets"""
-    tags: dict[str, tuple[str, ...]] | None = field(default=None)
+    tags: dict[str, tuple[str, ...]] | None = None
     """a weak set's tags by clip id; None for other sets"""
-    soft: dict[str, list[SoftEvent]] | None = field(default=None)
+    soft: dict[str, list[SoftEvent]] | None = None
     """soft labels of a strong set by clip id, every clip with a list, in the file's order, in which spans of one label
     ascend; None for sets without"""
 

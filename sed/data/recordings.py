@@ -47,7 +47,10 @@ def shown(name: str) -> str:
 
 
 def find_recordings(folder: str | Path) -> Found:
-    """Find every recording below a folder. Links are followed, each folder once; hidden files (`._a.wav`) are not."""
+    """Find every recording below a folder; links are followed, and each folder is searched once.
+
+    Hidden files (`._a.wav`) are only counted, hidden folders not searched.
+    """
     found = Found()
 
     def note(error: OSError) -> None:

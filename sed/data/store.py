@@ -51,6 +51,15 @@ class FeatureWriter:
     def __init__(
         self, path: str | Path, *, clips: Sequence[str], frames: int, bins: int, front_end: Mapping[str, Scalar]
     ) -> None:
+        """Create the unfinished shard, or open that of a killed writer.
+
+        Args:
+            path: the shard.
+            clips: ids of its clips, in order.
+            frames: frames of each clip, with padding.
+            bins: mel bins.
+            front_end: parameters of the front end that computes the features.
+        """
         self.path = Path(path)
         refuse_device(self.path)
         self.clips = list(clips)
@@ -195,7 +204,7 @@ def shard_fault(path: str | Path, *, clips: Sequence[str], front_end: Mapping[st
     except FileNotFoundError:
         return "missing"
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        return f"damaged: {str(error).split('(')[-1].rstrip(')')}"
+        return f"damaged: {str(error).split('(')[-1].rstrip(')')}"  # HDF5 gives the reason in parentheses
     return None
 
 
@@ -232,7 +241,7 @@ def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> 
         faults.append(f"{scp}: rows of '{name}' that are not file:0, file:1, ...")
         if name:
             (dump / name).with_suffix(".scp").unlink(missing_ok=True)
-        del shards[name]  # stage 2 checks it
+        del shards[name]  # stage 2 checks a shard without its list of clips
     front_ends: dict[str, dict[str, Any]] = {name: {} for name in shards}
     for name in shards:
         try:
@@ -244,7 +253,7 @@ def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> 
         if other:
             raise UserError(
                 f"{dump / name}: features of another front end than asked: {other} "
-                "(--force replaces them, another folder keeps both)"
+                "(--force true replaces them, another folder keeps both)"
             )
     for name, clips in shards.items():
         fault = shard_fault(dump / name, clips=clips, front_end=front_ends[name])
@@ -313,7 +322,7 @@ class FeatureStore:
                 other = f"clips are {frames} x {bins}, not {shape[0]} x {shape[1]}"
             if other:
                 raise UserError(
-                    f"{path}: made by another front end than {self._paths[0]}: {other} (redo stage 2 with --force)"
+                    f"{path}: made by another front end than {self._paths[0]}: {other} (redo stage 2 with --force true)"
                 )
             of_shard = np.flatnonzero(self._shard == shard)
             rows = self._row[of_shard]

@@ -101,7 +101,10 @@ class ClipIds:
 
 
 def read_lines(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str]]:
-    """Yield (line number, line) of a text file, except blank lines; raise UserError if it is missing or not text."""
+    """Yield (line number, line without its end) of a text file, except blank lines.
+
+    Raises UserError if the file is missing or not text.
+    """
     check_file(path)
     try:
         # A data directory's wav.scp, which is read by the exact rules, may have paths that are not UTF-8.
@@ -110,7 +113,7 @@ def read_lines(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int,
         with naming(path), Path(path).open(encoding="utf-8-sig", errors=errors, newline="") as file:
             for number, text in enumerate(iter(partial(file.readline, LONGEST), ""), 1):
                 if len(text) == LONGEST:
-                    raise UserError(f"{path}:{number}: a line of more than {LONGEST} characters (is it a table?)")
+                    raise UserError(f"{path}:{number}: a line of {LONGEST} characters or more (is it a table?)")
                 line = text.rstrip("\r\n")
                 if "\0" in text:
                     raise UserError(f"{path}:{number}: not a text file (it holds a NUL byte)")
@@ -343,7 +346,7 @@ def read_durations_tsv(path: str | Path, rules: Rules = METADATA) -> dict[str, f
 
 
 def seconds_text(seconds: float) -> str:
-    """Return a time in seconds with six significant digits, and at least three decimals of times from 1000 s on."""
+    """Return a time in seconds as text, with six significant digits below 1000 s, else with three decimals."""
     return f"{seconds:.6g}" if seconds < 1000 else f"{seconds:.3f}"
 
 

@@ -24,7 +24,8 @@ class Annotation(NamedTuple):
     """A labelled event, or a recording without events (`event` None)."""
 
     line: int
-    """line number in the file; in XML and JSON formats the number of the annotation, from 1"""
+    """line number in the file, from 1; instead, the number of the annotation in ELAN and JAMS files, and of the task in
+    Label Studio's"""
     recording: str
     """file name of the recording"""
     event: Event | None
@@ -88,7 +89,7 @@ def annotation(path: Path, line: int, recording: str, onset: str, offset: str, l
 
     Args:
         path: the label file, for messages.
-        line: number of the line or annotation (`Annotation.line`).
+        line: see `Annotation.line`.
         recording: file name of the recording.
         onset: seconds, as text; a decimal comma is read as a point.
         offset: the same.

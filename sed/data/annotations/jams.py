@@ -27,7 +27,7 @@ class Jams:
     name = "a JAMS file"
 
     def recognises(self, text: str) -> bool:
-        """Return whether the text is a JSON object with the keys of JAMS."""
+        """Return whether the text begins as a JSON object does, and has a key that JAMS files have."""
         return text.lstrip()[:1] == "{" and bool(_KEYS.search(text))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:

@@ -50,7 +50,7 @@ def recognised(path: Path) -> tuple[Reader, str] | None:
     refused with the reason.
 
     Raises:
-        UserError: the file resembles something that is not a label file (tags, durations, scores).
+        UserError: the file resembles something that is not a label file (tags, durations, scores, unknown JSON).
     """
     text = read_text(path)
     if set(EVENT_COLUMNS) <= set(text.split("\n", 1)[0].rstrip("\r").split("\t")):
@@ -67,9 +67,9 @@ def looks_like(text: str) -> str:
     """Return what a text that no reader recognises may be, and which option or command reads it; "" if unknown."""
     header = set(text.split("\n", 1)[0].rstrip("\r").split("\t"))
     if set(TAG_COLUMNS) <= header:
-        return "looks like a table of tags, without times (--tags takes it)"
+        return "looks like a table of tags, without times (--tags of own_data takes it)"
     if set(DURATION_COLUMNS) == header:
-        return "looks like a table of durations (--durations takes it)"
+        return "looks like a table of durations (--durations of score and tune takes it)"
     if text.lstrip()[:1] in ("{", "<"):
         return (
             "looks like JSON or XML, but not of a known tool (JSON lines with filename, onset, offset, label are read)"

@@ -71,7 +71,7 @@ class Scan(NamedTuple):
     spans: list[Span]
     """(start, end) in bytes of runs of whole frames"""
     frames: int
-    """number of frames, without one that holds a Xing, Info or VBRI header"""
+    """number of frames, without the one whose Xing, Info or VBRI header states their number (`stated`)"""
     skipped: int
     """bytes between the runs, and after the last if they are neither a tag nor a truncated frame"""
     stated: int | None

@@ -23,7 +23,7 @@ STREAMED_64 = 1 << 62
 SLACK = 64
 """bytes by which a header may overstate the data: some writers count the header or another chunk, too"""
 LARGEST = (1 << 32) + 7
-"""most bytes of a file whose length a RIFF header can state: 32 bits, without the 8 bytes before and of the length"""
+"""most bytes of a file whose length a RIFF header can state: 32 bits, `RIFF` and the length itself not counted"""
 MOST_CHUNKS = 10_000
 """chunks per file before its samples (our choice); a gigabyte of zeros parses as a hundred million empty chunks"""
 

@@ -30,7 +30,7 @@ def events_of(content: bytes) -> Events:
 
 
 def annotated(sets: Iterable[Set]) -> dict[Events, Key]:
-    """Return {events: recording} of the sets with events in their metadata; events of two recordings are left out."""
+    """Return {events: recording} of the sets with events in their metadata, except events that two recordings share."""
     found: dict[Events, set[Key]] = {}
     for a_set in sets:
         if "onset" not in _header(a_set.metadata):

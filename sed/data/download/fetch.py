@@ -42,8 +42,8 @@ log = logging.getLogger("sed.fetch")
 
 CHUNK = 1 << 16  # bytes read and written at a time
 DOWNLOADS = 4  # times that a file is downloaded if it does not match its record
-IGNORED = 3  # requests for a range that a server may answer with the whole file, before it counts as one without ranges
-WORTH = 1 << 20  # bytes (or a hundredth of a smaller file) after which an attempt counts as progress, not as a failure
+IGNORED = 3  # times that a range is asked for again if the whole file came, before the server counts as without ranges
+WORTH = 1 << 20  # bytes, or a hundredth of the file if that is less, after which an attempt counts as progress
 SLOWEST = 512  # bytes/s; a slower average over a whole time-out counts as a stall
 LISTING = 16 << 20  # largest page of a listing in bytes; Zenodo's, Hugging Face's and GitHub's are under 1 MB
 PAGES = 2000  # most pages of a listing; Hugging Face has 1,000 files per page
@@ -142,9 +142,9 @@ class Fetcher:
     """Downloads over one pool of connections; may be used from several threads.
 
     meter: shows progress. timeout: seconds without data (less than SLOWEST) that count as a stall. retries: failures in
-    a row, without progress between them, after which a file is given up. backoff: first wait between attempts in
-    seconds; it doubles, up to a minute. pause: function that waits. elsewhere: remedy for messages, which depends on
-    the calling command.
+    a row, without progress between them, after which another attempt is made; at most 2 if the host has never answered.
+    backoff: first wait between attempts in seconds; it doubles, up to a minute. pause: function that waits. elsewhere:
+    remedy for messages, which depends on the calling command.
     """
 
     def __init__(

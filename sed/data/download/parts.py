@@ -263,7 +263,7 @@ class Parts:
                 self._fetch(row, path)
             except (RunError, UserError) as second:
                 raise type(error)(f"{error}; {second}") from None
-            if path.suffix in (".pt", ".pth"):
+            if path.suffix in (".pt", ".pth"):  # nobody states the checksum of a fallback
                 _check_container(path)
         return row, path, is_checked(path)
 

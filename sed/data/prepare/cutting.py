@@ -75,7 +75,8 @@ class Cut:
     def choices(self, *, final: bool) -> str:
         """Return the settings on which the output depends, as text; "" for the defaults.
 
-        `max_bad` and `jobs` are left out. `final`: whether a final table is read, which needs no aggregation.
+        `max_bad` and `jobs` are left out, and the tables' names, since their content is compared.
+        `final`: whether a final table is read, which needs no aggregation.
         """
         chosen: dict[str, Any] = {"hop": self.hop} if self.overlapping else {}
         chosen |= {"seconds": self.seconds} if self.seconds != 10.0 else {}

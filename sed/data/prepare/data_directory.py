@@ -244,7 +244,7 @@ def make_data_dir(
         soft: soft labels of a strong set, in DESED's columns and `share`, that of the annotators who marked the label.
 
     Raises:
-        UserError: the input is refused. Of the set's tables only bad_audio.tsv is written then.
+        UserError: the input is refused. Of the set's tables, at most bad_audio.tsv has been written then.
     """
     _refuse_others(out)
     annotation = read_annotation(tsv, kind, labels)

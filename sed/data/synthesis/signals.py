@@ -12,7 +12,8 @@ RATE = 16000
 """sampling rate of all synthesised audio, Hz"""
 WINDOW, HOP = 512, 256
 """samples of the short-time Fourier transform in `shape`"""
-HANN = np.sqrt(np.hanning(WINDOW + 1)[:-1]).astype(np.float32)
+ROOT_HANN = np.sqrt(np.hanning(WINDOW + 1)[:-1]).astype(np.float32)
+"""window of `shape`, before and after the filter: overlapping frames of its square add up to 1"""
 BINS = np.arange(WINDOW // 2 + 1) * (RATE / WINDOW)
 """centre frequencies (Hz) of the bins that `shape` weights"""
 
@@ -110,7 +111,7 @@ def shape(sound: np.ndarray, gains: np.ndarray) -> np.ndarray:
     frames = length // HOP + 2
     padded = np.zeros((frames + 1) * HOP, np.float32)
     padded[HOP : HOP + length] = sound
-    spectra = rfft(np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP] * HANN)
+    spectra = rfft(np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP] * ROOT_HANN)
     if len(gains) == 1:
         spectra *= gains.astype(np.float32)
     else:
@@ -119,7 +120,7 @@ def shape(sound: np.ndarray, gains: np.ndarray) -> np.ndarray:
         fraction = (at - low).astype(np.float32)[:, None]
         gains = gains.astype(np.float32)
         spectra *= gains[low] * (1 - fraction) + gains[low + 1] * fraction
-    blocks = irfft(spectra, WINDOW) * HANN
+    blocks = irfft(spectra, WINDOW) * ROOT_HANN
     out = np.zeros((frames + 1, HOP), np.float32)
     out[:-1] += blocks[:, :HOP]
     out[1:] += blocks[:, HOP:]

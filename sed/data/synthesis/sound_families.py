@@ -42,7 +42,7 @@ def alarm_bell_ringing(source: Generator) -> Voice:
     on, off = source.uniform(0.06, 0.3), source.uniform(0.05, 0.25)  # seconds of a beep and of the silence after it
     group, pause = int(source.integers(2, 6)), source.uniform(0, 0.4)  # beeps per group, seconds between groups
     ratios = np.sort(source.uniform(1.0, 4.5, 6))  # of the bell's inharmonic partials
-    second, rate = source.uniform(1.15, 1.6), source.uniform(9, 24)  # second tone's ratio; alternations per second
+    second, rate = source.uniform(1.15, 1.6), source.uniform(9, 24)  # second tone's ratio; strikes or swings per second
 
     def beep(_: Generator, seconds: float) -> np.ndarray:
         length = samples(seconds)
@@ -63,7 +63,7 @@ def alarm_bell_ringing(source: Generator) -> Voice:
     def siren(_: Generator, seconds: float) -> np.ndarray:
         length = samples(seconds)
         time = np.arange(length) / RATE
-        swing = 0.5 + 0.5 * np.tanh(6 * np.sin(2 * np.pi * rate / 12 * time))
+        swing = 0.5 + 0.5 * np.tanh(6 * np.sin(2 * np.pi * rate / 12 * time))  # 12 times slower than a phone
         return partials(0.6 * pitch * second**swing, range(1, 6), gains)
 
     def phone(_: Generator, seconds: float) -> np.ndarray:

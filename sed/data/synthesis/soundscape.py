@@ -21,8 +21,14 @@ class Bank(Protocol):
 
     labels: list[str]
 
-    def has(self, split: str, label: str) -> bool: ...
-    def typical_seconds(self, label: str) -> float: ...
+    def has(self, split: str, label: str) -> bool:
+        """Return whether `split` has sounds of `label`."""
+        ...
+
+    def typical_seconds(self, label: str) -> float:
+        """Return the typical length of a label's sounds in seconds."""
+        ...
+
     def voice(self, split: str, label: str, rng: Generator) -> Voice:
         """Return the voice of a source (such as one dog) of a label.
 
@@ -49,7 +55,9 @@ class Bank(Protocol):
         """
         ...
 
-    def distractor(self, split: str, rng: Generator) -> tuple[str, np.ndarray] | None: ...
+    def distractor(self, split: str, rng: Generator) -> tuple[str, np.ndarray] | None:
+        """Return (name, waveform) of a sound that has none of the labels; None if the bank has no distractors."""
+        ...
 
 
 class Profile(NamedTuple):
@@ -191,7 +199,7 @@ def finished(clip: np.ndarray, mixing: Mixing, rng: Generator) -> np.ndarray:
     """Return a clip with a cut-off frequency and a peak level drawn from `mixing`.
 
     Args:
-        clip: (samples,).
+        clip: (samples,); may be changed in place.
         mixing: the ranges `top` and `peak`.
         rng: random numbers.
 
