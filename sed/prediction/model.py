@@ -81,6 +81,22 @@ def gather_results(model: Path) -> dict[str, Any]:
     return {path.parent.name: _read_json(path, "score again") for path in sorted(model.glob("*/result.json"))}
 
 
+def training_facts(model: Path) -> dict[str, Any]:
+    """Return the content of an experiment's info.json; empty without one, and for a packed model, whose info has it.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = model / "info.json"
+    if is_packed(model) or not path.is_file():
+        return {}
+    remedy = "train again, or remove it"
+    facts = read_json(path, remedy=remedy)
+    if not isinstance(facts, dict):
+        raise UserError(f"{path}: not what training writes ({remedy})")
+    return facts
+
+
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:
     """Read a result.json or a packed model's RESULTS; UserError, with the remedy, if it is damaged."""
     value = read_json(path, remedy=remedy)

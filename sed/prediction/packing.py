@@ -49,7 +49,7 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
     from sed.checkpoints.packed import save_pack
     from sed.evaluation.postprocessing.stored import to_stored
     from sed.prediction.card import card
-    from sed.prediction.model import gather_results, open_model
+    from sed.prediction.model import gather_results, open_model, training_facts
     from sed.provenance import without_folders
 
     recover(folder)  # completes a replacement that a killed run left unfinished; `args.model` may be this folder
@@ -59,7 +59,8 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
     windows = resolve_windows(args, opened.windows)
     # without_folders: no paths of this machine in what is published
     results = without_folders(gather_results(source) if source.is_dir() else {})
-    model = replace(opened.model, info=without_folders(opened.model.info), config=without_folders(opened.model.config))
+    info = without_folders({**opened.model.info, **training_facts(source)})
+    model = replace(opened.model, info=info, config=without_folders(opened.model.config))
     text = card(
         args.name or name,
         model,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from tiny_model import call, pack_tiny
+import pytest
+from tiny_model import call, pack_tiny, save_tiny
 
 from sed.bin import pack
 from sed.checkpoints.importers import IMPORTERS, LICENCES
@@ -31,6 +33,26 @@ def test_anyone_s_words_make_no_headings_and_no_html(tmp_path: Path) -> None:
     assert "<script" not in card and card.count("evil") == 4
     assert len(headings(card)) == len(headings(plain))
     assert [line.count("|") for line in card.splitlines()] == [line.count("|") for line in plain.splitlines()]
+
+
+def test_a_pack_states_how_its_experiment_was_trained(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    experiment = save_tiny(tmp_path / "exp")
+    facts = {"command": f"egs/desed/run.sh --ast {tmp_path}/ast.pth", "git": "abc", "step": 7, "weights": "random"}
+    (experiment / "info.json").write_text(json.dumps(facts))
+    for source, folder in ((experiment, "model"), (tmp_path / "model", "again")):
+        assert call(pack, source, tmp_path / folder) == 0
+        training = body(tmp_path / folder).split("## Training\n\n")[1]
+        assert training.splitlines() == [
+            "- command: egs/desed/run.sh --ast ast.pth",
+            "- git: abc",
+            "- seed: 0",
+            "- step: 7",
+        ]
+        stored = json.loads((tmp_path / folder / "model.json").read_text())["info"]
+        assert stored["weights"] == "random"
+    (experiment / "info.json").write_text("[]")
+    assert call(pack, experiment, tmp_path / "third") == 2
+    assert "info.json: not what training writes (train again, or remove it)" in capsys.readouterr().err
 
 
 def test_the_licence_of_the_weights_that_training_started_from_is_named() -> None:
