@@ -13,7 +13,7 @@ from sed.data.tables import Event
 
 
 class Targets(Protocol):
-    """Interface to the targets of clips: the part of an array's that training uses. A row is a clip."""
+    """Interface to the targets of clips: what training uses of the interface of NumPy's arrays. A row is a clip."""
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -62,9 +62,9 @@ def split(recordings: Mapping[str, Iterable[str]], *, share: float, group: str =
 
     Recordings of one group (such as a speaker or a place) stay on one side. Labels are treated one after the other,
     the one with the fewest groups first: groups with the label are chosen until `share` of them, rounded up, are in
-    validation. Then further groups are added until validation has `share` of all groups. A group is never chosen if it
-    is the last one in training, or the last with one of its labels. The result depends only on names, labels, groups
-    and seed.
+    validation. Then further groups are added until validation has `share` of all groups, rounded. A group is never
+    chosen if it is the last one in training, or the last with one of its labels. The result depends only on names,
+    labels, groups and seed.
 
     Args:
         recordings: {recording: its labels}.

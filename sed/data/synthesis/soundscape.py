@@ -96,7 +96,7 @@ SHORTEST = 0.25
 GAP = 0.15
 """seconds; least distance between events of one label in a clip"""
 TRIES = 12
-"""draws of an event's onset, after which an event that still overlaps others of its label is left out"""
+"""draws of an event's onset, after which an event that is still too near to others of its label is left out"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +190,7 @@ def add_distractors(clip: np.ndarray, bank: Bank, split: str, mixing: Mixing, rn
         found = bank.distractor(split, rng)
         if found is not None:
             sound = level(found[1][:length].astype(np.float64))
-            start = int(rng.integers(max(1, length - len(sound) // 2)))
+            start = int(rng.integers(max(1, length - len(sound) // 2)))  # at least half of it is within the clip
             gain = power * 10 ** (rng.uniform(-3, 0.6 * mixing.snr[1]) / 20)
             clip[start : start + len(sound)] += gain * sound[: length - start]
 
@@ -263,7 +263,7 @@ def place(bank: Bank, split: str, label: str, rng: Generator, seconds: float) ->
         wanted = float(np.clip(statistics.median * np.exp(rng.normal(0, statistics.spread)), SHORTEST, seconds))
         sound = trim(level(voice(rng, wanted).astype(np.float64)))[: samples(seconds)]
         size = len(sound)
-        if size < samples(0.05):
+        if size < samples(0.05):  # `trim` may leave little of a sound
             continue
         # long events may have begun before the clip or outlast it
         beyond = size // 4 if size > samples(2.0) else 0
