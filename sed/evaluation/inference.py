@@ -64,8 +64,8 @@ def posteriors(
     Args:
         detector: model in evaluation mode on the device of `logmel`.
         front_end: normalises raw log-mel.
-        logmel: (batch, input frames, mel bins).
-        valid: (batch,) number of input frames before the end of each clip; the others are padding.
+        logmel: (batch, frames, mel bins); `front_end` cuts or pads it to the model's number of input frames.
+        valid: (batch,) number of these frames before the end of each clip; the others are padding.
         amp: bfloat16 autocast, for GPUs.
 
     Returns:

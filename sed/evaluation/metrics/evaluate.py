@@ -79,7 +79,7 @@ def evaluate(
     """
     inputs = Inputs(problem=problem, detections=detections, points=points, scores=scores, raw=raw)
     tasks: dict[str, Callable[[], Any]] = {}
-    for place, metric in reversed(list(enumerate(metrics))):  # PSDS, last in the table, takes longest: start it first
+    for place, metric in reversed(list(enumerate(metrics))):  # the slowest are late in the table: start them first
         tasks |= {f"{place} {name}": task for name, task in metric.tasks(inputs).items()}
     done = run_tasks(tasks, jobs)
     measured = []

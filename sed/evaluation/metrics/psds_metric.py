@@ -159,7 +159,7 @@ class OwnPSDS(PSDS):
 
     def add_arguments(self, parser: Parser) -> None:
         """Add one option for each of `Parameters`."""
-        parser.section("a custom PSDS, `psds` in the result; any of these options requests it; the others are PSDS1's")
+        parser.section("a custom PSDS, `psds` in the result, if any of these options is given; the others are PSDS1's")
         for name, text in (
             ("dtc", "detection tolerance criterion"),
             ("gtc", "ground truth intersection criterion"),
