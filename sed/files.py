@@ -99,6 +99,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     The temporary name is unique to this process, so that of two writers of one path the last wins completely; files
     left by a killed process are removed by the next one that writes in the folder.
+
+    Raises:
+        UserError: `path` is a device or a pipe.
+        OSError: `path` is a folder, or cannot be written.
     """
     path = Path(path)
     refuse_device(path)

@@ -38,6 +38,10 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
     """Write a checkpoint with `KEYS`, format and version, atomically.
 
     Equal contents result in equal bytes, so that two trainings can be compared by their files.
+
+    Raises:
+        ValueError: a key is missing.
+        OSError: the file cannot be written.
     """
     missing = [key for key in KEYS if key not in checkpoint]
     if missing:

@@ -63,6 +63,10 @@ def open_predictor(
 
     Returns:
         The model, its post-processing, and the origin of the post-processing: a file, or `sed.prediction.model.PAPER`.
+
+    Raises:
+        UserError: the model or the device is not there or cannot be used, or an option of post-processing is wrong.
+        RunError: the hub does not answer.
     """
     if onnx is not None:
         from sed.prediction.onnx import OnnxPredictor
@@ -190,7 +194,10 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
         stack: context that closes the output files at the end.
 
     Returns:
-        The exit status.
+        The exit status: 1 if some files could not be read, else 0.
+
+    Raises:
+        UserError: no recording is found, the formats do not fit into the output, or windows cannot overlap as asked.
     """
     names, problems = find_recordings(args.recordings)
     if not names:
@@ -253,6 +260,9 @@ def doubts(
 
     Returns:
         The files that could be read, their measurements, and the problems of the others.
+
+    Raises:
+        UserError: no recording is found or can be read, or windows cannot overlap as asked.
     """
     names, problems = find_recordings(args.recordings)
     if not names:
@@ -408,7 +418,10 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
         stack: context that closes the output file at the end.
 
     Returns:
-        The exit status.
+        The exit status: 1 if the stream had no samples or broken ones, else 0.
+
+    Raises:
+        UserError: the format needs a recording's end, or hop and lookahead do not fit the model's window.
     """
     (format,) = check_formats(args.format, together=True, recordings=1)
     if format.whole:

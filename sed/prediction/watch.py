@@ -44,7 +44,11 @@ def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, 
         stack: context that closes the ledger and the output at the end.
 
     Returns:
-        The exit status.
+        The exit status: 1 if a recording was given up, else 0.
+
+    Raises:
+        UserError: there is no such folder, the formats do not fit into the output, windows cannot overlap as asked, or
+            the ledger cannot be used.
     """
     folder = Path(args.watch)
     if not folder.is_dir():
