@@ -38,11 +38,16 @@ class _Yaml(configargparse.ConfigFileParser):
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Formatter that shows flags only in the spelling with dashes, and omits defaults that are None or ()."""
+    """Formatter that shows flags only in the spelling with dashes.
+
+    A default is added to the help unless that states one, or the default is None or an empty sequence.
+    """
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default == ():
+        if action.default in (None, (), []) or "(default: " in (action.help or ""):
             return action.help
+        if action.default == "":
+            return f"{action.help} (default: '')"
         return super()._get_help_string(action)
 
     def add_usage(self, usage: str | None, actions: Iterable[argparse.Action], *args: Any, **kwargs: Any) -> None:

@@ -30,6 +30,15 @@ def test_both_spellings_are_accepted_and_one_is_shown() -> None:
     assert " ".join(PROVENANCE.split()) in " ".join(text.split())
 
 
+def test_help_states_a_default_once_and_an_empty_one_as_it_is_written() -> None:
+    parser = Parser("Predict.")
+    parser.option("labels", "", "names (default: the model's)")
+    parser.option("known", [], "allowed labels", type="words")
+    parser.option("tag", "", "suffix; '': none")
+    text = parser.format_help()
+    assert "(default: the model's)\n" in text and "allowed labels\n" in text and "'': none (default: '')\n" in text
+
+
 def test_help_names_the_command_as_the_manual_does_and_no_empty_default(monkeypatch) -> None:
     for started in ("predict_all", "/somewhere/sed/bin/predict_all.py"):
         monkeypatch.setattr("sys.argv", [started])
@@ -87,7 +96,7 @@ def test_every_option_of_a_config_is_in_help_with_its_default() -> None:
     text = " ".join(parser.format_help().split())
     for name, default in default_options(*TRAINING).items():
         flag = f"--{name.replace('_', '-')}"
-        assert re.search(rf"{flag}\b.*?\(default: {re.escape(str(default))}\)", text), flag
+        assert re.search(rf"{flag}\b.*?\(default: {re.escape(str(default) or repr(default))}\)", text), flag
 
 
 def make_parser() -> Parser:
