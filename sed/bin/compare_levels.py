@@ -2,7 +2,8 @@
 
 usage: python3 -m sed.bin.compare_levels dump/<set>...
 
-The warning lists the sets with their levels in dB, loudest first. Nothing is printed if the levels are closer.
+The warning lists the sets with their levels in dB relative to the loudest, which comes first. Nothing is printed if the
+levels are closer.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ usage: python3 -m sed.bin.figure3 --model exp/ast_gru [--classes Speech,Dog,...]
        python3 -m sed.bin.figure3 --model exp/ast_gru --list
 
 Reads exp/figure3/{swapped,retrained}/band_KK/.../result.json from steps/figure3.sh; writes figure3.tsv,
-figure3_<reading>.png with four classes and figure3_<reading>_all.png with all. The paper does not say whether a trained
-model uses each band instead of the mean over bands (swapped) or a model is trained per band (retrained); these are the
-two readings. --list prints each band's number, lower and upper frequency (Hz) instead.
+figure3_<reading>.png with four classes and figure3_<reading>_all.png with all. Bars are relative to the best band of
+their class. The paper does not say whether a trained model uses each band instead of the mean over bands (swapped) or a
+model is trained per band (retrained); these are the two readings. --list prints each band's number, lower and upper
+frequency (Hz) instead.
 """
 
 from __future__ import annotations

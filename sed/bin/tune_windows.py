@@ -6,10 +6,10 @@ usage: python3 -m sed.bin.tune_windows exp/ast_sed exp/ast_gru
 
 Mixes long recordings from DIR's validation sounds (without --soundbank: from synthetic sounds that neither training
 nor `sed.bin.benchmark_windows` uses) and predicts on them with every overlap of --overlaps, with and without windows
-centred on events (--centre-events of sed.bin.predict). Prints event-based F1 and writes the best setting into the
-experiment as windows.json, which prediction, packed models and ONNX files then use unless an option overrides it.
-`benchmark_windows` refuses to measure a model on the soundscapes that its windows were chosen on. After another
-training, tune again.
+centred on events (--centre-events of sed.bin.predict). Prints event-based F1 and writes the setting with the highest
+mean over the kinds of recordings (--kinds) into the experiment as windows.json, which prediction, packed models and
+ONNX files then use unless an option overrides it. `benchmark_windows` refuses to measure a model on the soundscapes
+that its windows were chosen on. After another training, tune again.
 
 With --clips, the long recordings are those that the clips of a data directory were cut from, such as your own. The F1
 of the chosen setting is then optimistic, because the setting was chosen on the same recordings.
@@ -88,7 +88,7 @@ def main() -> None:
             raise UserError(f"{model}: no experiment's folder, which the choice is stored in (give the folder)")
     recordings, tuned_on = recordings_of(args)
     if not any(recordings.values()):
-        log.info("%s: no recording has more than one clip, so windows need no choice", args.clips)
+        log.info("%s: no recording has several clips without a gap, so no windows are chosen", args.clips)
         return
     mixed = [one for some in recordings.values() for one in some]
     for model in args.models:

@@ -25,7 +25,11 @@ OPTIONS = {
         "help": "shorten epochs so that the labelled set seen least is passed over at most this often; 0: no limit",
         "least": 0,
     },
-    "lr": {"default": 1e-4, "help": "learning rate of everything but the encoder (P)", "least": 0},
+    "lr": {
+        "default": 1e-4,
+        "help": "learning rate of everything but the encoder (P); in pre-training, of everything",
+        "least": 0,
+    },
     "encoder_lr": {"default": 5e-6, "help": "learning rate of the pretrained encoder (P)", "least": 0},
     "layer_decay": {
         "default": 1.0,

@@ -117,7 +117,7 @@ def test_own_recordings_choose_from_their_clips(tmp_path: Path, capsys: pytest.C
     (data / "wav.scp").write_text(f"{paths[0].stem} {paths[0]}\n")
     (folder / "windows.json").unlink()
     assert call(tune_windows, "--clips", data, "--device", "cpu", folder) == 0
-    assert "so windows need no choice" in capsys.readouterr().err and not (folder / "windows.json").exists()
+    assert "so no windows are chosen" in capsys.readouterr().err and not (folder / "windows.json").exists()
     assert call(tune_windows, "--clips", data, "--soundbank", tmp_path, folder) == 2
     assert "(give one of them)" in capsys.readouterr().err
 
