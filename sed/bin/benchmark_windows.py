@@ -144,7 +144,7 @@ def main() -> None:
     """Mix, predict, print."""
     args = parser().parse_args()
     setup_logging()
-    soundscapes.check(kinds=args.kinds, minutes=args.short + args.long)
+    soundscapes.check(kinds=args.kinds, recordings=args.short + args.long)
     mix = Mix(args.soundbank, sources=0, seed=args.seed)  # sources: seed of the synthetic sounds
     for kind in args.kinds:
         recordings = mix.recordings(KINDS[kind], short=args.short, long=args.long, jobs=args.jobs)

@@ -73,7 +73,7 @@ def main() -> None:
     setup_logging()
     if args.clips and args.soundbank:
         raise UserError("--clips and --soundbank both name recordings (give one of them)")
-    soundscapes.check(kinds=args.kinds, minutes=args.short + args.long)
+    soundscapes.check(kinds=args.kinds, recordings=args.short + args.long)
 
     from sed.checkpoints.packed import is_packed
     from sed.prediction import window_settings

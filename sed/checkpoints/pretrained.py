@@ -1,8 +1,9 @@
 """Initial weights: checkpoints of published or pre-trained models, read safely and loaded into a detector or tagger.
 
-A checkpoint is a file of the authors (`.pth`), a safetensors file, a folder in Hugging Face's layout, or a name: of
-published_models.tsv, or of a model on Hugging Face's hub (`MIT/ast-finetuned-audioset-10-10-0.4593`), downloaded once
-and checked against the hub's SHA-256. Besides, there are this project's own: experiments and packed models.
+A checkpoint is a file of the authors (`.pth`), a safetensors file, a folder in Hugging Face's layout, or a name, which
+is downloaded once: a name of published_models.tsv, or of a model on Hugging Face's hub
+(`MIT/ast-finetuned-audioset-10-10-0.4593`), whose SHA-256 the hub states. Besides, there are this project's own:
+experiments and packed models.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Recording(NamedTuple):
     """(samples,) at `sed.data.synthesis.signals.RATE`"""
     events: list[Event]
     minutes: float
-    """length"""
+    """length in minutes"""
 
 
 class Mix(NamedTuple):
@@ -104,9 +104,9 @@ def add_arguments(parser: Parser, *, short: int, long: int, seed: int) -> None:
     parser.option("seed", seed, "random seed", least=0)
 
 
-def check(*, kinds: list[str], minutes: int) -> None:
-    """Refuse unknown densities, and options that leave nothing to mix."""
-    if not minutes:
+def check(*, kinds: list[str], recordings: int) -> None:
+    """Refuse unknown densities, and a number of recordings (per density) that leaves nothing to mix."""
+    if not recordings:
         raise UserError("nothing to mix (give --short or --long)")
     for kind in kinds:
         if kind not in KINDS:
