@@ -125,9 +125,9 @@ def test_whole_messages_of_bad_rows(data: Path, name: str, text: str, says: str)
         DataDir.load(data, ["Cat", "Dog"])
 
 
-def test_offsets_may_be_2_ms_beyond_and_columns_in_any_order(data: Path) -> None:
-    (data / "events.tsv").write_text("event_label\tfilename\toffset\tonset\tmore\nDog\ta.wav\t10.001\t1\tx\n")
-    assert DataDir.load(data, ["Dog", "Cat"]).events["a"] == [Event(1.0, 10.001, "Dog")]
+def test_offsets_may_be_2_ms_beyond_the_clip_and_columns_in_any_order(data: Path) -> None:
+    (data / "events.tsv").write_text("event_label\tfilename\toffset\tonset\tmore\nDog\ta.wav\t10.002\t1\tx\n")
+    assert DataDir.load(data, ["Dog", "Cat"]).events["a"] == [Event(1.0, 10.002, "Dog")]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_offsets_may_be_2_ms_beyond_and_columns_in_any_order(data: Path) -> None
         ("Cat\nDog\r\n", "labels.txt:2: the line ends in a carriage return"),
     ],
 )
-def test_labels(tmp_path: Path, text: str, says: str) -> None:
+def test_a_broken_list_of_labels_is_refused(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "labels.txt").write_bytes(text.encode())
     with pytest.raises(UserError, match=re.escape(says)):
         read_labels(tmp_path / "labels.txt", DATA_DIR)

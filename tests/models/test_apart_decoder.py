@@ -96,4 +96,9 @@ def test_a_window_is_a_run_over_its_frames_alone(config: Config) -> None:
 
 
 def test_frames_are_repeated_in_their_place(config: Config) -> None:
-    assert tiny(config, upsample=3, detection_frames=0)(torch.randn(1, 40, 16)).logits.shape == (1, 120, 3)
+    repeating, plain = tiny(config, upsample=3, detection_frames=0), tiny(config, frames=120, detection_frames=0)
+    plain.load_state_dict(repeating.state_dict())
+    assert repeating(torch.randn(1, 40, 16)).logits.shape == (1, 120, 3)
+    x = torch.randn(1, 40, 13)
+    with torch.inference_mode():
+        torch.testing.assert_close(repeating.decoder(x).hidden, plain.decoder(x.repeat_interleave(3, 1)).hidden)

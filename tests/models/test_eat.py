@@ -116,6 +116,7 @@ def test_has_the_published_sizes_and_ten_seconds_are_63_steps_in_eight_bands(con
     values = {**TINY, "input_frames": 1024, "pooling": "fte", "upsample": 16}
     with torch.device("meta"):
         detector = build_detector(config(**values), 10)
+    assert detector.decoder.frames == 63  # of the 64 steps of 1024 frames, those that begin within the clip
     assert detector.num_frames == 1000 and detector.frame_seconds == pytest.approx(0.01)
     assert detector.encoder_seconds == pytest.approx(0.16)
 

@@ -13,13 +13,13 @@ from sed.errors import UserError
 HONEST = 3 * 16000 * 2  # bytes of samples
 
 
-def wav(path: Path, length: int, *, riff: int | None = None, tail: bytes = b"", cut: int = 0) -> Path:
-    """A WAV of 3 s whose header states `length` bytes of samples."""
+def wav(path: Path, length: int, *, tail: bytes = b"", cut: int = 0) -> Path:
+    """Write a WAV of 3 s whose header states `length` bytes of samples, less its last `cut` bytes, and then `tail`."""
     write_beep(path, subtype="PCM_16")
     data = bytearray(path.read_bytes())
     at = data.find(b"data")
     data[at + 4 : at + 8] = struct.pack("<I", length)
-    data[4:8] = struct.pack("<I", length if riff is None else riff)
+    data[4:8] = struct.pack("<I", length)
     path.write_bytes(bytes(data[: len(data) - cut]) + tail)
     return path
 
@@ -107,7 +107,7 @@ def test_a_large_length_of_rf64_is_no_placeholder(tmp_path):
 
 
 def test_more_than_4_gb_are_refused_whatever_the_header_states(tmp_path):
-    for length in (0, 0xFFFFFFFF, HONEST, 5 << 28):  # the last: modulo 4 GB
+    for length in (0, 0xFFFFFFFF, HONEST, 1 << 30):  # the last: 5 GB modulo 4 GB
         with wav(tmp_path / "a.wav", length).open("r+b") as file:
             file.truncate(5 << 30)  # sparse: takes no space
         with pytest.raises(UserError, match=r"a\.wav: over 4 GB, a length"):
