@@ -12,7 +12,7 @@ from sed.features.logmel import FrontEnd
 
 @pytest.fixture
 def scp(tmp_path):
-    """Write clips of several lengths and sample rates: one too long, and neighbours of equal length."""
+    """Write clips of three sample rates and three lengths, one of them too long; neighbours have equal lengths."""
     rng = np.random.default_rng(0)
     wavs = {}
     for i in range(BATCH + 5):

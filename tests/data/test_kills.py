@@ -60,7 +60,7 @@ def test_dump(tmp_path):
     subprocess.run([*command, str(tmp_path / "whole" / "feats.1.h5")], check=True)
     journal = tmp_path / "killed" / ".feats.1.h5.journal"
 
-    def progress():
+    def progress():  # in batches of 16 clips, of which each has 8 bytes in the journal
         return journal.stat().st_size // 8 // 16 if journal.exists() else 0
 
     kills = kill_often([*command, str(tmp_path / "killed" / "feats.1.h5")], progress, 0)

@@ -53,7 +53,7 @@ def test_suffixes_are_lower_case_and_once_each():
 COMMANDS = {
     "own data": lambda folder: own_recordings.find_audio(folder).values(),
     "stage 1": lambda folder: data_directory.find_audio(folder).values(),
-    "index": lambda folder: index([folder], set()) or [folder / "a.wav"],
+    "index": lambda folder: index([folder], set()) or [folder / "a.wav"],  # finds only wanted keys: none here
     "predict": lambda folder: predicted([str(folder)])[0],
     "split": lambda folder: sources(folder),
     "report": lambda folder: Sources(None, folder).audio.values(),

@@ -21,6 +21,8 @@ from sed.features.logmel import FrontEnd
 
 
 class Store:
+    """Stand-in for a FeatureStore, with 99 in the frames of padding."""
+
     def __init__(self, seed: int, clips: int) -> None:
         rng = np.random.default_rng(seed)
         self.clips = [f"c{i}" for i in range(clips)]
@@ -70,7 +72,7 @@ def test_a_silent_bin_has_a_deviation_above_zero() -> None:
 
 
 @pytest.mark.parametrize("over", ["clips", "frames"])
-def test_training_keeps_them_with_the_model(
+def test_training_keeps_statistics_with_the_model(
     tmp_path: Path, tiny_config: Callable[..., dict[str, Any]], over: str
 ) -> None:
     front_end = {"normaliser": "bins", "norm_over": over, "norm_clamp": 2.0}
@@ -95,7 +97,7 @@ def test_training_keeps_them_with_the_model(
     assert FrontEnd.from_params(model.front_end.params()).params() == model.front_end.params()
 
 
-def test_without_them_nothing_is_normalised() -> None:
+def test_normalising_without_statistics_is_refused() -> None:
     front_end = FrontEnd(mel_bins=4, normaliser="bins")
     with pytest.raises(UserError, match="no statistics"):
         front_end.normalise(torch.zeros(1, 3, 4), None, 3, "raw")

@@ -66,7 +66,7 @@ def test_rows_without_an_event_name_a_clip(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("rules", [DATA_DIR, METADATA], ids=["data_dir", "metadata"])
-def test_origins_differ_as_the_module_says(
+def test_the_two_sets_of_rules_differ_as_the_module_says(
     tmp_path: Path, rules: Rules, row: str, accepted: dict[Rules, str | None]
 ) -> None:
     path = tmp_path / "events.tsv"

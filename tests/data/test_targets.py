@@ -67,7 +67,7 @@ def test_frames_to_events_and_back(active, frame_seconds):
 @given(
     st.lists(st.tuples(st.integers(0, 9000), st.integers(1, 5000), st.sampled_from(LABELS)), max_size=8), FRAME_SECONDS
 )
-def test_events_to_frames_and_back_stay_within_half_a_frame(raw, frame_seconds):
+def test_events_to_frames_and_back_stay_within_a_frame(raw, frame_seconds):
     found = [Event(on / 1000, min(on + length, 10000) / 1000, label) for on, length, label in raw]
     events = merge_events({"x": found})[0]["x"]
     targets = frame_targets([events], LABELS, frames=int(11 / frame_seconds), frame_seconds=frame_seconds)[0]

@@ -27,7 +27,7 @@ def test_a_decimal_comma_is_a_point() -> None:
         annotation(Path("x"), 3, "a.wav", "1,000,000", "2", "Dog")
 
 
-def test_what_json_holds_for_a_number_and_no_float_can_is_none() -> None:
+def test_json_values_that_are_no_number_or_too_large_for_a_float_become_nan() -> None:
     assert [seconds_of(value) for value in (1, 0.5, True, "1", None, 10**400)] == pytest.approx(
         [1, 0.5, *[math.nan] * 4], nan_ok=True
     )

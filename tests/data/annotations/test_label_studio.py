@@ -51,7 +51,7 @@ def test_each_label_of_a_region_is_an_event_and_notes_about_it_are_not(tmp_path:
         read_rows(write(tmp_path, "e.json", text.replace('["Dog", "Animal"]', "[]")))
 
 
-def test_of_a_task_with_predictions_only_the_first_is_read(tmp_path: Path) -> None:
+def test_only_the_first_prediction_of_a_task_is_read(tmp_path: Path) -> None:
     regions = [{"type": "labels", "value": {"start": 0.5, "end": 1.25, "labels": ["Dog"]}}]
     task = {"data": {"audio": "//[a.wav"}, "predictions": [{"result": regions, "score": 0.5}, {"result": []}]}
     assert by_clip(read_rows(write(tmp_path, "e.json", json.dumps([task])))) == {"[a": [DOG]}

@@ -66,7 +66,7 @@ def test_other_files_are_refused_with_the_option_that_reads_them(
         read_rows(write(tmp_path, name, text))
 
 
-def test_label_files_are_found_where_recordings_are(
+def test_label_files_are_found_behind_links_and_not_in_hidden_or_unreadable_folders(
     tmp_path: Path, log_lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def scandir(path: str, scan: Callable = os.scandir) -> Any:

@@ -20,6 +20,7 @@ def test_sizes_of_frames_follow_from_their_headers():
     assert frame_of(bytes.fromhex("fffb9064"))[:2] == (417, 1152)
     assert frame_of(bytes.fromhex("fffb9264"))[:2] == (418, 1152)
     assert frame_of(bytes.fromhex("fff38064"))[1] == 576
+    # no bit rate, free format, reserved sample rate, reserved version, AAC's header, no header
     for nothing in ("fffbf064", "fffb0064", "fffb9c64", "ffeb9064", "fff1507f", "00000000"):
         assert frame_of(bytes.fromhex(nothing)) is None
 

@@ -158,7 +158,7 @@ def test_malicious_archives_leave_nothing_anywhere(make, tmp_path, name):
     with pytest.raises(UserError) as error:
         unpack(path, tmp_path / "place" / "out")
     assert str(path) in str(error.value) and "\n" not in str(error.value)
-    if name != "header_bomb.tar.gz":
+    if name != "header_bomb.tar.gz":  # which ends early, and counts as damaged
         assert "refused" in str(error.value)
     assert sorted(p.name for p in tmp_path.rglob("*")) == sorted(["in", name, "place"])
     assert not os.path.lexists("/tmp/ast-sed-evil")

@@ -31,8 +31,9 @@ IDS = [f"{n:09d}_-" for n in range(6)]
 NAMES = [f"Y{i}_30.000_40.000.wav" for i in IDS]
 
 
-def sound(value: float, seconds: float = 0.2, suffix: str = "wav") -> bytes:
-    samples = np.random.default_rng(round(1000 * value)).normal(0, 0.1, int(8000 * seconds))
+def sound(seed: int, seconds: float = 0.2, suffix: str = "wav") -> bytes:
+    """Return a file of noise at 8 kHz."""
+    samples = np.random.default_rng(seed).normal(0, 0.1, int(8000 * seconds))
     soundfile.write(buffer := io.BytesIO(), samples, 8000, format=suffix)
     return buffer.getvalue()
 
@@ -73,6 +74,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def there(sets: list[Set]) -> list[int]:
+    """Return how many recordings of each set are in its folder."""
     return [len(one.names) - len(one.missing) for one in sets]
 
 
@@ -181,9 +183,9 @@ def test_differing_copies_are_listed_and_the_first_one_stays(downloads: Path) ->
 
 
 def test_a_copy_that_takes_the_place_of_one_that_is_gone_is_not_listed_as_differing(downloads: Path) -> None:
-    for folder, value in (("a", 1), ("b", 2)):
+    for folder, seed in (("a", 1), ("b", 2)):
         (downloads.parent / folder).mkdir()
-        (downloads.parent / folder / NAMES[0]).write_bytes(sound(value))
+        (downloads.parent / folder / NAMES[0]).write_bytes(sound(seed))
     run(downloads, downloads.parent / "a", downloads.parent / "b")
     assert len(rows(downloads / "differing_copies.tsv")) == 1
     (downloads.parent / "a" / NAMES[0]).unlink()

@@ -120,12 +120,12 @@ def test_bytes_beyond_the_stated_size_are_ignored_if_the_checksum_fits(tmp_path)
 
 
 def test_a_wrong_size_in_the_headers_discards_no_bytes(tmp_path):
-    body, asked = bytes(range(256)) * 400, []
+    body, partial_files = bytes(range(256)) * 400, []  # the number of partial files at each request
 
     def answer(send):
-        asked.append(len(list(tmp_path.glob(".*.part"))))
-        wrong = 7 if len(asked) == 2 else 0
-        if len(asked) == 1:
+        partial_files.append(len(list(tmp_path.glob(".*.part"))))
+        wrong = 7 if len(partial_files) == 2 else 0
+        if len(partial_files) == 1:
             send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5000])
         else:
             send(b"HTTP/1.1 206 OK\r\nContent-Range: bytes 5000-%d/%d\r\n" % (len(body) - 1, len(body) + wrong))
@@ -136,7 +136,7 @@ def test_a_wrong_size_in_the_headers_discards_no_bytes(tmp_path):
 
     with answering(answer) as url:
         fetcher(timeout=20.0, retries=5).fetch(record, tmp_path / "a.bin")
-    assert (tmp_path / "a.bin").read_bytes() == body and asked == [0, 1, 1]
+    assert (tmp_path / "a.bin").read_bytes() == body and partial_files == [0, 1, 1]
 
 
 def test_a_file_of_no_stated_size_has_a_limit_too(tmp_path, monkeypatch):

@@ -27,6 +27,7 @@ from sed.progress import duration, human
 TABLE = ROOT / "local" / "desed_records.tsv"
 COPIES = read_copies(TABLE.with_name("desed_copies.tsv"))
 ROWS = {part: rows for part, rows in read_records(TABLE).items() if part not in COPIES}
+# the parts that stage 0 downloads without --research-only
 FREE = {**ROWS, "xares": read_records(TABLE)["xares"]}
 ZIP = ROWS["synthetic"][0]
 
@@ -56,6 +57,7 @@ def whole(serve, made_up, tmp_path):
 
 
 def test_the_layout_is_deseds(whole):
+    # synthetic recordings and their tables, metadata, strong, public, soundbank, ast, panns, atst_frame and beats
     assert len(whole) == 40 + 2 + 3 + 1 + 6 + 2 + 1 + 1 + 2
     for path in (
         "audio/train/synthetic21_train/soundscapes/0.wav",
@@ -223,7 +225,7 @@ def test_too_little_disk_space_is_reported_before_any_download(serve, made_up, t
 
 
 def test_size_time_and_disk_are_stated_before_anything_is_downloaded(serve, made_up, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("sed.data.download.parts.LINE", 8e5)
+    monkeypatch.setattr("sed.data.download.parts.LINE", 1e6)
     with caplog.at_level("INFO", "sed.fetch"):
         stage(tmp_path / "d", serve(**made_up).url, copies=COPIES).get(FREE)
     files = {name: len(body) for host in made_up.values() for record in host.values() for name, body in record.items()}
@@ -233,7 +235,7 @@ def test_size_time_and_disk_are_stated_before_anything_is_downloaded(serve, made
     # twice: archives, and what is in them
     needed = left + sum(sizes[row.file] for rows in ROWS.values() for row in rows if row.holds) + shards
     stated = next(message for message in caplog.messages if "to download" in message)
-    expected = f"{human(left)} to download ({duration(left / 1e5)} at 1 Mbit/s), {human(needed)} of disk needed"
+    expected = f"{human(left)} to download ({duration(8 * left / 1e6)} at 1 Mbit/s), {human(needed)} of disk needed"
     assert stated.startswith(expected) and "done" not in "".join(caplog.messages[: caplog.messages.index(stated)])
 
 
@@ -317,6 +319,7 @@ def test_twenty_kills_cost_at_most_a_tenth_more_downloads(serve, tmp_path):
     while kills < 20:
         run = subprocess.Popen(command(server, tmp_path / "d"), env=environment, stderr=subprocess.PIPE)
         before, deadline = len(server.requests), time.monotonic() + 30
+        # a kill after a request of this run; every fourth may come before it
         while kills % 4 and len(server.requests) == before and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 0.5))

@@ -89,7 +89,7 @@ def test_the_section_is_that_of_the_name(youtube, tmp_path, name, section):
     assert place.read_bytes().endswith(section.encode())
 
 
-def test_a_server_that_refuses_is_not_asked_again(youtube, tmp_path):
+def test_five_refusals_in_a_row_end_the_fetching(youtube, tmp_path):
     server, program, places = youtube
     server.status = {"/" + key.video: 429 for _, key in places}
     assert fetch(places, Failures(tmp_path / "f.tsv"), command=program, pause=lambda _s: None) == 0

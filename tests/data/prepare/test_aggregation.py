@@ -97,7 +97,7 @@ def test_weights_are_powers_of_the_scores_and_equal_where_reviewed():
     assert found["both"].soft == aggregate(RECORDINGS, Options(name="uniform"))["both"].soft
 
 
-def test_at_a_high_alpha_the_annotator_with_the_highest_score_has_all_weight():
+def test_at_a_high_alpha_the_annotators_with_the_highest_score_have_all_weight():
     alone = {"raw": Annotations({"a": A, "b": B, "c": C})}
     scores = annotator_scores([alone["raw"].unreviewed])
     assert max(scores.values()) ** 1000 == 0

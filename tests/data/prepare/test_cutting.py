@@ -63,11 +63,11 @@ def test_realdesed_gets_deseds_layout(realdesed, tmp_path):
     assert len(events) == 6
     assert events["validation_0_10.000_15.000"] == [Event(0, 2, "bell_ringing")]
     assert events["validation_2_0.000_10.000"] == []
-    # Whom nobody annotated is not one without events.
+    # The raw table has no row of the third recording: nobody annotated it, so it is not one without events.
     assert len(read_events_tsv(tmp_path / "d/metadata/train/audioset_strong.tsv")) == 4
     assert len(list((tmp_path / "d/audio/eval/public").glob("*.flac"))) == 6
     again = stage0(realdesed, tmp_path / "d")
-    assert again.stderr.count("there already") == 4
+    assert again.stderr.count("there already") == 4  # the downloads and three splits
     prepare = [str(ROOT / "local" / "prepare.sh"), str(tmp_path / "d"), str(tmp_path / "data")]
     run = subprocess.run(prepare, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

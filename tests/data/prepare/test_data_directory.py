@@ -42,7 +42,7 @@ def coverage(path):
 
 
 def strong(raw, out="out", **options):
-    options = {"max_dropped": 100, **options}  # two of four events lie beyond their clips
+    options = {"max_dropped": 100, **options}  # two of four events end beyond their clips
     make_data_dir(raw / "strong.tsv", raw / "audio", raw / out, kind="strong", labels=LABELS, **options)
     return DataDir.load(raw / out, LABELS)
 

