@@ -1,4 +1,4 @@
-"""BEATs as an encoder: its authors' outputs block by block, distances, sizes, and fewer blocks."""
+"""BEATs as an encoder: avex's outputs block by block, distances, sizes, and fewer blocks."""
 
 from __future__ import annotations
 

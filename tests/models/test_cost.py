@@ -43,7 +43,7 @@ def of_layers(detector: Detector, bins: int) -> int:
 
 
 @pytest.mark.parametrize("pooling", ["mean", "fte"])
-def test_it_is_the_count_of_the_layers_with_attention(small: Callable[..., dict[str, Any]], pooling: str) -> None:
+def test_the_count_is_that_of_the_layers_and_of_attention(small: Callable[..., dict[str, Any]], pooling: str) -> None:
     config = small(pooling=pooling, upsample=2, fte_blocks=1, input_frames=128, clip_seconds=1.2)
     detector = build_detector(config, 7).eval()
     layers, counted = of_layers(detector, 64), multiply_accumulates(detector, 64)

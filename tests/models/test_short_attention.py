@@ -7,7 +7,7 @@ from sed.models import short_attention
 from sed.models.ast import Block
 
 
-def test_other_shapes_and_devices_use_torch_s():
+def test_tensors_off_a_gpu_use_torch_s():
     assert not short_attention.usable(torch.zeros(2, 13, 3, 4, 192))
     assert not short_attention.usable(torch.zeros(2, 13, 3, 4, 192, dtype=torch.bfloat16))
     assert not short_attention.usable(torch.zeros(2, 17, 3, 4, 192, device="meta", dtype=torch.bfloat16))

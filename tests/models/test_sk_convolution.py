@@ -65,12 +65,12 @@ def test_lies_between_its_branches() -> None:
     assert (out >= torch.minimum(first, second) - 1e-6).all() and (out <= torch.maximum(first, second) + 1e-6).all()
 
 
-@pytest.mark.parametrize("out, size", [(8, 3), (16, 8)])
-def test_the_descriptor_has_a_minimum_size(out: int, size: int) -> None:
-    assert sk(out, reduction=2 if out == 16 else 4).descriptor.out_features == size
+@pytest.mark.parametrize("out, reduction, size", [(8, 4, 3), (16, 2, 8)])
+def test_the_descriptor_has_a_minimum_size(out: int, reduction: int, size: int) -> None:
+    assert sk(out, reduction=reduction, least=3).descriptor.out_features == size
 
 
-def test_the_second_branch_reaches_two_points_further() -> None:
+def test_the_second_branch_reaches_one_point_further_to_each_side() -> None:
     convolution, x = sk(), torch.zeros(1, 2, 9, 9)
     x[0, 0, 4, 4] = 1.0
     reach = []

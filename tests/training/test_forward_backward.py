@@ -26,7 +26,7 @@ def cross_entropy(y: float, target: float) -> float:
 
 
 def looped(y: Tensor, strong: list[Any], weak: list[Any], weight: tuple[float, float]) -> float:
-    """Compute the published loss by loops; frames of a strong clip may be None: it is not known when."""
+    """Compute the published loss by loops; a strong clip's frame may be None: its class is present, not known when."""
     total = count = 0.0
     for clip, (w, labels) in enumerate([(weight[0], c) for c in strong] + [(weight[1], c) for c in weak]):
         for k in range(y.shape[3]):

@@ -114,7 +114,7 @@ def test_pseudo_labels_are_shifted_mixed_and_masked_like_labels(
 
 
 @pytest.mark.thorough
-def test_trains_on_them_and_the_result_names_the_ensemble(
+def test_info_of_a_training_on_pseudo_labels_names_the_ensemble(
     dump: Path, ensemble: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sys

@@ -22,7 +22,7 @@ PARTNER = torch.tensor([1, 0])
 @pytest.mark.parametrize("decibels", [-6.0, 0.0, 6.0])
 @pytest.mark.parametrize("amplitude", [0.1, 0.001])
 def test_features_are_mixed_like_waveforms_and_mixup_s_are_not(decibels: float, amplitude: float) -> None:
-    """The mean power of two independent noises is right to 0.1 dB; amplitudes of unequal ones add to another one."""
+    """The mean power of mixed noises is right to 0.1 dB; mixup adds amplitudes: unequal ones get another power."""
     front_end = FrontEnd(front_end="stft", power=2, clip_seconds=1.0, mel_bins=32)
     torch.manual_seed(0)
     one, other = torch.tensor([[0.1], [amplitude]]) * torch.randn(2, front_end.clip_samples)
