@@ -28,11 +28,13 @@ class PointCounts:
         ct: (clips, points * classes * classes) cross-triggers: false positives that meet the cross-trigger criterion
             with another class. The columns are those of an array [point, class of the detection, class that it
             triggers]. Sparse, because with hundreds of classes the zeros would fill the memory.
+        triggering: (points, classes) false positives with one cross-trigger or more, of all clips.
     """
 
     tp: np.ndarray
     fp: np.ndarray
     ct: csr_array
+    triggering: np.ndarray
 
     def crossed(self) -> np.ndarray:
         """Return the cross-triggers of all clips (points, classes, classes), with the axes of the columns of `ct`."""
@@ -60,9 +62,10 @@ def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded, *, 
     column = np.full(classes, -1)
     column[keep] = np.arange(len(keep))
     rows, columns, values = [], [], []
+    triggering = np.zeros(tp.shape[1:], np.int64)
     for point in range(decoded.points):
         onset, offset = decoded.times(point)
-        crossed = np.empty((len(onset) + 16, 3), np.int32)
+        crossed = np.empty((len(onset) + 16, 4), np.int32)
         while True:
             found, false = np.zeros((2, len(tp), len(keep)), np.int32)
             count = _count_point(
@@ -71,8 +74,10 @@ def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded, *, 
             )  # fmt: skip
             if count <= len(crossed):
                 break
-            crossed = np.empty((count, 3), np.int32)  # too small, as detections triggered several classes: count again
+            crossed = np.empty((count, 4), np.int32)  # too small, as detections triggered several classes: count again
         tp[:, point], fp[:, point] = found, false
+        new = np.diff(crossed[:count, 3], prepend=-1) != 0  # those of one detection follow each other
+        triggering[point] = np.bincount(crossed[:count, 1][new], minlength=len(keep))
         pair = (crossed[:count, 0].astype(np.int64) * len(keep) + crossed[:count, 1]) * len(keep) + crossed[:count, 2]
         pair, times = np.unique(pair, return_counts=True)
         rows.append(pair // len(keep) ** 2)
@@ -80,7 +85,7 @@ def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded, *, 
         values.append(times.astype(float))
     shape = (len(tp), decoded.points * len(keep) ** 2)
     places = np.concatenate(rows), np.concatenate(columns)
-    return PointCounts(tp=tp, fp=fp, ct=csr_array((np.concatenate(values), places), shape=shape))
+    return PointCounts(tp=tp, fp=fp, ct=csr_array((np.concatenate(values), places), shape=shape), triggering=triggering)
 
 
 @compiled
@@ -112,8 +117,8 @@ def _count_point(  # type: ignore[no-untyped-def]
 
     Detections (onset, offset, cell = clip * classes + label) are sorted by cell; true events are sorted by clip and
     label, those of clip c from true_first[c]. column (classes,): index among the classes with ground truth, or -1.
-    Outputs: tp and fp (clips or 1, classes with ground truth) are added to; crossed (rows, 3) gets the clip's row, the
-    class of the detection and the class that it triggers.
+    Outputs: tp and fp (clips or 1, classes with ground truth) are added to; crossed (rows, 4) gets the clip's row, the
+    class of the detection, the class that it triggers, and the detection's index.
     """
     classes, count, low = len(column), 0, 0
     while low < len(cell):
@@ -158,7 +163,7 @@ def _count_point(  # type: ignore[no-untyped-def]
                 if true_label[other] != label and _covered(begin, end, true_onset, true_offset, other, true) >= cttc:
                     if count < len(crossed):
                         crossed[count, 0], crossed[count, 1] = clip_row, own
-                        crossed[count, 2] = column[true_label[other]]
+                        crossed[count, 2], crossed[count, 3] = column[true_label[other]], row
                     count += 1
         for true in range(true_high - true_low):
             if touched[true] and covered[true] >= gtc:

@@ -130,8 +130,7 @@ class Confusion:
         labels: the classes.
         right: (classes,) number of true events that are found.
         taken: (classes, classes) number of false detections of the first class on events of the second.
-        nowhere: (classes,) number of false detections that lie on no event of another class; too low by one for each
-            further class that one detection lies on, but not below 0.
+        nowhere: (classes,) number of false detections that lie on no event of another class.
         missed: (classes,) number of true events that are not found.
     """
 
@@ -162,7 +161,7 @@ def confusion(problem: Problem, detections: EventTable) -> Confusion:
         labels=[problem.labels[index] for index in problem.present],
         right=right,
         taken=taken,
-        nowhere=np.maximum(false - taken.sum(1), 0),
+        nowhere=false - counts.triggering[0],
         missed=problem.counts[problem.present] - right,
     )
 

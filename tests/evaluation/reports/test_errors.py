@@ -95,6 +95,14 @@ def test_a_detection_of_another_class_is_taken_for_it() -> None:
     assert table.right.tolist() == [0, 0] and table.missed.tolist() == [1, 1]
 
 
+def test_a_detection_on_events_of_two_classes_counts_once() -> None:
+    truth = EventTable.of([0, 0, 0], [0, 1, 2], [0.0, 0.0, 8.0], [2.0, 2.0, 9.0])
+    made = Problem(clips=["a"], labels=["x", "y", "z"], durations=np.array([10.0]), truth=truth)
+    found = EventTable.of([0, 0], [2, 2], [0.0, 4.0], [2.0, 5.0])  # z where x and y are, and z where nothing is
+    table = confusion(made, found)
+    assert table.taken[2].tolist() == [1, 1, 0] and table.nowhere.tolist() == [0, 0, 1]
+
+
 def test_the_confusion_cuts_detections_as_the_intersection_does() -> None:
     truth = EventTable.of([0], [0], [0.0], [10.0])
     made = Problem(clips=["a"], labels=["x"], durations=np.array([10.0]), truth=truth)
