@@ -6,7 +6,7 @@
 #   --thorough BOOL  also tests of a second or more, as .ci/run does (false)
 #   --slow BOOL   also those that take longer than a few seconds (false)
 #   --only WHAT   all, python or shell (all)
-#   --campaign NAME  only the campaign of this name, many more inputs of a quick test: flips, kills, at_once, newest, fuzz, paths, servers, watch, trackers
+#   --campaign NAME  only the campaign of this name (CONTRIBUTING.md says what each tries): flips, kills, at_once, newest, fuzz, paths, servers, watch, trackers
 #
 # Arguments go to pytest; after `--`, options too: tests/run.sh -- -k psds.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

@@ -99,7 +99,7 @@ def test_a_stream_in_blocks_of_any_size_gives_the_same_events(model: sed.Model, 
         ({"threads": 0}, "threads 0: at least 1 is expected (None: as many as there are idle processors)"),
     ],
 )
-def test_unknown_options_of_load_are_refused(experiment: Path, options: dict[str, object], message: str) -> None:
+def test_unknown_values_of_options_are_refused(experiment: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(sed.UserError) as error:
         sed.load(experiment, device="cpu", **options)  # type: ignore[arg-type]
     assert str(error.value) == message

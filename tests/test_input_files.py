@@ -26,7 +26,7 @@ def test_what_may_never_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(UserError, match=rf"^{name}: a {kind}, not a file \(give a file\)$"):
             read_text(name)
     for name in (".", "missing", "pipe/below"):
-        check_file(name)
+        check_file(name)  # left to the caller's open
 
 
 def test_the_pipe_of_a_shell_is_read() -> None:
@@ -62,7 +62,7 @@ def test_the_limit_is_in_bytes_and_may_be_reached(
 
 
 @pytest.mark.parametrize("text", ["{", "", "[" * 100_000, "9" * 5000, "nul", "NaN", "[1e999]"])
-def test_no_json_is_one_line(tmp_path: Path, text: str) -> None:
+def test_what_is_not_json_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
     with pytest.raises(UserError, match=rf"^{path}: not JSON: .* \(score again\)$"):
@@ -87,7 +87,7 @@ def test_a_misfit_names_its_place() -> None:
     assert misfit([], shape) == "it is []"
 
 
-def test_what_sums_are_made_of_ends(tmp_path: Path) -> None:
+def test_bytes_are_read_from_files_up_to_the_limit_only(tmp_path: Path) -> None:
     (tmp_path / "small").write_bytes(b"text")
     assert read_bytes(tmp_path / "small") == b"text"
     with pytest.raises(UserError, match=r"^/dev/zero: a device, not a file"):

@@ -31,7 +31,7 @@ COMMON = {
     "__version__",
 }
 
-# Package -> packages that it may import. `typed` adds what it may name in annotations only (under TYPE_CHECKING).
+# Package -> packages that it may import. Any may also import those of TYPED for annotations only (under TYPE_CHECKING).
 ALLOWED = {
     "__main__": {"bin"},
     "bin": {"prediction", "training", "gpu", "evaluation", "checkpoints", "models", "features", "data", "config"},
@@ -66,7 +66,7 @@ def package(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
-    """(dotted name, line, only for annotations) of every import anywhere in a file."""
+    """Yield (dotted name, line, whether only for annotations) of every import anywhere in a file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     typing = {
         id(inner)
@@ -137,7 +137,7 @@ def test_models_are_pure_torch(path: Path) -> None:
 
 @pytest.mark.thorough
 def test_protocols_that_are_checked_have_no_modules_as_members() -> None:
-    # Python 3.12 and later would not find them in an instance (`is_gru_based`); earlier ones, as here, may
+    # From Python 3.12 on, `isinstance` would not find them (see `is_gru_based`), but Python 3.11 would.
     for path in SED.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef) and "runtime_checkable" in map(ast.unparse, node.decorator_list):
@@ -156,18 +156,19 @@ def test_the_package_knows_no_recipe(word: str) -> None:
 
 
 @pytest.mark.thorough
-def test_only_local_knows_its_own_files() -> None:
+def test_the_package_does_not_import_local_whose_files_have_docstrings() -> None:
     for path in SED.rglob("*.py"):
         assert not any(name.split(".")[0] == "local" for name, *_ in imports(path)), f"{path}: sed/ imports local/"
     for path in (ROOT / "local").rglob("*.py"):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path}: no docstring"
 
 
-TESTED = ("checkpoints", "data", "evaluation", "gpu", "models", "training")
+MIRRORED = ("checkpoints", "data", "evaluation", "gpu", "models", "training")
+"""packages of which every module has a test file of its name; the others' tests may be named by their subject"""
 
 
-def test_every_module_has_a_test_file_of_its_name() -> None:
-    modules = [path.relative_to(SED) for path in MODULES if package(path) in TESTED and path.name != "__init__.py"]
+def test_every_module_of_mirrored_packages_has_a_test_file_of_its_name() -> None:
+    modules = [path.relative_to(SED) for path in MODULES if package(path) in MIRRORED and path.name != "__init__.py"]
     missing = {str(path) for path in modules if not (ROOT / "tests" / path.with_name(f"test_{path.name}")).exists()}
     assert not missing, f"tests mirror sed/: no tests/.../test_<name>.py of {sorted(missing)}"
 

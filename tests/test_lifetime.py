@@ -67,14 +67,12 @@ def test_a_killed_synthesis_goes_on_at_once(tmp_path: Path) -> None:
         return call(synthesize, *sets, "--validation", 120, "--clip-seconds", 1, "--nj", 2, place)
 
     assert ended(begin(lambda: work(tmp_path / "whole"))) == 0
-    kills, made = 0, 0
-    while kills < 3:
+    for kills in range(3):  # each as soon as a block more is made
         child = begin(lambda: work(tmp_path / "killed"))
-        while len(list((tmp_path / "killed" / ".blocks").glob("*.json"))) <= made and alive(child):
+        while len(list((tmp_path / "killed" / ".blocks").glob("*.json"))) <= kills and alive(child):
             time.sleep(0.001)
         os.kill(child, signal.SIGKILL)
         assert ended(child) == -signal.SIGKILL, (tmp_path / "said").read_text()
-        kills, made = kills + 1, made + 1
     assert ended(begin(lambda: work(tmp_path / "killed"))) == 0, (tmp_path / "said").read_text()
     files = [
         {

@@ -1,4 +1,4 @@
-"""Counts of processors, and of free ones."""
+"""Counts of processors and of free ones, tasks in worker processes, and numbers that a launcher sets."""
 
 from __future__ import annotations
 

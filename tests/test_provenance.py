@@ -1,3 +1,5 @@
+"""The origin that a result records: the commit, and texts without the author's folders."""
+
 from __future__ import annotations
 
 import subprocess
