@@ -14,7 +14,7 @@ from sed.prediction.windows import WindowPlan
 
 
 class Wandering(Loudness):
-    """A model that delays events by their place in the window: exact in the middle, 0.1 s off at the ends."""
+    """A model that shifts events away from the window's middle: not at all there, by 0.1 s at the ends."""
 
     def __call__(self, waveforms):
         frame, clip, logmel = super().__call__(waveforms)
@@ -36,7 +36,10 @@ def farthest(sinks, onsets, length):
     "length, step", [*(pytest.param(length, 1, marks=pytest.mark.slow) for length in (0.3, 1.5)), (1.5, 7)]
 )
 def test_borders_are_those_of_mid_window_at_every_offset_over_a_window_border(length, step):
-    """An event from before the window [6, 16) to past the end of [0, 10), moved by `step` times 10 ms."""
+    """Try events from one that ends just after the start of the window [6, 16) to one that begins before [0, 10) ends.
+
+    Each begins `step` times 10 ms after the one before.
+    """
     onsets = np.arange(round((6 - length) * 100) + 1, 1000, step) / 100
     recordings = [burst(onset, length, 26) for onset in onsets]
     assert farthest(predict(recordings, model=Wandering(), overlap=4)[0], onsets, length) > 0.05
@@ -63,6 +66,7 @@ def test_windows_start_on_the_encoders_grid(step):
     predict([sound], model=model, overlap=4, centred=True)
     assert len(model.starts) == 5  # windows 0, 6, 12 and 18 s, and the event's
     np.testing.assert_allclose(np.asarray(model.starts) / step, np.rint(np.asarray(model.starts) / step), atol=1e-3)
+    # the event's middle, 8.13 + 0.6 / 2, less half a window
     assert min(abs(np.asarray(model.starts) - 3.43)) <= step / 2 + 1e-3
 
 
@@ -97,7 +101,7 @@ def test_posteriors_cover_the_recording_once_and_are_zero_beyond_it(seconds):
 
 
 @pytest.mark.parametrize("onset,length,total", [(2, 3, 10), (0.2, 1.5, 30), (3, 9.5, 30), (3, 40, 60)])
-def test_what_one_window_has_and_what_is_as_long_as_one_stays(onset, length, total):
+def test_events_in_one_window_only_and_those_as_long_as_one_are_not_centred(onset, length, total):
     sinks, models = [], []
     for centred in (False, True):
         (sink,), _, model = predict([burst(onset, length, total)], model=Wandering(), centred=centred)

@@ -33,7 +33,9 @@ def end(line: str) -> float:
     "system",
     ["fb_crnn", pytest.param("bi_crnn", marks=pytest.mark.slow), pytest.param("pann_rnn", marks=pytest.mark.slow)],
 )
-def test_in_use(system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_system_is_exported_predicts_and_is_packed_for_other_labels(
+    system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = {**parse(ROOT / f"conf/{system}.yaml"), **SIZES[system], "clip_seconds": 2.0}
     if config["normaliser"] == "bins":
         config["norm_bins"] = ",".join(["-4"] * config["mel_bins"] + ["2"] * config["mel_bins"])

@@ -281,7 +281,10 @@ def with_tensor_of(source, out, kind, count):
 @pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "count"), [("Expand", 6e8), ("ConstantOfShape", 6e8), ("Range", 2.6e8)])
 def test_a_graph_that_asks_for_memory_without_end_is_refused(exported, tmp_path, kind, count):
-    """Run in a child, whose peak is read, with counts that its own limit would let pass."""
+    """Run in a child, whose peak memory is read.
+
+    Its own limit (`attacks._limited`) would let tensors of these counts pass: they take over 2 GiB, but less than 4.
+    """
     write_sounds(tmp_path / "a.wav", 1)
     honest = with_tensor_of(exported, tmp_path / "small.onnx", kind, 1000)
     huge = with_tensor_of(exported, tmp_path / "huge.onnx", kind, int(count))

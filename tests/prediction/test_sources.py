@@ -121,7 +121,7 @@ def test_folders_globs_and_files(tmp_path):
 
 @pytest.fixture
 def shared():
-    """A folder that anyone may enter, seen by someone whom modes bind: they do not bind root."""
+    """A folder that anyone may enter. A test run by root becomes another user in it, since modes do not bind root."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     user = os.geteuid()

@@ -102,7 +102,7 @@ def test_the_common_folder_of_recordings_of_one_name_is_found_once(form, monkeyp
 
 
 class Cues:
-    """A format that only its end can write."""
+    """A format with a text at the start, for frames, for events, and at the end."""
 
     suffix, together = ".cue", False
 
