@@ -13,7 +13,9 @@ from sed.bin import benchmark_features
         (["--seconds", "0.1", "--frame-length", "0.2"], 2, "shorter than a window"),
     ],
 )
-def test_prints_both_rates_and_the_difference(arguments, code, said, monkeypatch, capsys):
+def test_both_rates_and_the_difference_are_printed_or_the_options_are_refused(
+    arguments, code, said, monkeypatch, capsys
+):
     monkeypatch.setattr(sys, "argv", ["benchmark_features", *arguments])
     with pytest.raises(SystemExit) as stopped:
         benchmark_features.main()

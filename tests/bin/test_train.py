@@ -61,7 +61,7 @@ def test_seeds_are_those_that_pytorch_takes(monkeypatch, capsys, module):
 
 
 def experiment_of(folder, config, **stored):
-    """Write the files of a finished run whose config is `stored`."""
+    """Write the files of a finished run with this config and the values `stored`; without keys whose value is None."""
     folder.mkdir()
     kept = {key: value for key, value in {**config, **stored}.items() if value is not None}
     (folder / "config.yaml").write_text(yaml.safe_dump(kept, default_flow_style=None))
