@@ -86,7 +86,7 @@ def test_fewer_blocks_are_the_first_ones_and_the_rest_is_named(
     assert described == f"the encoder, {len(loaded)} tensors of {path}{text}"
 
 
-def test_it_is_recognised_by_its_keys_and_no_ast(published: State) -> None:
+def test_it_is_recognised_by_its_keys(published: State) -> None:
     assert kind_of(published) == "atst_frame"
     assert kind_of({name: value for name, value in published.items() if name != "norm_frame.weight"}) is None
 

@@ -141,7 +141,7 @@ def test_a_full_disk_leaves_the_last_good_one(
     save_checkpoint(path, checkpoint)
     before = path.read_bytes()
 
-    class Full:  # as torch sees a full disk: it writes on, then raises its own error
+    class Full:  # a full disk; torch writes on after the first OSError, and raises an error of its own at the end
         def __init__(self, file):
             self.file = file
 

@@ -124,7 +124,7 @@ def test_a_push_that_is_killed_at_any_request_is_made_whole_by_the_same_command(
         assert forked(lambda: call(push, made / "model", PLACE)) == 0
         assert pushed(server) == files_of(made / "model")
         assert sum(method == "PUT" for method, _ in server.requests) == 1 - sent
-    assert kills >= 6  # create, list, validate, preupload, batch, the weights, commit
+    assert kills >= 7  # create, list, validate, preupload, batch, the weights, commit; some versions request more
 
 
 @pytest.mark.thorough

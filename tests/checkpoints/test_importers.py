@@ -1,4 +1,4 @@
-"""Importers recognise their own checkpoints, and a checkpoint of another encoder is left out with a notice."""
+"""Importers recognise their own checkpoints, and a checkpoint of another encoder is refused."""
 
 from __future__ import annotations
 

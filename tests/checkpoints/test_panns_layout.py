@@ -114,7 +114,9 @@ def test_another_front_end_or_size_is_refused_in_a_line(
         ("conv_block2.conv1.weight", torch.full((4, 2, 3, 3), torch.nan), "not finite"),
     ],
 )
-def test_a_file_that_is_not_whole(tmp_path: Path, key: str, value: Tensor | None, message: str) -> None:
+def test_a_file_with_missing_unknown_or_nan_tensors_is_refused(
+    tmp_path: Path, key: str, value: Tensor | None, message: str
+) -> None:
     checkpoint = published(trained())
     if value is None:
         del checkpoint["model"][key]

@@ -105,7 +105,7 @@ def damaged(tmp_path, kind, state):
         ("encoder alone", "without a tagging head"),
     ],
 )
-def test_refused(tmp_path, monkeypatch, recwarn, state, kind, message):
+def test_what_cannot_be_loaded_is_refused_in_a_line_and_not_run(tmp_path, monkeypatch, recwarn, state, kind, message):
     monkeypatch.chdir(tmp_path)
     config = make(pretrained=str(damaged(tmp_path, kind, state)))
     with pytest.raises(UserError, match=message) as refused:
