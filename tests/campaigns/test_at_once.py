@@ -1,4 +1,7 @@
-"""Two different commands that write to one place at once: the result of one of them, whole, or a line."""
+"""A command twice at once with one place to write to, mostly with other inputs: one whole result of the two.
+
+The other run writes before or after it, or is refused in a line.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ SAMPLES = [20, pytest.param(200, marks=[pytest.mark.campaign, pytest.mark.slow])
 
 
 def refuse_flips(paths: list[Path], read: Callable[[], object], count: int) -> None:
-    """Flip one random bit of the files together, `count` times; every time `read` has to name the file."""
+    """Flip one random bit of one of the files, `count` times; every time `read` has to name that file."""
     read()
     rng = random.Random(0)
     for _ in range(count):

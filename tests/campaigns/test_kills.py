@@ -1,4 +1,7 @@
-"""Every command that writes, killed at each of its file-system calls: the same command ends with the same files."""
+"""Every command that writes, killed at each of its file-system calls: the same command ends with the same files.
+
+Outside the campaign only some commands are killed, most of them at a sample of their calls.
+"""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ COMMANDS = {
 }
 """{command: its arguments}; braces mark the paths that are replaced by bad ones, one at a time
 
-{x} is read from the workplace. {>x} is written to new/x; {>>x}, too, as a folder or with a folder beside it.
+{x} is read from the workplace. {>x} is a file and {>>x} a folder that is written: new/x. Both are tried alike.
 """
 WITHOUT = {
     "launch": "its options are torchrun's",
@@ -99,17 +99,18 @@ WITHOUT = {
 }
 """commands whose paths are not tried, and why"""
 ELSEWHERE = {"out-dir", "features", "scores", "events"}
-"""options that are tried with one command for all that have them"""
+"""options that are not tried with every command: --features only with score and train, --events only with own_data,
+--out-dir and --scores with none"""
 SLOT = re.compile(r"\{(>{0,2})([^}]*)\}")
 
 
 def name(text: str) -> Callable[[Path], str]:
-    """A path that is only its text."""
+    """Return a kind of path that is this text; nothing is made."""
     return lambda _place: text
 
 
 def made(file: str, make: Callable[[Path], object], written: str = "") -> Callable[[Path], str]:
-    """A path that `make` makes, below a folder `odd`."""
+    """Return a kind of path that `make` makes as odd/<file>; `written` is the argument, if it is not that path."""
 
     def kind(place: Path) -> str:
         (place / "odd").mkdir(exist_ok=True)
@@ -263,6 +264,7 @@ def kinds_of(command: str, slot: int, count: int) -> list[str]:
 
 def is_read(command: str, slot: int) -> bool:
     """Return whether a command opens what is named there."""
+    # experiments passes paths on to other commands, and --features of train is read by recipes only
     by_recipes = (command, slots(command)[slot]) in (("experiments", slots(command)[slot]), ("train", "logmel.yaml"))
     return not by_recipes and not slots(command)[slot].startswith(">")
 

@@ -66,7 +66,7 @@ class Ended:
             named: text that the line of a refusal has to contain.
         """
         if self.code == -signal.SIGPROF:
-            return f"hangs: not done within {SECONDS} s of its own"
+            return f"hangs: not done within {SECONDS} s of processor time"
         if self.code == -signal.SIGALRM:
             return f"hangs: waits for {WAITING} s"
         if self.code not in (0, 1, 2):
@@ -78,6 +78,7 @@ class Ended:
         others = [line for line in self.text.splitlines() if not _LOGGED.match(line)]
         if self.code == 0:
             return f"words of others: {others[0]}" if others else ""
+        # with exit 1, these two end with a line per recording that they cannot read, which begins with its name
         own = self.line.startswith(f"{self.command}: ") or (self.code == 1 and self.command in ("predict", "choose"))
         if others[-1:] != [self.line] or not own:
             return "no line of its own at the end"

@@ -107,7 +107,8 @@ inline void mma(float (&c)[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
     warp.barrier.arrive_and_wait();
 }
 
-// Run a kernel on (x, 2, z) blocks; the arrays that it writes must be in memory that processes share.
+// Run a kernel on (x, 2, z) blocks; return how many failed. The arrays that it writes must be in memory that processes
+// share.
 template <class Kernel>
 int emulate(int x, int z, Kernel kernel) {
     std::vector<pid_t> blocks;

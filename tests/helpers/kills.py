@@ -74,7 +74,7 @@ def _arm(kill_at: int, under: Path | None) -> list[str]:
     armed = os.getpid()
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event not in CALLS or (event == "ctypes.dlsym" and os.getpid() != armed):  # a forked reader touches no file
+        if event not in CALLS or (event == "ctypes.dlsym" and os.getpid() != armed):  # forked readers only read
             return
         # the arguments of open, os.* and shutil.* are paths
         named = [os.fsdecode(arg) for arg in args if isinstance(arg, (str, bytes, os.PathLike)) and event[0] in "os"]

@@ -1,6 +1,6 @@
 """A server with the part of Hugging Face's API that huggingface_hub uses for models; it can kill its client.
 
-This is, by the hub's public description: create, validate, preupload, LFS batches, commits, revisions, trees and files.
+By the hub's public description, it has create, validate, preupload, LFS batches, commits, revisions, trees and files.
 Large files are stored by their SHA-256 before any commit names them, as the hub does.
 """
 

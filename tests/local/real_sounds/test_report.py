@@ -121,7 +121,9 @@ def test_results_of_two_soundbanks_are_not_mixed(
     assert command(*options, tmp_path / "new", tmp_path / "RESULTS.md") == 0
 
 
-def test_the_finding_is_written_by_hand(options: list[Any], command: Command, tmp_path: Path) -> None:
+def test_a_finding_written_by_hand_stands_before_all_sections(
+    options: list[Any], command: Command, tmp_path: Path
+) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "finding.md").write_text("The order holds.\n")
     assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 0
