@@ -4,9 +4,9 @@ usage: python3 -m sed.bin.choose --model model/ --count 20 --html page.html reco
        python3 -m sed.bin.choose --model model/ --labelled corrected.tsv --html page.html recordings/ > next.tsv
 
 The list has the chosen recordings in order, each with its uncertainty (entropy in bits, 0 to 1), its distance from the
-nearest recording that was chosen or labelled before, and the time (s) and label that the model is least sure of. The
-page shows the recordings in that order, to correct and export their events. `sed/prediction/choice.py` describes the
-measures and names their source.
+nearest recording that was chosen or labelled before (empty if there is none), and the time (s) and label that the model
+is least sure of. The page shows the recordings in that order, to correct and export their events.
+`sed/prediction/choice.py` describes the measures and names their source.
 """
 
 from __future__ import annotations

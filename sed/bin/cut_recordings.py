@@ -60,7 +60,9 @@ def _parser() -> Parser:
     parser.option("only_annotated", False, "leave out recordings without a row in the table of events")
     parser.option("seconds", 10.0, "length of a clip (s)", least=1.0)
     parser.option("hop", 0.0, "seconds from the start of one clip to that of the next (0: --seconds)", least=0)
-    parser.option("max_bad", 5.0, "refuse when more than this percentage of the recordings is bad", least=0, most=100)
+    parser.option(
+        "max_bad", 5.0, "refuse when more than this percentage of the recordings is unreadable", least=0, most=100
+    )
     parser.option("nj", 2, "number of recordings processed at once", least=1)
     return parser
 

@@ -1,9 +1,9 @@
 """Link or extract copies of a corpus's real recordings into its folders, and fetch missing ones from YouTube.
 
+usage: python3 -m sed.bin.index_audio [--audio DIR]... [--fetch] local/desed_recordings.tsv downloads
+
 Copies are files (linked) or members of webdataset tars, zip files and parquet tables, below --audio and in the corpus's
 own copies/ from stage 0. origins.tsv lists where each recording came from.
-
-python3 -m sed.bin.index_audio [--audio DIR]... [--fetch] local/desed_recordings.tsv downloads
 """
 
 from __future__ import annotations

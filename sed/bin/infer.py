@@ -40,7 +40,7 @@ def parser() -> Parser:
     p.option("batch-size", 16, "clips per batch", least=1)
     p.option("part", "1/1", "compute part N of M of the clips, as N/M", type=part)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
-    p.option("amp", False, "bfloat16 autocast on a GPU: faster, but different from sed.bin.predict")
+    p.option("amp", False, "bfloat16 autocast on a GPU: faster, but posteriors differ from those of sed.bin.predict")
     p.option(
         "band",
         None,

@@ -27,7 +27,13 @@ def main() -> None:
     parser.option("list", "", "file with the recordings' paths in its first tab-separated field (default: all)")
     parser.option("known", [], "allowed labels, comma-separated (default: any)", type=words)
     parser.option("seconds", 10.0, "length of a clip (s)", least=1.0)
-    parser.option("max_bad", 5.0, "refuse when more than this percentage of the recordings is bad", least=0, most=100)
+    parser.option(
+        "max_bad",
+        5.0,
+        "refuse when more than this percentage of the longer recordings is unreadable",
+        least=0,
+        most=100,
+    )
     parser.option("nj", 2, "number of recordings processed at once", least=1)
     args = parser.parse_args()
     setup_logging()

@@ -28,7 +28,11 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="data directory to write")
     parser.option("labels", "data/labels.txt", "the labels, one per line")
     parser.option("kind", "strong", "kind of annotation in the TSV", choices=KINDS)
-    parser.option("durations", "", "TSV of durations (filename, seconds) that the audio must have")
+    parser.option(
+        "durations",
+        "",
+        "TSV of durations (filename, seconds) that the audio must have; clips not in it: the times in an AudioSet name",
+    )
     parser.option("origins", "", "origins.tsv of stage 0: adds where the clips are from to coverage.tsv")
     parser.option("soft", "", "TSV of soft labels for the clips of a strong TSV: its columns, and share in (0, 1]")
     parser.option("nj", 2, "threads of the audio check", least=1, most=1024)

@@ -63,7 +63,7 @@ class Detector(nn.Module):
     """
 
     OF_CLASSES = ("classifier.", "clip_pooling.")
-    """prefixes of the parameters whose first dimension is the class"""
+    """prefixes of the parameters whose first dimension is the class, unless `class_merge` merges those of a head"""
 
     encoder: Encoder
     pooling: Pooling

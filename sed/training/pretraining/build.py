@@ -53,7 +53,7 @@ def build_pretraining(
         config: options of pre-training, model and front end.
         source: a dumped set with tags or events, or a soundbank.
         out: path of the checkpoint to write.
-        labels: those of `source_labels`.
+        labels: those of `source_labels`; None: `source` is a soundbank.
         device: device to train on.
         world: the processes that train together; None: only this one.
 
