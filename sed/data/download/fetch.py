@@ -256,7 +256,8 @@ class Fetcher:
                     records += 1
                 remote = fresh
                 if attempts == DOWNLOADS or records == 5 * DOWNLOADS:
-                    raise UserError(f"{name}: {error}, {DOWNLOADS} times over (try later; {self.elsewhere})") from None
+                    times = attempts + records - 1
+                    raise UserError(f"{name}: {error}, {times} times over (try later; {self.elsewhere})") from None
 
     def _retry(
         self, url: str, attempt: Callable[[], T], reached: Callable[[], int] = lambda: 0, size: int | None = None

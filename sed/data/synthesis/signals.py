@@ -209,7 +209,7 @@ def loop(sound: np.ndarray, length: int, *, fade: float = 0.25) -> np.ndarray:
     if len(sound) >= length:
         return sound[:length]
     overlap = max(1, min(samples(fade), len(sound) // 4))
-    step = len(sound) - overlap
+    step = max(1, len(sound) - overlap)  # a sound of one sample is all overlap
     ramp = np.sin(np.linspace(0, np.pi / 2, overlap))
     piece = sound.astype(np.float64)
     out = np.zeros(length + len(sound))

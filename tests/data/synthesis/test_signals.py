@@ -38,6 +38,7 @@ def test_loop_is_seamless_in_level():
     levels = looped[:100000].reshape(-1, 1000).std(axis=1)
     assert levels.min() > 0.8 and levels.max() < 1.2
     assert (loop(sound, 100) == sound[:100]).all()
+    assert len(loop(sound[:1], 100)) == len(loop(sound[:2], 100)) == 100
 
 
 def test_level_is_of_the_loudest_tenth_of_a_second():
