@@ -4,7 +4,7 @@
 # usage: local/real_sounds_report.sh [options] <exp> <dump> <results> <RESULTS.md>
 #
 #   --cmd CMD        script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
-#   --ngpu N         GPUs; 0: the CPU (1)
+#   --ngpu N         0: the CPU; else one GPU (1)
 #   --tagger FILE    pre-trained AST whose tagging mAP is measured, again only if FILE is newer ('none': not measured)
 #   --sources FILE   sources.json of stage 0: numbers of the soundbank's sources, such as uploads, and recordings of each label
 #   --figure3 DIR    output folder of steps/figure3.sh, whose picture figure3_swapped.png (one band instead of the mean) is shown
@@ -16,7 +16,7 @@
 # RESULTS.md can also be written from <results> alone: python3 -m local.real_sounds.report <results> <RESULTS.md>
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 tagger="" sources="" figure3="" test_set=validation archive=""
 source "${root}/utils/parse_options.sh"

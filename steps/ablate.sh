@@ -4,8 +4,8 @@
 # usage: steps/ablate.sh [options] <conf/x.yaml...> <dump> <exp>
 #
 #   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
-#   --ngpu N            GPUs; 0: the CPU (1)
-#   --pretrained FILE   the AST that training starts from ('none': random weights); no training starts without one
+#   --ngpu N            GPUs of each training; inference uses one; 0: the CPU (1)
+#   --pretrained FILE   checkpoint that every training starts from, 'none': random weights (the config's, if any; an AST needs one)
 #   --reference FILE    config that the table compares with (conf/ast_sed.yaml)
 #   --test-set SET      set of the dump to score on (validation)
 #   --train-args ARGS   more options of sed.bin.train, one string

@@ -33,7 +33,8 @@ for file in wav.scp "${tables[@]}"; do # also if the features need not be comput
     if [[ -e ${data}/${file} ]]; then copy "${data}/${file}" "${dump}/${file}"; else rm -f "${dump}/${file}"; fi
 done
 copy "$(dirname "${data}")/labels.txt" "$(dirname "${dump}")/labels.txt"
-# Stage 1 lists every audio file with its size and time of modification; without its folder, which may be moved.
+# Stage 1 lists every audio file with its size and time of modification. Two lists are compared without the files'
+# folders, which may have been moved.
 checked=.audio_check.tsv changed=0
 files() { awk '{ sub(/^[^\t]*\//, ""); print }' "$1/${checked}" | LC_ALL=C sort; }
 if [[ -e ${data}/${checked} && -e ${dump}/${checked} ]]; then

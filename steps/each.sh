@@ -14,8 +14,9 @@
 #   --test-sets SETS    sets of the dump to score on, one string ("validation")
 #   --force BOOL        redo what is finished (false)
 #
-# The list is printed by `steps/experiments.sh <train|import|score|cross_fit>` (columns as in steps/sweep.sh); `-` reads it
-# from standard input. Finished work is skipped; the first failure ends the script. cross_fit takes the posteriors that
+# The list is printed by `steps/experiments.sh <train|import|score|cross_fit>`; `-` reads it from standard input. Columns of
+# train, score and cross_fit: name, config, dump, options of sed.bin.train or score; of import: name, config, dump, class
+# map, published checkpoint. Finished work is skipped; the first failure ends the script. cross_fit takes the posteriors that
 # `score` has inferred, and scores each half of the clips with post-processing tuned on the other half, into
 # <exp/x/set>_cross_fitted.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

@@ -4,7 +4,7 @@
 # usage: steps/figure3.sh [options] <dump/set> <exp/ast_gru> <exp/figure3>
 #
 #   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
-#   --ngpu N            GPUs of each training of --retrain; 0: the CPU (1)
+#   --ngpu N            GPUs of each training of --retrain; inference uses one; 0: the CPU (1)
 #   --jobs N            bands at once, on the same GPU (1)
 #   --retrain BOOL      also train AST-GRU again on each band (false)
 #   --conf FILE         config that --retrain trains (conf/ast_gru.yaml)

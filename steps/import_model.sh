@@ -5,7 +5,7 @@
 # usage: steps/import_model.sh [options] <conf/x.yaml> <checkpoint> <dump> <exp/x>
 #
 #   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
-#   --ngpu N            GPUs; 0: the CPU (1)
+#   --ngpu N            0: the CPU; else one GPU (1)
 #   --class-map FILE    table of class and label: the head's classes that make up each label (needed)
 #   --tune-set SET      set of the dump that cSEBBs and thresholds are tuned on, if the dump has it (synth_valid)
 #   --force BOOL        redo what is finished (false)

@@ -5,7 +5,7 @@
 #
 #   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --nj N              parallel jobs, each on a part of the clips (1)
-#   --ngpu N            GPUs, one per job; 0: the CPU (1)
+#   --ngpu N            0: the CPU; else one GPU per job (1)
 #   --infer-args ARGS   more options of sed.bin.infer, one string
 #   --force BOOL        redo what is finished (false)
 #

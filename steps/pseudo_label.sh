@@ -4,7 +4,7 @@
 # usage: steps/pseudo_label.sh [options] <exp/x> <dump/set...> <dump/pseudo>
 #
 #   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
-#   --ngpu N            GPUs; 0: the CPU (1)
+#   --ngpu N            0: the CPU; else one GPU (1)
 #   --label-args ARGS   more options of sed.bin.pseudo_label, one string
 #   --force BOOL        redo what is finished (false)
 #

@@ -4,7 +4,7 @@
 # usage: steps/self_train.sh [options] <conf/first.yaml> <conf/next.yaml> <dump> <exp/x>
 #
 #   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
-#   --ngpu N            GPUs; 0: the CPU (1)
+#   --ngpu N            GPUs of each training; inference uses one; 0: the CPU (1)
 #   --seeds LIST        seeds of the ensemble's members, one training each ("1 2 3")
 #   --iterations N      number of times that an ensemble labels and a next one is trained (2)
 #   --label-sets LIST   sets of the dump that get labels ("weak unlabelled")

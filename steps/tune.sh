@@ -4,7 +4,7 @@
 # usage: steps/tune.sh [options] <dump/set> <exp/x> <tuned.json>
 #
 #   --cmd CMD         script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
-#   --ngpu N          GPUs; 0: the CPU (1)
+#   --ngpu N          0: the CPU; else one GPU (1)
 #   --tune-args ARGS  options of sed.bin.tune ("--post-processing csebbs --what csebbs,threshold")
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

@@ -4,11 +4,11 @@
 # usage: steps/tune_windows.sh [options] <data/set> <exp/x>
 #
 #   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
-#   --ngpu N            GPUs; 0: the CPU (1)
+#   --ngpu N            0: the CPU; else one GPU (1)
 #   --tune-args ARGS    options of sed.bin.tune_windows, one string ("--overlaps 0,0.8")
 #   --force BOOL        choose again (false)
 #
-# Writes <exp/x>/windows.json, which predict uses. Repeated if the model or the set has changed.
+# Writes <exp/x>/windows.json, which predict uses. Repeated if the model, the set or ARGS have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -13,6 +13,7 @@ launcher=()    # words to put before each command: on_nodes of slurm_task.sh
 numbered=false # whether JOB=1:N was given
 
 parse_jobs() { # parse_jobs [JOB=1:N] <log> <command...>: set `jobs`, `template` and `numbered`; create empty logs
+    # also JOB=2:3 and JOB=2, for a part of the jobs
     local first=1 last=1 job
     if [[ ${1-} == JOB=* ]]; then
         [[ $1 =~ ^JOB=([0-9]{1,6})(:([0-9]{1,6}))?$ ]] || die "$1: jobs are JOB=1:N"
@@ -23,7 +24,7 @@ parse_jobs() { # parse_jobs [JOB=1:N] <log> <command...>: set `jobs`, `template`
     (($# >= 2)) || usage
     template=("$@")
     if ${numbered} && [[ $(dirname "$1") =~ (^|[^A-Za-z0-9_])JOB([^A-Za-z0-9_]|$) ]]; then
-        die "$1: a folder's name holds JOB, which stands for a job's number (rename the folder, or give another --work)"
+        die "$1: a folder's name holds JOB, which stands for a job's number (rename the folder, or choose another one)"
     fi
     [[ ${pick} == all || ${pick} == incomplete ]] || die "--pick is all or incomplete, not '${pick}'"
     for ((job = first; job <= last; job++)); do

@@ -47,7 +47,7 @@ labels_of() { # labels_of <dump/set>: print the folder of the labels that its sc
     if [[ -e $1/recordings/windows.tsv ]]; then printf '%s/recordings' "$1"; else printf '%s' "$1"; fi
 }
 
-state_of() { # state_of <file...>: print the size of each and a checksum of its last 64 KiB
+state_of() { # state_of <file...>: print the name and size of each and a checksum of its last 64 KiB
     # This is quick for large files, and ours end with a checksum of the whole (sed/seal.py). Times of modification are
     # not used, since they are wrong after a clock was set back.
     local file

@@ -21,7 +21,7 @@
 #   --infer-args ARGS     more options of sed.bin.infer
 #   --score-args ARGS     more options of sed.bin.score
 #   --test-sets SETS      sets that stage 5 scores on, one string ("validation")
-#   --nj N                parallel jobs of stages 1 and 2 (4)
+#   --nj N                parallel jobs of stage 2 (4); of stage 1: an option of --prepare
 #   --infer-nj N          parallel jobs of stage 5's inference (1)
 #   --ngpu N              GPUs of stages 3-5; 0: the CPU (1)
 #   --nodes N             machines of stages 3 and 4, each with --ngpu GPUs (1)

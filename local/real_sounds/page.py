@@ -412,7 +412,7 @@ def pairs(configs: set[str]) -> list[Pair]:
 
 
 def ordered(results: Results) -> dict[str, Sequence[Mapping[str, Any]]]:
-    """Return the results in the page's order: the paper's configs first."""
+    """Return the results in the page's order: configs of KNOWN as listed there, then all others by name."""
     names = [*(name for name in KNOWN if name in results), *sorted(set(results) - {*KNOWN})]
     return {name: results[name] for name in names}
 

@@ -84,7 +84,7 @@ def points() -> Submission:
 
 def test_f1_is_of_the_table_that_is_named() -> None:
     made, _ = align(points(), reference(), labels=None, only_scored=False, allow_missing=False)
-    post = PostProcessing(threshold=Threshold(0.5))
+    post = PostProcessing(threshold=Threshold({}))
     assert decide(made, points(), post, points=9).detections is None
     chosen = decide(made, points(), post, points=9, f1_from="anywhere/0.1.tsv")
     assert chosen.detections is not None and len(chosen.detections) == 1  # what overlaps is merged
@@ -108,7 +108,7 @@ def test_a_reference_names_what_it_lacks(tmp_path: Path) -> None:
 def test_f1_is_of_any_table_of_detections(tmp_path: Path) -> None:
     """A name alone is a file of the folder; a path is the file itself, and scores take one too."""
     made, _ = align(points(), reference(), labels=None, only_scored=False, allow_missing=False)
-    post = PostProcessing(threshold=Threshold(0.5))
+    post = PostProcessing(threshold=Threshold({}))
     other = tmp_path / "0.1.tsv"
     other.write_text("filename\tonset\toffset\tevent_label\nb.wav\t0.5\t2.0\tx\na.wav\t0.0\t0.5\ty\n")
     chosen = decide(made, points(), post, points=9, f1_from=str(other))
@@ -134,7 +134,7 @@ def test_detections_of_f1_from_in_other_clips_are_counted(tmp_path: Path, log_li
     made, _ = align(points(), reference(), labels=None, only_scored=False, allow_missing=False)
     other = tmp_path / "other.tsv"
     other.write_text("filename\tonset\toffset\tevent_label\nb.wav\t0.5\t2.0\tx\nb_2.wav\t0.5\t2.0\tx\n")
-    post = PostProcessing(threshold=Threshold(0.5))
+    post = PostProcessing(threshold=Threshold({}))
     chosen = decide(made, points(), post, points=9, f1_from=str(other))
     assert chosen.detections is not None and len(chosen.detections) == 1
     assert log_lines[-1:] == [f"{other}: 1 of its 2 clips are not scored, such as b_2: their detections do not count"]
@@ -151,7 +151,7 @@ def test_clips_of_a_list_are_in_neither_truth_nor_durations_and_their_output_is_
     assert left.excluded == {"a"} and left.durations == {"c": 4.0, "b": 3.0}
     made, coverage = align(detections("a", "b"), left, labels=None, only_scored=False, allow_missing=False)
     assert made.clips == ["b", "c"] and made.labels == ["x"] and coverage.expected == 2 and coverage.with_output == 1
-    chosen = decide(made, detections("a", "b"), PostProcessing(threshold=Threshold(0.5)), points=9)
+    chosen = decide(made, detections("a", "b"), PostProcessing(threshold=Threshold({})), points=9)
     assert chosen.detections is not None and chosen.detections.clip.tolist() == [0]
     with pytest.raises(UserError, match=r"lacks 1 clips of found[.]tsv, such as d"):
         align(detections("d"), left, labels=None, only_scored=False, allow_missing=False)

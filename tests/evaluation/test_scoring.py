@@ -1,4 +1,4 @@
-"""Scoring in one call: scores.h5 and objects; `tests/test_api.py` compares with the command."""
+"""Scoring of objects, tables and folders in one call; `tests/test_api.py` compares with the command."""
 
 from __future__ import annotations
 

@@ -20,7 +20,11 @@ FRAMES, SECONDS = 50, 0.02
 
 @pytest.fixture(scope="module")
 def posteriors(dump: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """The truth of synth_valid under noise, clips in another order than theirs, sounding on after the clip's end."""
+    """Return clips, frame posteriors (clips, frames, labels) and clip posteriors (clips, labels).
+
+    They are the truth of synth_valid under noise, in the reverse order of its clips, with 10 loud frames after each
+    clip's end.
+    """
     data, rng = DataDir.load(dump / "synth_valid", LABELS), np.random.default_rng(0)
     clips = list(reversed(data.clips))
     frame = rng.uniform(0, 0.3, (len(clips), FRAMES + 10, len(LABELS)))

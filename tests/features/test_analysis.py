@@ -46,6 +46,6 @@ def test_the_spectrum_is_numpy_s() -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 
 
-def test_power() -> None:
+def test_power_overwrites_its_spectrum() -> None:
     spectrum = torch.tensor([3 + 4j, 1j])
     assert power(spectrum).tolist() == pytest.approx([25, 1]) and math.isclose(float(spectrum[0].real), 9)

@@ -29,7 +29,7 @@ def test_raw_is_what_the_ast_release_does(seconds: float) -> None:
     ours = front_end.normalise(front_end(waveform), None, 1024, "raw")[0]
     torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-4)
     assert ours[-26:].eq(ours[-1, -1]).all() and float(ours[-1, -1]) == pytest.approx(0.467, abs=1e-3)
-    # The same in a batch with a longer clip, as stored features are: zeros from its own end on.
+    # The same in a batch with a longer clip: zeros from its own end on, whatever is stored there.
     rows = torch.zeros(2, 998, 128)
     rows[0, : len(fbank)] = front_end(waveform)[0]
     rows[1] = 1.0
@@ -43,7 +43,7 @@ def test_silence_is_a_waveform_that_is_padded_with_zeros() -> None:
     front_end = FrontEnd(**STFT)
     samples = 8 * 2048
     waveform = 0.1 * torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
-    waveform[:, -2048:] = 0  # no window sees both sound and the end, which one of them reflects
+    waveform[:, -2048:] = 0  # no window has both sound and the end, at which the shorter waveform is mirrored
     whole = torch.cat([waveform, torch.zeros(1, samples)], 1)
     raw = front_end(whole)[0]
     theirs = (raw - raw.min()) / (raw.max() - raw.min() + 1e-8)

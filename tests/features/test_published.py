@@ -139,7 +139,8 @@ CONFIGS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {
 }
 
 
-# Where not 4e-5: in the lowest bin is almost nothing, and torchaudio's own single precision is 6e-4 off its double.
+# Tolerances where 4e-5 is too small: the lowest bin holds almost nothing, and even torchaudio's own features in single
+# precision differ by 6e-4 from those in double precision.
 ROUNDING = {"logmel_beats.yaml": 6e-4}
 
 
@@ -178,8 +179,8 @@ def test_normalised_features_of_the_crnns() -> None:
     np.testing.assert_allclose(ours[: len(raw)], theirs, atol=1e-5)
 
 
-def test_panns_bank_is_slaney_s_and_its_stft_the_stored_kernels() -> None:
-    """Checkpoints have the bank (257, 64), and as kernels cosine and minus sine of each frequency times the window."""
+def test_panns_bank_is_slaney_s_and_its_window_hann_s() -> None:
+    """Checkpoints store the bank (257, 64), and cosine and minus sine of each frequency times the window."""
     front_end = of_config("logmel_panns.yaml")
     np.testing.assert_allclose(front_end.bank, panns_bank(), atol=1e-6)
     theirs = torchaudio.functional.melscale_fbanks(257, 50, 8000, 64, RATE, norm="slaney", mel_scale="slaney")

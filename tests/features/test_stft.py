@@ -22,7 +22,7 @@ def test_stft_equals_the_baselines_transforms():
         torch.testing.assert_close(front_end(signal.unsqueeze(0))[0], theirs, rtol=0, atol=2e-3)
 
 
-def test_frames_are_centred_on_every_hop() -> None:
+def test_there_is_a_frame_for_every_hop_and_one_more() -> None:
     front_end = FrontEnd(front_end="stft", frame_length=0.128, frame_shift=0.016)
     assert front_end.min_samples == 1025 and front_end.num_frames(1024) == 0
     assert [front_end.num_frames(n) for n in (1025, 1279, 1280)] == [5, 5, 6]

@@ -46,7 +46,7 @@ EOF
     grep -q '^train --config ten.yaml --pretrained none dump other/ten$' calls
 }
 
-@test "ablate refuses a missing config, dump or folder" {
+@test "ablate refuses a missing argument or config" {
     run "${top}/steps/ablate.sh" dump exp
     [ "${status}" -eq 2 ]
     run "${top}/steps/ablate.sh" missing.yaml dump exp

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# utils/bootstrap.sh, with a stand-in for python3 whose venv and pip do nothing; all else is passed on to Python.
+# utils/bootstrap.sh, with a stand-in for python3 whose venv and pip only note in CALLS that they were called (pip with
+# the last PIP_WORDS words of its command); all else is passed on to Python.
 
 setup() {
     repo=${BATS_TEST_TMPDIR}/a\ repo
@@ -25,7 +26,7 @@ esac
 [[ "\$*" != *'import torch'* ]] || exit "\${TRIAL_STATUS:-0}"
 exec '${real}' "\${arguments[@]}"
 END
-    printf '#!/bin/sh\necho; echo "d 0 0 %s"\n' "${FREE:-99999999}" >"${BATS_TEST_TMPDIR}/bin/df"
+    printf '#!/bin/sh\necho; echo "d 0 0 99999999"\n' >"${BATS_TEST_TMPDIR}/bin/df"
     chmod +x "${BATS_TEST_TMPDIR}"/bin/*
     PATH=${BATS_TEST_TMPDIR}/bin:/usr/bin:/bin
     venv=${repo}/.venv

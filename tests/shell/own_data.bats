@@ -9,7 +9,7 @@ setup() {
     mkdir -p sounds/deep
 }
 
-sounds() { # write six recordings of two classes, in several formats, and their tables
+sounds() { # write seven recordings in several formats, and a table of all but unnamed.wav, of two classes
     python3 - <<'END'
 import numpy, soundfile
 rng = numpy.random.default_rng(0)

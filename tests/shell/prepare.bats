@@ -21,7 +21,7 @@ setup() {
     printf 'filename\nYaaa_350.000_352.000.wav\n' >"${downloads}/metadata/train/unlabel_in_domain.tsv"
 }
 
-wav() { # print two seconds of a square wave, 8 bits at 1 kHz
+wav() { # wav <file>: write two seconds of a square wave, 8 bits at 1 kHz
     {
         printf 'RIFF\364\007\0\0WAVEfmt \020\0\0\0\001\0\001\0\350\003\0\0\350\003\0\0\001\0\010\0data\320\007\0\0'
         printf '\100\300%.0s' {1..1000}

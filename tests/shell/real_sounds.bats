@@ -202,8 +202,9 @@ END
     echo "${output}"
     [[ ${status} == 0 && -s work/RESULTS.md ]]
     [[ $(calls sed.bin.train) == 18 && $(calls sed.bin.pseudo_label) == 2 ]]
-    # besides the first seed of five systems on training clips, and AST-GRU with its one band
+    # besides those 18: the first seed of five systems on training clips, and AST-GRU with its one band
     [[ $(calls sed.bin.infer) == 24 && $(calls 'sed.bin.infer .* --band 0') == 1 ]]
+    # besides those 24: two seeds of two systems with bounding boxes
     [[ $(calls sed.bin.score) == 28 && $(calls 'sed.bin.score .*csebbs') == 4 ]]
     of() { grep -- " ${PWD}/work/exp/$1 @" calls | grep sed.bin.train; }
     [[ $(of crnn_seed1) == *"--pretrained none"* ]]
@@ -220,7 +221,7 @@ END
 }
 
 @test "with --rates a config is trained with each pair, each under its own name" {
-    run "${recipe}" --work work --ngpu 0 --seeds "1 " --stage 3 --stop-stage 4 --systems ast_gru --more none --rates "1e-3:1e-4 3e-3:1e-4"
+    run "${recipe}" --work work --ngpu 0 --seeds 1 --stage 3 --stop-stage 4 --systems ast_gru --more none --rates "1e-3:1e-4 3e-3:1e-4"
     [[ ${status} == 0 && $(calls sed.bin.train) == 2 ]]
     grep -q -- "--lr 3e-3 --encoder-lr 1e-4 ${PWD}/work/dump ${PWD}/work/exp/ast_gru_lr3e-3_1e-4_seed1 @" calls
 }

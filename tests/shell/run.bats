@@ -48,11 +48,19 @@ setup() {
 }
 
 @test "a job is killed after a second signal, or after RUN_GRACE" {
-    RUN_GRACE=1 "${run_sh}" log/x.log bash -c 'trap "" TERM; echo up >started; while :; do sleep 0.1; done' 3>&- &
-    while [[ ! -e started ]]; do sleep 0.1; done
-    kill $!
-    ! wait $! || false
-    [[ $(tail -n 1 log/x.log) == '# Ended (code 137)' ]]
+    for grace in 1 1000; do
+        rm -f started
+        RUN_GRACE=${grace} "${run_sh}" log/x.log bash -c 'trap "" TERM; echo up >started; while :; do sleep 0.1; done' 2>said 3>&- &
+        while [[ ! -e started ]]; do sleep 0.1; done
+        kill $!
+        if ((grace > 1)); then
+            until grep -q 'stopping (again: at once)' said; do sleep 0.1; done
+            sleep 0.5 # until the first signal has reached the job
+            kill $!
+        fi
+        ! wait $! || false
+        [[ $(tail -n 1 log/x.log) == '# Ended (code 137)' ]]
+    done
 }
 
 @test "jobs end if the script is killed by SIGKILL" {

@@ -46,6 +46,7 @@ EOF
     done
     cd ..
     recipe slurm --infer-nj 2
+    # five sets are dumped; two systems are trained, inferred and scored
     [[ $(grep -c 'already done' slurm.said) -ge 11 && -z $(squeue -h) ]]
     echo 'command sbatch --partition=nowhere' >nowhere.conf
     ! SED_SLURM_CONF=${PWD}/nowhere.conf recipe slurm --stage 3 --stop-stage 3 --force true || false

@@ -104,7 +104,7 @@ ended_as() { # ended_as <experiment> <times resumed>
     goes_on 1
     scontrol update node=one state=drain reason=test
     scontrol requeue "${job}"
-    sleep 12
+    sleep 12                       # the scheduler looks every second
     [[ $(squeue -h -o %t) == PD ]] # no node to run on
     scontrol update node=one state=resume
     ended_as exp/undisturbed 2

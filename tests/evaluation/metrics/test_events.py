@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from sed.errors import UserError
 from sed.evaluation.metrics.events import EventTable, merge_overlaps, read_events, table_of, write_events
 
-STEP = 0.1
-
 
 def random_table(seed: int) -> EventTable:
     rng = np.random.default_rng(seed)

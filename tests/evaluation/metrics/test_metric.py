@@ -20,7 +20,7 @@ ENTRY = Entry(
 
 
 class MeasuredSurplus(Measured):
-    """Detections over true events, per clip (clips, 2)."""
+    """`counts` (clips, 2) are the numbers of detections and of true events in each clip."""
 
     def __init__(self, counts: np.ndarray) -> None:
         self.counts = counts

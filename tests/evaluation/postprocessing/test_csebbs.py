@@ -50,4 +50,4 @@ def test_stored_form() -> None:
 
 def test_the_default_is_the_first_candidate_when_tuning() -> None:
     assert Csebbs.candidates(LABELS)[0].by_label == dict.fromkeys(LABELS, BoxParameters())
-    assert len(Csebbs.candidates(LABELS)) == 49
+    assert len(Csebbs.candidates(LABELS)) == 1 + 4 * 4 * 3  # then every combination of the grid

@@ -48,7 +48,7 @@ def as_lists(events: list[Event]) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def a_collar_apart() -> tuple[Clips, Clips]:
-    """Detections on a grid of 10 ms that differ from their event by exactly a collar."""
+    """Detections that begin exactly 0.2 s, which is a collar, after their event, and end with it."""
     events = {f"clip{n}": Event(n / 10, n / 10 + 0.5, LABELS[n % 2]) for n in range(90)}
     late = {clip: [Event(round(e.onset + 0.2, 2), e.offset, e.label)] for clip, e in events.items()}
     return {clip: [event] for clip, event in events.items()}, late

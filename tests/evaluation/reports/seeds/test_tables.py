@@ -10,7 +10,7 @@ from sed.evaluation.reports.seeds import tables
 from sed.evaluation.reports.seeds.matching import LENGTHS
 from sed.evaluation.reports.seeds.tables import Pair
 
-# [found, all], as before false detections were counted, too; `by_length` has them since
+# [found, all] of each length, as earlier versions wrote; `by_length` now adds the false detections
 DOG = {"under 0.5 s": [1, 4], "0.5 to 1 s": [0, 0], "1 to 3 s": [2, 2], "over 3 s": [0, 1]}
 CAT = {"under 0.5 s": [3, 4], "0.5 to 1 s": [0, 0], "1 to 3 s": [0, 2], "over 3 s": [0, 1]}
 

@@ -49,7 +49,7 @@ def test_rows_name_the_options_that_vary_within_a_system_best_first(tmp_path: Pa
         ("zero_shot", "atst_frame_none"),
     ],
 )
-def test_systems_of_the_configs_differ(name: str, system: str) -> None:
+def test_each_config_belongs_to_its_own_system(name: str, system: str) -> None:
     assert trials._system(load_config(CONF / f"{name}.yaml")) == system
 
 
