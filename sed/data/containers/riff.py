@@ -123,7 +123,8 @@ def check_aiff(path: str, file: BinaryIO, size: int) -> None:
         length = int.from_bytes(chunk[4:], "big")
         if chunk[:4] == b"SSND":
             if length < STREAMED and at + 8 + length > size + SLACK:
-                raise UserError(f"{path}: truncated: {size - at - 8} of {length} bytes of samples (replace the file)")
+                got, stated = max(0, size - at - 16), length - 8  # without the chunk's offset and block size
+                raise UserError(f"{path}: truncated: {got} of {stated} bytes of samples (replace the file)")
             return
         at += 8 + length + length % 2
     raise UserError(f"{path}: truncated: an AIFF header without samples (replace the file)")

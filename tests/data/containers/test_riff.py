@@ -138,3 +138,10 @@ def test_a_gigabyte_of_zeros_behind_a_head_is_refused_at_once(kind, tmp_path):
     with pytest.raises(UserError, match=r"a\.wav: more than 10000 chunks"):
         read_audio(tmp_path / "a.wav", 16000)
     assert time.monotonic() - began < 5
+
+
+def test_a_cut_aiff_states_its_samples(tmp_path):
+    write_beep(tmp_path / "a.aiff", format="AIFF", subtype="PCM_16")
+    data = (tmp_path / "a.aiff").read_bytes()
+    (tmp_path / "a.aiff").write_bytes(data[: len(data) - HONEST // 2])
+    assert inspect(tmp_path / "a.aiff")[1] == f"truncated: {HONEST // 2} of {HONEST} bytes of samples"
