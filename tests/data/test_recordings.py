@@ -37,7 +37,7 @@ def test_links_are_followed_once_and_hidden_files_counted(tmp_path):
     (inside / ".hidden").mkdir()
     (inside / ".hidden" / "d.wav").write_bytes(b"x")
     assert names(inside) == ["b.WAV", "deep/a.flac", "site/c.m4a"]
-    assert find_recordings(inside).hidden == 1
+    assert find_recordings(inside).hidden == 1  # hidden folders are not entered
 
 
 def test_a_folder_is_not_a_recording(tmp_path):

@@ -62,7 +62,7 @@ def test_a_step_s_consistency_is_that_of_the_mixed_clips(dump: Path, tiny_config
     assert losses["clip_consistency"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_both_models_see_the_same_masks_and_labels_are_masked_alike(
+def test_without_mixing_nothing_changes_and_both_models_see_the_same_masks(
     dump: Path, tiny_config: Config, tmp_path: Path
 ) -> None:
     options = {"shift_seconds": 0.0, "mixup_probability": 0.0, "filter_augment": "none", "mask_min_seconds": 0.1}
@@ -70,7 +70,7 @@ def test_both_models_see_the_same_masks_and_labels_are_masked_alike(
     ict = trainer_of(tiny_config(**options, **ICT), dump, tmp_path / "b")
     ours, theirs = (t.training_step.preparation(t.maker.make(2)) for t in (ict, plain))
     for one, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one, other, msg="without mixing ICT changes nothing")
+        torch.testing.assert_close(one, other, msg="prepared inputs differ from those without ICT")
     assert torch.equal(ours.student, ours.teacher)
 
 

@@ -85,7 +85,7 @@ def test_hosts_state_size_checksum_and_address_and_are_asked_once(serve) -> None
     assert hosts.ask(Row("b", "or:https://example.org/m?dl=1", "m.pth", "m"))(False).url == f"{server.url}/m?dl=1"
 
 
-def test_tables_of_copies_give_terms_and_are_refused_by_their_line(tmp_path: Path) -> None:
+def test_copies_go_below_their_folder_and_broken_tables_of_copies_are_refused(tmp_path: Path) -> None:
     for table in (ROOT / "local").glob("*_copies.tsv"):
         parts = read_records(table.with_name(table.name.replace("_copies", "_records")))
         copies = read_copies(table)

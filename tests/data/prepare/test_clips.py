@@ -35,7 +35,7 @@ from sed.errors import UserError
         (3, [(0, 3)]),
     ],
 )
-def test_windows_cover_a_recording(seconds, found):
+def test_windows_cover_a_recording_but_for_a_rest_below_a_second(seconds, found):
     assert spans(seconds, 10) == found
 
 

@@ -121,7 +121,7 @@ def test_bad_input_is_one_line(corpus, monkeypatch, capsys, change, message):
     assert not (corpus / "out" / "metadata" / "labels.txt").exists()
 
 
-def test_labels_of_audacity_beside_the_recordings(tmp_path):
+def test_audacity_s_label_files_give_the_same_corpus_as_a_table(tmp_path):
     audio, labels = tmp_path / "audio", tmp_path / "labels"
     audio.mkdir(), labels.mkdir()
     for name in "abcd":

@@ -43,7 +43,7 @@ def test_events_are_whole_and_textures_are_stretches(bank_dir):
     assert audio.shape == (160000,) and {event.label for event in events} == {"Bird", "Rain"}
 
 
-def test_splits_do_not_share(bank_dir):
+def test_the_splits_share_no_recordings(bank_dir):
     bank, rng = SoundBank(bank_dir), np.random.default_rng(0)
     for split, pitch in (("train", 500), ("validation", 900)):
         sound = bank.voice(split, "Bird", rng)(rng, 1.0)

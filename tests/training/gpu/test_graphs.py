@@ -1,4 +1,4 @@
-"""CUDA graphs are compared with the eager models before any training step."""
+"""CUDA graphs are compared with the eager models before the first training step, and again at a later one."""
 
 import logging
 from types import SimpleNamespace
