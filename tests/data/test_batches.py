@@ -55,7 +55,7 @@ def test_each_pass_sees_each_clip_once_in_a_new_order(sets: list[TrainingSet]) -
     assert sorted(seen[:9]) == sorted(seen[9:]) == list(range(9))
     assert list(seen[:9]) != list(seen[9:])
     weak = np.concatenate([sampler.rows(step)[4:8] for step in range(25)])
-    assert sorted(weak) == sorted([*range(9 + 14, 9 + 14 + 25)] * 4)
+    assert sorted(weak) == sorted([*range(9 + 14, 9 + 14 + 25)] * 4)  # 25 clips, after both strong sets
 
 
 def test_rows_depend_on_seed_and_step_alone(sets: list[TrainingSet]) -> None:

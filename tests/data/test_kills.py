@@ -46,7 +46,7 @@ def kill_often(command, progress, seed):
     return kills
 
 
-def test_dump(tmp_path):
+def test_a_killed_dump_ends_with_the_same_files(tmp_path):
     rng = np.random.default_rng(0)
     wavs = {}
     for i in range(900):
@@ -68,7 +68,7 @@ def test_dump(tmp_path):
     assert digest(tmp_path / "whole") == digest(tmp_path / "killed")
 
 
-def test_synthesize(tmp_path):
+def test_a_killed_synthesis_ends_with_the_same_files(tmp_path):
     sizes = ["--strong-real", "200", "--synthetic", "0", "--weak", "60", "--unlabelled", "0", "--validation", "100"]
     command = [sys.executable, "-m", "sed.bin.synthesize", *sizes, "--pretrain", "100", "--clip-seconds", "1"]
     subprocess.run([*command, str(tmp_path / "whole")], check=True)

@@ -16,7 +16,7 @@ def test_merge_joins_overlaps_of_one_label_only():
     assert merge_events({"a": [Event(0, 1, "Dog"), Event(1, 2, "Dog")]})[1] == 0  # touching events are two
 
 
-def test_tags():
+def test_tags_become_rows_of_ones_and_zeros():
     assert tag_targets([("Dog", "Cat"), ()], LABELS).tolist() == [[1, 1, 0], [0, 0, 0]]
     with pytest.raises(KeyError):
         tag_targets([("Bird",)], LABELS)

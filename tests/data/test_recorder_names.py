@@ -28,11 +28,11 @@ START = datetime(2026, 5, 1, 5, 30, 7)
         ("20260501_053007/rec.wav", None),
     ],
 )
-def test_start(name: str, start: datetime | None) -> None:
+def test_a_name_gives_its_start_or_none(name: str, start: datetime | None) -> None:
     assert start_of(name) == start
 
 
-def test_an_event_over_midnight() -> None:
+def test_clock_times_pass_midnight_and_are_rounded() -> None:
     assert clock_time(datetime(2026, 12, 31, 23, 59, 59), 1.25) == "2027-01-01T00:00:00.250"
     assert clock_time(START, 0.9999) == "2026-05-01T05:30:08.000"  # rounded, not cut
     assert clock_time(START.replace(tzinfo=UTC), 0) == "2026-05-01T05:30:07.000+00:00"

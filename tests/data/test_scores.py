@@ -25,7 +25,7 @@ def make(clips=3, frames=7, classes=2, frame_seconds=0.01):
     )
 
 
-def test_round_trip(tmp_path):
+def test_scores_are_read_as_written(tmp_path):
     scores = make()
     write_scores(tmp_path / "scores.h5", scores)
     again = read_scores(tmp_path / "scores.h5")

@@ -51,7 +51,7 @@ def test_equals_transformers_at_the_published_size(config, eps):
     assert difference < 1e-4
 
 
-def test_other_grids(config):
+def test_equals_transformers_on_another_grid(config):
     model = hugging_face(
         num_hidden_layers=2, hidden_size=48, num_attention_heads=3, intermediate_size=192,
         num_mel_bins=64, max_length=300, frequency_stride=16, time_stride=8,

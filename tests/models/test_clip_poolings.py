@@ -37,7 +37,7 @@ def pool(name: str, posteriors: Tensor, hidden: Tensor, summary: Tensor | None =
     return pooling(ClipInputs(posteriors, hidden, summary, directions))
 
 
-def test_by_hand() -> None:
+def test_equals_values_computed_by_hand() -> None:
     y = torch.tensor([[[0.2, 0.0], [0.6, 0.0]]])
     summary = torch.tensor([[math.log(0.3 / 0.7), -50.0]])
     value = {name: pool(name, y, torch.zeros(1, 2, 3), summary)[0, 0].item() for name in CLIP_POOLINGS}

@@ -101,7 +101,7 @@ def convolution(x: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
     return linear(swish(y), state, f"{name}.mix")
 
 
-def test_by_loops() -> None:
+def test_equals_loops_over_frames() -> None:
     decoder, x = tiny(), torch.randn(1, 6, 5)
     state = {key: value.double() for key, value in decoder.state_dict().items()}
     token = state["token.weight"][:, 0] + state["token.bias"]
@@ -128,7 +128,7 @@ def test_rows_are_shifted_to_align_distances_with_frames() -> None:
     assert shifted(scores).tolist() == [[2.0, 0.0, 3.0], [4.0, 5.0, 0.0], [6.0, 7.0, 8.0]]
 
 
-def test_sinusoids() -> None:
+def test_sinusoids_have_decreasing_frequencies() -> None:
     sine, cosine = sinusoids(torch.tensor([0, 3]), 4)
     assert sine.tolist() == [[0, 0], pytest.approx([math.sin(3), math.sin(0.03)])]
     assert cosine.tolist() == [[1, 1], pytest.approx([math.cos(3), math.cos(0.03)])]

@@ -78,7 +78,7 @@ def test_is_the_network_of_the_paper() -> None:
         torch.testing.assert_close(encoder(x), functional(encoder.state_dict(), x), rtol=0, atol=1e-5)
 
 
-def test_too_few_frames_or_bins() -> None:
+def test_too_few_frames_or_bins_are_refused() -> None:
     for sizes in ({"input_frames": 31}, {"mel_bins": 16}):
         with pytest.raises(ValueError, match="nothing left"):
             Cnn14(**sizes, channels=1)

@@ -31,7 +31,7 @@ def normed(state: dict[str, Any], name: str, values: torch.Tensor) -> torch.Tens
     return scaled.clamp_min(0)
 
 
-def test_by_loops() -> None:
+def test_equals_loops_over_points() -> None:
     convolution, x = sk(), torch.randn(2, 2, 5, 6)
     state = {key: value.double() for key, value in convolution.state_dict().items()}
     for b in range(2):

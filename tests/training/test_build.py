@@ -51,7 +51,7 @@ def test_missing_sets_are_left_out_and_named_where_that_is_asked(
     assert log_lines == [
         f"trains on weak, strong_real; {dump} has no nowhere, which may be missing (missing_sets: leave_out)"
     ]
-    assert feature_bytes(sets) == (9 + 25) * sets[0].store.frames * 16 * 2
+    assert feature_bytes(sets) == (9 + 25) * sets[0].store.frames * 16 * 2  # clips, frames, bins, float16
 
 
 def test_sets_named_twice_or_not_at_all_are_refused(dump: Path, tiny_config: Config) -> None:

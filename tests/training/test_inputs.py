@@ -56,7 +56,7 @@ def test_features_and_targets_belong_to_the_same_clips(dump, sets):
     data, store = DataDir.load(dump / "weak", LABELS), FeatureStore(dump / "weak")
     for slot, row in enumerate(rows[4:8]):
         tags = {LABELS[k] for k in range(3) if inputs.weak_targets[slot, k]}
-        assert tags == set(data.tags[store.clips[row - 9 - 14]])
+        assert tags == set(data.tags[store.clips[row - 9 - 14]])  # after the 9 and 14 clips of the strong sets
 
 
 @pytest.mark.parametrize("cache", ["ram", "none"])

@@ -167,5 +167,5 @@ def test_without_consistency_the_teacher_is_not_evaluated(
     ("name", "device", "chosen"),
     [("auto", "cuda", "bf16"), ("auto", "cpu", "fp32"), ("tf32", "cuda", "tf32"), ("bf16", "cpu", "bf16")],
 )
-def test_precision(name: str, device: str, chosen: str) -> None:
+def test_automatic_precision_depends_on_the_device(name: str, device: str, chosen: str) -> None:
     assert choose_precision(name, torch.device(device)) == chosen

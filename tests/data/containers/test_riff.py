@@ -84,7 +84,7 @@ def test_a_file_that_ffmpeg_wrote_to_a_pipe_is_read_completely(tmp_path, kind):
 
 
 @needs_ffmpeg
-def test_rf64(tmp_path):
+def test_rf64_is_read_and_a_truncated_one_refused(tmp_path):
     write_beep(tmp_path / "a.wav", subtype="PCM_16")
     encode(tmp_path / "a.wav", tmp_path / "b.wav", "-rf64", "always")
     data = (tmp_path / "b.wav").read_bytes()

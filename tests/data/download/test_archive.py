@@ -164,7 +164,7 @@ def test_malicious_archives_leave_nothing_anywhere(make, tmp_path, name):
     assert not os.path.lexists("/tmp/ast-sed-evil")
 
 
-def test_too_many_entries(make, tmp_path):
+def test_too_many_entries_are_refused(make, tmp_path):
     path = make("a.zip", zipped({str(i): b"" for i in range(20)}))
     with pytest.raises(UserError, match="more than 10 entries"):
         unpack(path, tmp_path / "out", limits=Limits(entries=10))
@@ -181,7 +181,7 @@ def test_an_extended_header_cannot_fill_the_memory(make, tmp_path):
 
 @pytest.mark.parametrize(("name", "pack"), [("a.zip", zipped), ("a.tar.gz", tarred)])
 @pytest.mark.parametrize("cut", [0.1, 0.5, 0.9, 0.999])
-def test_truncated_archives(make, tmp_path, name, pack, cut):
+def test_truncated_archives_are_refused(make, tmp_path, name, pack, cut):
     content = pack(FILES)
     path = make(name, content[: int(cut * len(content))])
     with pytest.raises(UserError, match="damaged archive"):

@@ -46,11 +46,11 @@ def sound(path: Path, seconds: float = 0.1, value: float = 0.5) -> Path:
         ("noise_of_a_kitchen_1", []),
     ],
 )
-def test_names(stem, keys):
+def test_a_file_name_gives_its_possible_keys(stem, keys):
     assert candidates(stem) == [Key(*key) for key in keys]
 
 
-def test_names_of_the_metadata():
+def test_a_name_of_the_metadata_gives_one_key():
     assert named(f"Y{ID}_350.000_360.000.wav") == Key(ID, 350_000)
     assert named("1Ro0FgMWTUE_120_130.wav") == Key("1Ro0FgMWTUE", 120_000)
     with pytest.raises(ValueError):

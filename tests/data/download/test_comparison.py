@@ -41,7 +41,7 @@ def test_length_level_and_correlation(
     assert found.is_large == (abs(seconds) > 0.1 or abs(level) > 1 or correlation < 0.9)
 
 
-def test_other_rates_and_silence(tmp_path: Path) -> None:
+def test_other_rates_and_silence_are_compared(tmp_path: Path) -> None:
     from sed.data.audio import resample
 
     low = written(tmp_path / "low.wav", resample(NOISE.astype("float32"), RATE, 12_000), 12_000)

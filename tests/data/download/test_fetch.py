@@ -151,7 +151,7 @@ def test_a_partial_file_without_validator_or_checksum_starts_over(server, tmp_pa
     assert (tmp_path / "a.bin").read_bytes() == BODY
 
 
-def test_a_server_without_ranges(server, tmp_path):
+def test_a_file_is_downloaded_from_a_server_without_ranges(server, tmp_path):
     running = server(ranges=False, faults=Faults(drop=1.0, most=2, seed=1))
     fetcher().fetch(remote(running), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == BODY

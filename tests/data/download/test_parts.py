@@ -75,7 +75,7 @@ def test_the_layout_is_deseds(whole):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(2))
-def test_every_fault_at_random(serve, made_up, whole, tmp_path, seed):
+def test_the_corpus_is_whole_after_every_fault_at_random(serve, made_up, whole, tmp_path, seed):
     faults = Faults(error=0.15, busy=0.1, drop=0.2, stall=0.1, wrong=0.1, seed=seed, stalled=0.5, most=40)
     # GitHub states no digest of these two, so a wrong byte in them cannot be seen.
     rows = {part: rows for part, rows in ROWS.items() if part not in ("atst_frame", "beats")}
@@ -167,7 +167,7 @@ def test_a_fallback_need_not_be_a_checkpoint(serve, tmp_path):
     assert (tmp_path / "d" / "a.tsv").read_bytes() == b"filename\n"
 
 
-def test_an_offline_folder_of_archives(serve, made_up, whole, tmp_path):
+def test_archives_in_a_folder_need_no_network_and_are_checked(serve, made_up, whole, tmp_path):
     offline = tmp_path / "usb"
     offline.mkdir()
     for files in (record for host in made_up.values() for record in host.values()):
@@ -259,7 +259,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_downloads(serve, made_up, whole, 
     assert (corpus(tmp_path / "d"), server.sent) == (whole, sent)
 
 
-def test_an_unexpected_archive(serve, made_up, tmp_path):
+def test_an_archive_of_another_layout_is_refused(serve, made_up, tmp_path):
     records = made_up["zenodo"] | {"6026841": {ZIP.file: zipped({"other/a.wav": b"1"})}}
     with pytest.raises(UserError, match=r"no folder with audio or metadata"):
         stage(tmp_path / "d", serve(zenodo=records).url).get({"synthetic": [ZIP]})
@@ -274,7 +274,7 @@ def test_a_malicious_record_is_refused_and_the_others_stay(serve, made_up, tmp_p
     assert not [p for p in tmp_path.rglob("*") if "evil" in p.name or "a.wav" in p.name]
 
 
-def test_a_record_without_the_file(serve, tmp_path):
+def test_a_record_without_the_file_is_refused(serve, tmp_path):
     server = serve(zenodo={"6026841": {"other.zip": b""}})
     with pytest.raises(UserError, match=r"records/6026841: has no file dcase_synth.zip, only other.zip"):
         stage(tmp_path / "d", server.url).get({"synthetic": [ZIP]})

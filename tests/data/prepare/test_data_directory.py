@@ -98,7 +98,7 @@ def test_bad_audio_is_left_out_and_listed(raw):
         ("t.wav", lambda p: put(p, 9), "wrong duration: 9.000 s, 10 s in the metadata"),
     ],
 )
-def test_reasons(raw, name, make, reason):
+def test_a_bad_recording_is_listed_with_its_reason(raw, name, make, reason):
     make(raw / "audio" / name)
     (raw / "strong.tsv").write_text(HEAD + f"{name}\t0\t1\tDog\nb.wav\t\t\t\n")
     (raw / "durations.tsv").write_text("filename\tduration\nt.wav\t10\n")
@@ -159,7 +159,7 @@ def test_broken_links_count_as_missing(raw):
     assert "z" not in find_audio(raw / "audio")
 
 
-def test_weak_and_unlabelled(raw):
+def test_weak_and_unlabelled_sets_have_tags_and_no_labels(raw):
     (raw / "weak.tsv").write_text("filename\tevent_labels\na.wav\tDog,Dog\nb.wav\t\n")
     make_data_dir(raw / "weak.tsv", raw / "audio", raw / "out", kind="weak", labels=LABELS)
     assert DataDir.load(raw / "out", LABELS).tags == {"a": ("Dog",), "b": ()}

@@ -71,7 +71,7 @@ def corpus(tmp_path):
     return tmp_path
 
 
-def test_layout(corpus, monkeypatch):
+def test_own_recordings_get_desed_s_layout(corpus, monkeypatch):
     args = ("--events", corpus / "events.tsv", "--tags", corpus / "tags.tsv", corpus / "rec", corpus / "out")
     for _ in range(2):  # a second run changes nothing
         assert call(monkeypatch, *args) == 0

@@ -66,11 +66,11 @@ def test_labels_are_drawn_by_their_share():
     assert set(found) == set(PROFILES) and found.most_common(1)[0][0] == "Speech"
 
 
-def test_profile_of_a_label_that_desed_lacks():
+def test_a_label_that_desed_lacks_has_the_bank_s_typical_length():
     assert profile(Bursts(), "Burst").median == 1.0
 
 
-def test_trim():
+def test_trim_leaves_out_silence_at_both_ends():
     sound = np.zeros(16000)
     sound[3200:8000] = 1
     assert len(trim(sound)) == 4800

@@ -170,7 +170,7 @@ def test_patches_are_embedded_outside_of_compiled_code(tiny_config, monkeypatch)
     assert shapes == [(2 + bands * patches, detector.encoder.dim)]
 
 
-def test_disagreement():
+def test_rounding_is_little_disagreement_and_a_wrong_clip_much():
     torch.manual_seed(0)
     logits = torch.randn(6, 50, 3)
     assert graphs.disagreement(logits, logits) == 0
