@@ -13,7 +13,7 @@
 #   --audio PATH         copies of the AudioSet recordings, any names, formats and depth: a folder of files, of webdataset tars,
 #                        zip files or parquet tables, or one of these; may be repeated
 #   --fetch BOOL         fetch the recordings that are still missing with yt-dlp, slowly (false)
-#   --fetch-pause N      seconds to wait between two fetches (5)
+#   --fetch-pause N      seconds to wait between two fetches, on average (5)
 #   --keep-archives BOOL keep archives after unpacking (true)
 #   --timeout N          seconds without data after which a connection counts as stalled (60)
 #   --retries N          failures in a row after which a download is given up (8)

@@ -13,7 +13,7 @@
 #   --more LIST           configs of conf/real_sounds/ that stage 4 trains ("ratio_2 ratio_5")
 #   --boxes LIST          configs also scored with bounding boxes (cSEBBs), with tune.sh's settings if any ("crnn ast_gru fte_only lgd_only ast_sed")
 #   --rates LIST          pairs head:encoder of learning rates instead of the config's, in exp/<config>_lr<h>_<e>_seed<k>
-#   --vary LIST           KEY=VALUE,VALUE...: train all combinations, in exp/<config>_<key>_<value>_seed<k>
+#   --vary LIST           KEY=VALUE,VALUE...: train all combinations, in exp/<config>_<key>_<value>_seed<k> (values of the config are left out)
 #   --jobs N              experiments that run at the same time (1)
 #   --ngpu N              GPUs that the experiments share; 0: the CPU, with smaller models (1)
 #   --nj N                parallel jobs of stages 0 to 2 (4)

@@ -3,10 +3,11 @@
 #
 # usage: egs/real_sounds/tune.sh --soundbank DIR [options]
 #
-# Splits DIR's training sources in two and makes a corpus from each part. Pre-trains and trains every system in several
-# regimes on the first, and writes those that score best on the second: tuning/rates.json, the CRNN's learning rates;
-# tuning/regime.json, for how many epochs protocol A freezes the encoder of all AST systems, and how protocol B trains each.
-# It then tunes the bounding boxes (cSEBBs) of each system on a further set mixed from the second part: tuning/csebbs/.
+# Splits DIR's training sources into two parts, and mixes training clips from the first, validation clips from the second.
+# Pre-trains and trains every system in several regimes, and writes those that score best: tuning/rates.json, the CRNN's
+# learning rates; tuning/regime.json, for how many epochs protocol A freezes the encoder of all AST systems, and how
+# protocol B trains each. It then tunes the bounding boxes (cSEBBs) of each system on a further set mixed from the second
+# part: tuning/csebbs/.
 # The chosen rates and regimes are then to be written into conf/real_sounds/ by hand.
 # Protocol A trains all AST systems in the paper's regime, protocol B each in the one that is best for it (RESULTS.md). The
 # values that are tried, the defaults below, were chosen by hand.

@@ -62,7 +62,7 @@ def test_ground_truth_in_the_folder_is_no_output(tmp_path: Path) -> None:
     assert [path.name for path, _ in read_submission(tmp_path, exclude=exclude).tables] == ["found.tsv"]
 
 
-def test_what_is_none_of_the_four_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_submission_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file or folder"):
         read_submission(tmp_path / "nothing.tsv")
     with pytest.raises(UserError, match=r"no \.tsv in this folder"):

@@ -41,7 +41,7 @@ refused() { # refused <pattern>: is the exit status 2, does the last line match,
     [[ ${status} == 0 && ${output} == *--recordings*--group*--seed* ]]
 }
 
-@test "--small suffices for a first model, and is refused with --from" {
+@test "--small is in the help, and refused with --from" {
     own --help
     [[ ${output} == *'--small'* ]]
     sounds

@@ -75,7 +75,7 @@ train() {
     run "${root}/steps/train.sh" --ngpu 0 "$@" x.yaml dump exp/x
 }
 
-@test "dump: recordings that have changed since are computed again, moved and added ones are not" {
+@test "dump: all is computed again if a recording has changed since, not if some were moved or others listed" {
     checked() { printf 'path\tsize\tmtime_ns\tseconds\tfault\n%b' "$1" >data/strong/.audio_check.tsv; }
     checked '/x/a.wav\t100\t7\t10\t\n/x/b.wav\t100\t8\t10\t\n'
     dump --nj 2
@@ -121,7 +121,7 @@ train() {
     calls 5
 }
 
-@test "dump: with more clips or jobs it is made again; shards of another number of jobs are removed" {
+@test "dump: with more clips it is made again, and shards of an earlier run with more jobs are removed" {
     dump --nj 3
     echo 'f a.wav' >>data/strong/wav.scp
     printf 'f.wav\t10\n' >>data/strong/durations.tsv

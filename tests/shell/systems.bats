@@ -48,6 +48,7 @@ trained() { # trained <experiment>: print the call that trained it
 
 @test "files are found from the folder of the call and from the top of the repository" {
     echo 'lr: 1' >own.yaml
+    # there is no stage 6: the configs are only looked for
     desed --stage 6 --conf egs/realdesed/conf/atst_f.yaml --systems "ast_sed ./own.yaml conf/mini/crnn.yaml"
     [[ ${status} == 0 ]] || {
         echo "${output}"
