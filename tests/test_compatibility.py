@@ -30,7 +30,7 @@ def test_aliases_name_no_option_twice() -> None:
     assert not {*names} & {*compatibility.ALIASES}, "an option renamed twice: both earlier names need today's"
 
 
-def test_a_newer_format_names_the_version_that_reads_it() -> None:
+def test_formats_that_are_not_read_are_refused_and_a_newer_one_names_its_version() -> None:
     with pytest.raises(UserError) as error:
         check_format("x.pt", {"format": FORMAT + 1, "version": "9.1.0"}, oldest=1, remedy="train again")
     message = str(error.value)

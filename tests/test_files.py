@@ -37,7 +37,7 @@ def test_names_of_any_length_that_the_system_takes(tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_of_two_writers_at_once_the_last_wins_whole(tmp_path: Path) -> None:
+def test_of_two_writers_at_once_one_file_stays_whole(tmp_path: Path) -> None:
     path = tmp_path / "rows"
 
     def write(letter: str) -> int:

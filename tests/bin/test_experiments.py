@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def listed(monkeypatch, capsys, tmp_path):
-    """Return a function that lists with these arguments in an empty folder: rows of columns, or what it refuses."""
+    """Return a function that runs the command in an empty folder, and returns its rows of columns or its error."""
     monkeypatch.chdir(tmp_path)
 
     def run(*args: str) -> list[list[str]] | str:

@@ -27,7 +27,7 @@ def test_a_packed_model_predicts_as_its_experiment(packed: Path, tmp_path: Path,
     assert outputs[0] == outputs[1] and outputs[0].count("\n") > 3
 
 
-def test_post_processing_comes_from_the_pack_or_the_newest_result(packed: Path) -> None:
+def test_post_processing_comes_from_the_pack_or_the_result_of_the_experiment(packed: Path) -> None:
     for name, source in (("exp", "exp/validation/result.json"), ("model", "model/model.json")):
         opened = open_model(packed / name)
         assert opened.source == str(packed / source)

@@ -92,7 +92,7 @@ def test_clips_come_out_as_stage_5_has_them(tmp_path, monkeypatch, request, kind
     assert sum(map(len, found.values())) > 5
 
 
-def test_the_newest_result_decides_how_an_experiment_predicts(tmp_path, monkeypatch, capsys):
+def test_the_result_of_an_experiment_decides_how_it_predicts_unless_options_do(tmp_path, monkeypatch, capsys):
     experiment = save_tiny(tmp_path / "model")
     write_sounds(tmp_path / "x.wav", 6)
     results = experiment / "validation"
