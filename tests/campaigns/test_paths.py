@@ -1,6 +1,6 @@
 """Every command with bad paths in every place that takes one: a line that names it and a cure, and nothing else.
 
-A sample takes one kind for each place, another for each; all kinds are a campaign.
+A sample tries one kind in each place, drawn at random; all kinds are a campaign.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ def ended(command: str, scratch: Path, workplace: Path, slot: int = -1, kind: st
 
 
 def kinds_of(command: str, slot: int, count: int) -> list[str]:
-    """Return the kinds that are tried in a slot; a sample differs between slots and is the same in every run."""
+    """Return the kinds that are tried in a slot; a sample is drawn for each slot, the same in every run."""
     kinds = [kind for kind in KINDS if kind != "standard input" or not slots(command)[slot].startswith(">")]
     if command in ("benchmark_dump", "benchmark_labels"):  # where they succeed they take half a minute
         kinds = [kind for kind in kinds if kind in ("empty", "folder", "below a file", "loop", "pipe", "full")]

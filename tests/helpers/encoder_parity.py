@@ -13,7 +13,7 @@ from paths import ROOT
 from torch import Tensor, nn
 
 RATE = 16000
-VALUES = 8  # of an output, which are recorded
+VALUES = 8  # elements of an output that are recorded
 RECORDED = ROOT / "tests/fixtures/encoders"
 
 

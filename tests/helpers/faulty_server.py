@@ -237,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
             start = int(first)
             body = body[: int(last) + 1] if last else body
             if start >= len(body) or fault == "none":
-                self.send_response(416)
+                self.send_response(416)  # of a valid range, it claims that the file ends where the range begins
                 self.send_header("Content-Range", f"bytes */{min(start, len(body))}")
                 self.send_header("Content-Length", "0")
                 self.end_headers()

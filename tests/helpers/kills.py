@@ -103,7 +103,7 @@ def kill_at_every_call(
         prepare: restores the state before a run.
         check: gets n, and checks what the second run made.
         under: as in `forked`.
-        most: number of values of n that are tried: the last call of each kind, others evenly spread; None: all.
+        most: how many values of n are tried at most: the last call of each kind, others evenly spread; None: all.
     """
     chosen: Iterable[int] = itertools.count(1)
     if most is not None:
@@ -143,7 +143,7 @@ def _calls(work: Callable[[], int], under: Path) -> list[str]:
 
 
 def _sample(calls: Sequence[str], most: int) -> list[int]:
-    """Return numbers of calls, from 1: the last of each kind, and others evenly spread."""
+    """Return at most `most` numbers of calls, from 1: the last of each kind, and others evenly spread."""
     last = {name: number for number, name in enumerate(calls, 1)}
     spread = range(1, len(calls) + 1, max(1, len(calls) // max(1, most - len(last))))
     return sorted({*last.values(), *spread})[-most:]

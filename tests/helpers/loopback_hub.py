@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -108,9 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Return the body of the request; if its client is to be killed, do so half-way through the body."""
         length = int(self.headers.get("Content-Length") or 0)
         if self._dies and length > 1:
-            data = self.rfile.read(length // 2)
+            self.rfile.read(length // 2)
             self._die()
-            return data
         if self.headers.get("Transfer-Encoding") == "chunked":
             data = b""
             while size := int(self.rfile.readline(), 16):
@@ -120,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             return data
         return self.rfile.read(length)
 
-    def _die(self) -> None:
+    def _die(self) -> NoReturn:
         os.kill(self._process, signal.SIGKILL)
         self.close_connection = True
         raise ConnectionError("its client was killed")
