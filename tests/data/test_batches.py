@@ -119,6 +119,7 @@ def test_sets_of_two_front_ends_are_refused_with_what_differs(dump: Path, sets: 
 def test_the_cache_is_what_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     monkeypatch.setattr("sed.data.batches.available", lambda: 1000)
+    # 0.6 of the free memory may be used
     assert [choose_cache("auto", size, CPU) for size in (0, 599, 600, 10**9)] == ["ram", "ram", "none", "none"]
     assert choose_cache("device", 10**12, CPU) == choose_cache("ram", 10**12, CPU) == "ram"
     assert choose_cache("none", 0, CPU) == "none"

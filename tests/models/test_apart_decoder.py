@@ -42,6 +42,7 @@ def test_the_published_numbers_of_parameters(config: Config, sizes: dict[str, An
 
 
 def tiny(config: Config, frames: int = 40, **values: Any) -> Detector:
+    """Return a detector of three classes whose encoder has 13 channels, 0.05 of the published 256."""
     torch.manual_seed(0)
     sizes = {**SYSTEM, **APART, "input_frames": frames, "clip_seconds": frames * 0.02, "mel_bins": 16}
     detector = build_detector(config(**{**sizes, "fbcrnn_width": 0.05, "gru_units": 6, "head_hidden": 5, **values}), 3)

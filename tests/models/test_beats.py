@@ -119,6 +119,7 @@ def test_has_the_published_size_and_ten_seconds_are_63_steps_in_eight_bands() ->
         encoder = Beats()
         detector = build_detector(parse(CONF / "beats_sed.yaml"), 10)
     block = 12 * 768**2 + 13 * 768 + 64 * 8 + 8 + 12  # projections and MLP, biases, two norms, the gate
+    # patches, their norm and projection, the positional convolution and its scales, a norm, the table of distances
     around = 256 * 512 + 2 * 512 + 513 * 768 + (48 * 128 + 1) * 768 + 128 + 2 * 768 + 320 * 12
     assert sum(p.numel() for p in encoder.parameters()) == 12 * block + around
     assert encoder.grid == (8, 63) and detector.num_frames == 1000

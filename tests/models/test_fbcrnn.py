@@ -30,7 +30,17 @@ def norm(x: Tensor, module: nn.Module) -> Tensor:
 
 
 def written_out(encoder: FBCNN, x: Tensor, *, pool_after: set[int], from_to: dict[int, dict[int, int]]) -> Tensor:
-    """The stacks layer by layer, counted from 1: `from_to` has, for each stack, layers whose inputs are added."""
+    """Compute the network layer by layer.
+
+    Args:
+        encoder: the network whose weights are used.
+        x: (batch, frames, mel bins).
+        pool_after: 2-D layers, counted from 1, that are followed by max pooling over two bands.
+        from_to: {dimensions of the stack: {layer: later layer to whose input the input of the first is added}}.
+
+    Returns:
+        (batch, 1, frames, channels).
+    """
     x = x.transpose(1, 2)[:, None]
     for dims, stack in ((2, encoder.planar), (1, encoder.linear)):
         convolve = F.conv2d if dims == 2 else F.conv1d

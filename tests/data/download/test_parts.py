@@ -152,7 +152,7 @@ def test_two_parts_may_share_an_archive(serve, tmp_path):
     header = "part\tsource\tfile\tinto\tholds\n"
     (tmp_path / "t.tsv").write_text(header + "a\tzenodo:1\taudio.zip\tone\tx\nb\tzenodo:1\taudio.zip\ttwo\tx\n")
     content = random.Random(0).randbytes(3_000_000)
-    server = serve(zenodo={"1": {"audio.zip": zipped({"x/y": content})}}, rate=3_000_000)
+    server = serve(zenodo={"1": {"audio.zip": zipped({"x/y": content})}}, rate=3_000_000)  # a second, in which both ask
     stage(tmp_path / "d", server.url).get(read_records(tmp_path / "t.tsv"))
     assert [(tmp_path / "d" / name / "x/y").read_bytes() for name in ("one", "two")] == [content] * 2
 

@@ -35,7 +35,7 @@ def test_events_of_one_label_are_apart(recordings):
         for label in {event.label for event in events}:
             mine = [event for event in events if event.label == label]
             for one, other in itertools.pairwise(mine):
-                assert other.onset - one.offset > GAP - 0.002
+                assert other.onset - one.offset > GAP - 0.002  # times are rounded to milliseconds
 
 
 def test_stretches_set_the_density_and_begin_anywhere(recordings):
