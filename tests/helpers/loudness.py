@@ -71,7 +71,8 @@ class Recorder(BaseSink):
 def predict(recordings, overlap=None, batch_size=4, block=999, model=None, centred=False, advance=None):
     """Run recordings, arrays at `RATE`, through a detector.
 
-    `block` is the number of samples per block that is read; a block with NaN stands for a file that cannot be read.
+    Windows overlap by `overlap` seconds (None: the default). `block` is the number of samples per block that is read; a
+    block with NaN stands for a file that cannot be read. `advance` gets the seconds of recordings that are done.
 
     Returns:
         The recordings' sinks, the problems as (name, error), and the detector.

@@ -121,7 +121,10 @@ class Two(Wandering):
 
 
 def posteriors(model, audio):
-    """Return posteriors as joined, as centred, and the most rows and samples held on the way."""
+    """Return posteriors as joined, as centred, and the most rows and samples held on the way.
+
+    A joined frame is simply that of the last window that covers it.
+    """
     plan = WindowPlan.overlapping(samples=model.samples, frame_seconds=0.01, rate=RATE, frames=1000)
     post = replace(
         POST,
