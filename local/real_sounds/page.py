@@ -86,7 +86,7 @@ KNOWN = (
     *protocols.BEYOND,
 )
 VARIED = ("_clip_pooling_", "_frozen_epochs_", f"gru_{HALF}", f"only_{HALF}")
-"""parts of names of experiments that only the tables of `protocols.grid` and `protocols.mixup` compare"""
+"""parts of names of experiments that are not each compared with AST-SED: they have tables of their own (`protocols`)"""
 BOXES = "_csebbs"
 """end of the name of a config whose events are decided by change-detection bounding boxes (cSEBBs)"""
 RATIOS = ("fte_only", "ratio_2", "ratio_5", "ast_sed")  # AST-SED at 1, 2, 5 and 10 frames per token
@@ -400,8 +400,8 @@ class Page:
 def pairs(configs: set[str]) -> list[Pair]:
     """Return every comparison that these configs allow.
 
-    These are the paper's and those of the page's tables; bounding boxes with the median filters of the same model; and
-    each other config with AST-SED.
+    These are PAIRS; bounding boxes with the median filters of the same model; and each other config, but for those of
+    VARIED, with AST-SED.
     """
     named = [pair for pair in PAIRS if {pair.a, pair.b} <= configs]
     plain = {config for config in configs if not any(part in config for part in VARIED)}

@@ -20,7 +20,7 @@ AMPLITUDES = (1.0, 0.03)
 
 
 def clip(seconds: float, seed: int = 0) -> np.ndarray:
-    """Return noise whose level rises and falls, with a quiet end and an offset."""
+    """Return noise whose level rises and falls after a quiet start, with an offset."""
     rng = np.random.default_rng(seed)
     samples = int(seconds * RATE)
     swell = 0.02 + 0.1 * np.sin(np.arange(samples) / 9000) ** 2

@@ -118,7 +118,7 @@ ended_as() { # ended_as <experiment> <times resumed>
 }
 
 @test "two nodes give the losses of one, also after a requeue" {
-    [[ -n $(sinfo -h -p pair -n two -t idle) ]] || skip "this Slurm runs one slurmd a machine"
+    [[ -n $(sinfo -h -p pair -n two -t idle) ]] || skip "this Slurm runs one slurmd per machine"
     cmd+=" --conf ${PWD}/pair.conf" nodes=2
     begin 0
     wait "${training}"
