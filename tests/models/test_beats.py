@@ -126,7 +126,8 @@ def test_has_the_published_size_and_ten_seconds_are_63_steps_in_eight_bands() ->
     assert detector.encoder_seconds == pytest.approx(0.16)
 
 
-def test_fewer_blocks_are_the_first_ones_as_the_whole_weighs_them(config: Config) -> None:
+def test_fewer_blocks_are_the_first_ones_of_the_whole_encoder(config: Config) -> None:
+    """DeepNorm's weight of a residual depends on the whole depth, not on the number of blocks that are kept."""
     values = config(**{**TINY, "beats_blocks": 2})
     whole, first = build_beats(values, whole=True).eval(), build_beats(values).eval()
     state = published(whole.state_dict())

@@ -68,7 +68,7 @@ def test_blocks_and_features_are_those_recorded_from_its_authors(config: Config)
         assert recorded(x) == pytest.approx(expected[name]["values"], rel=0, abs=1e-4), name
 
 
-def test_blocks_are_those_recorded_on_the_recorded_rounding(config: Config) -> None:
+def test_blocks_are_those_recorded_to_more_digits_with_eat_s_rounding_of_the_statistics(config: Config) -> None:
     """Only arithmetic rounding differs if mean and deviation are rounded like EAT's."""
     reference = read_recorded("eat")
     front_end = FrontEnd.from_config({**FEATURES, "norm_mean": -4.268, "norm_std": 4.569})

@@ -184,7 +184,7 @@ def test_the_command_trains_once_and_refuses_another_config(dump, config_file, t
 
 
 @pytest.mark.slow
-def test_killed_at_random_instants_it_ends_bit_identical(dump, config_file, tmp_path):
+def test_a_training_killed_at_random_instants_ends_bit_identical(dump, config_file, tmp_path):
     """Run the same command until it is done, with kill -9 at 20 random instants."""
     options = ["--epochs", "40", "--checkpoint-seconds", "0.2", "--valid-set", "synth_valid", "--select", "best"]
     options += ["--lr", "1e-2"]

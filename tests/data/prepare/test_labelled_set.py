@@ -63,7 +63,7 @@ def test_a_set_is_laid_out_once_and_again_if_labels_change(corpus: Path, log_lin
 
 
 def test_a_set_is_laid_out_again_if_silent_recordings_are_added_or_renamed(corpus: Path) -> None:
-    """Once, they were not, since their label files are empty."""
+    """Once, the set was not laid out again, since the label files of such recordings are empty."""
     lay_out(corpus)
     for folder, suffix in (("audio", "wav"), ("labels", "ann")):
         (corpus / folder / f"new.{suffix}").write_bytes((corpus / folder / f"a.{suffix}").read_bytes())
