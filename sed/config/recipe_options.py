@@ -14,7 +14,8 @@ OPTIONS = {
     },
     "init_from": {
         "default": "",
-        "help": "config whose model of the same seed gives the initial weights; none: random ones; '': --pretrained",
+        "help": "config whose model of the same seed gives the initial weights; the word none: random ones; '':"
+        " those of --pretrained",
     },
     "pretrained_by": {
         "default": "",
