@@ -204,7 +204,7 @@ def cut_recording(
             size = round(window * sound.rate)
             for start, samples in _windows(sound.blocks, size, size if hop is None else round(hop * sound.rate)):
                 span = start / sound.rate, (start + len(samples)) / sound.rate
-                if found and span[1] - span[0] < SHORTEST:
+                if found and len(samples) < SHORTEST * sound.rate:
                     break
                 found.append(span)
                 path = folder / f"{window_name(name, *span)}.flac"

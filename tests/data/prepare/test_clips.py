@@ -167,6 +167,15 @@ def test_cutting_is_exact_and_keeps_existing_clips(tmp_path):
     assert (first.stat().st_mtime_ns, len(list((tmp_path / "out").iterdir()))) == (before, 3)
 
 
+@pytest.mark.parametrize("hop", [None, 0.1, 0.3, 0.7])
+def test_windows_of_the_least_length_are_all_cut(tmp_path, hop):
+    """In seconds, the length of some is just below 1 by rounding."""
+    soundfile.write(tmp_path / "a.wav", np.zeros(8000 * 20 + 4000), 8000)
+    found = cut_recording(tmp_path / "a.wav", tmp_path, name="a", window=1.0, hop=hop)
+    starts = [i * (hop or 1) for i in range(1000) if i * (hop or 1) <= 19.5]
+    assert [start for start, _ in found] == pytest.approx(starts)
+
+
 def test_samples_beyond_full_scale_are_counted_once_and_when_they_are_written(tmp_path, log_lines):
     samples = np.zeros(20_000, np.float32)
     samples[[7000, 15_000]] = 2
