@@ -128,7 +128,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"{path}: a checkpoint of a training (sed.bin.train --pretrained takes its experiment's folder)"
         )
-    state = tensors_in(found)
+    try:
+        state = tensors_in(found)
+    except RecursionError:
+        raise UserError(f"{path}: not a checkpoint: a dictionary within itself (download it again)") from None
     if not state:
         raise UserError(f"{path}: not a state dict, names to tensors (give the published checkpoint)")
     return state

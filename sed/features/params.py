@@ -48,7 +48,7 @@ def defaults() -> Mapping[str, Any]:
 def resolved(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with `auto` (or 0) replaced by the values of their front end's preset."""
     preset = dict(PRESETS.get(settings["front_end"], {}))
-    with suppress(TypeError, ValueError):  # invalid numbers are refused when the front end is built
+    with suppress(TypeError, ValueError, OverflowError):  # invalid numbers are refused when the front end is built
         window = round(float(settings["frame_length"]) * float(settings["sample_rate"]))
         preset["fft_size"] = 1 << (window - 1).bit_length() if settings["front_end"] == "kaldi" else window
     return {key: preset.get(key, value) if value in AUTO else value for key, value in settings.items()}

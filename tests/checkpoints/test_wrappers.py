@@ -94,6 +94,12 @@ def test_every_form_loads_the_same_weights(
     assert all(torch.equal(theirs[f"encoder.{name}"], tensor) for name, tensor in encoder.items())
 
 
+def within_itself() -> dict[str, object]:
+    found: dict[str, object] = {}
+    found["model"] = found
+    return found
+
+
 def test_tensors_that_are_not_loaded_are_logged(
     small: Config, published: State, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -112,6 +118,7 @@ def test_tensors_that_are_not_loaded_are_logged(
         (lambda _: {"state_dict": under("cnn.", {"0.weight": torch.ones(1)})}, "but: state_dict.cnn.0.weight"),
         (lambda s: {"model": {n: t for n, t in s.items() if "pos_embed" not in n}}, "under 'model.': .*missing: v.pos"),
         (lambda _: {"epoch": 3, "names": ["a"]}, "not a state dict"),
+        (lambda _: within_itself(), "a dictionary within itself"),
         (lambda _: nn.Linear(2, 2), "an object of torch.nn.modules.linear.Linear, so nothing of it was run"),
         (
             lambda s: {"teacher": s, "student": s, "front_end": {}, "format": 2},

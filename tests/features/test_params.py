@@ -45,6 +45,11 @@ def test_auto_is_replaced_by_the_preset() -> None:
     assert difference({"window": "povey"}, {}) == "window is povey, not hann"
 
 
+def test_an_impossible_length_is_left_to_the_front_end() -> None:
+    for length in (float("inf"), float("nan"), "long"):
+        assert resolved({**defaults(), "frame_length": length})["frame_length"] is length
+
+
 def test_files_without_these_options_have_the_presets() -> None:
     early = ("front_end", "sample_rate", "frame_length", "frame_shift", "mel_bins", "f_min", "f_max", "clip_seconds",
              "normaliser", "norm_mean", "norm_std")  # fmt: skip
