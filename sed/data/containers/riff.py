@@ -4,7 +4,8 @@ Writers to a pipe cannot go back and fill the length in: as a placeholder ffmpeg
 arecord 0x80000000, others 0. Such a file has all samples up to its end. Another file with fewer samples than its header
 states is truncated.
 
-All these formats consist of chunks: four letters, the length of the content in bytes, the content.
+All but AU consist of chunks: a name of four bytes, the length of the content in bytes, the content; in Wave64 the name
+has 16 bytes, and the length counts itself and the name.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int, *, 
         return file
     if length == 0 and _chunks_to_the_end(path, file, at + 8, size):
         raise UserError(f"{path}: no samples (replace the file)")
-    if length and (exact or length < STREAMED) and length - available > SLACK:
+    slack = 0 if size > LARGEST else SLACK  # a header of more than 4 GB is not corrected
+    if length and (exact or length < STREAMED) and length - available > slack:
         raise UserError(f"{path}: truncated: {available} of {length} bytes of samples (replace the file)")
     if size > LARGEST:
         remedy = "convert it: ffmpeg -ignore_length 1 -i IN OUT.flac"
@@ -98,7 +100,7 @@ def _chunks_to_the_end(path: str, file: BinaryIO, at: int, size: int) -> bool:
     while at + 8 <= size and next(more):
         file.seek(at)
         chunk = file.read(8)
-        if not chunk[:4].isalnum() and not chunk[:4].strip().isalnum():
+        if not chunk[:4].replace(b"_", b"").strip().isalnum():
             return False
         length = int.from_bytes(chunk[4:], "little")
         at += 8 + length + length % 2
@@ -190,6 +192,9 @@ def open_caf(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
 
     Returns:
         `file`, or a view of it with a corrected header.
+
+    Raises:
+        UserError: the file has too many chunks.
     """
     at, more = 8, _limited(path)
     while at + 12 <= size and next(more):

@@ -46,9 +46,10 @@ def test_files_without_samples_are_refused_as_such(tmp_path):
     with pytest.raises(UserError, match=r"a\.wav: no samples"):
         read_audio(tmp_path / "a.wav", 16000)
     data = (tmp_path / "a.wav").read_bytes()
-    (tmp_path / "b.wav").write_bytes(data + b"LIST" + struct.pack("<I", 4) + b"INFO")
-    with pytest.raises(UserError, match=r"b\.wav: no samples"):
-        read_audio(tmp_path / "b.wav", 16000)
+    for name in (b"LIST", b"_PMX"):
+        (tmp_path / "b.wav").write_bytes(data + name + struct.pack("<I", 4) + b"INFO")
+        with pytest.raises(UserError, match=r"b\.wav: no samples"):
+            read_audio(tmp_path / "b.wav", 16000)
     (tmp_path / "c.wav").write_bytes(data[:20])
     with pytest.raises(UserError, match=r"c\.wav: truncated"):
         read_audio(tmp_path / "c.wav", 16000)
