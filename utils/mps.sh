@@ -31,7 +31,7 @@ mps_start() { # mps_start <folder> <processes per GPU> <GPU>...
         CUDA_VISIBLE_DEVICES=${uuids} nvidia-cuda-mps-control -d >"$1/start.log" 2>&1 && mps_started=yes
         if [[ -z ${mps_started} ]] ||
             ! CUDA_VISIBLE_DEVICES=${uuids} timeout 60 python3 -c "${mps_probe}" >>"$1/start.log" 2>&1; then
-            printf '%s: MPS does not work here, experiments take turns on their GPU: %s\n' "$(basename "$0")" \
+            printf '%s: MPS does not work here, processes take turns on their GPU: %s\n' "$(basename "$0")" \
                 "$(tail -n 1 "$1/start.log")" >&2
             mps_stop
             unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-TIME_DECIMALS = 6  # borders are rounded to microseconds, so that 4 x 0.01 is 0.04
+TIME_DECIMALS = 6  # a time on two grids has to be the same number, and 3 x 0.05 is not 15 x 0.01
 
 
 def overlaps(seconds: float, count: int, wanted: float, frames: int) -> np.ndarray:

@@ -20,7 +20,9 @@ class Padding(NamedTuple):
 
 
 PADDINGS = {
-    "raw": Padding(first=True),  # as the published AST was trained; Transformer4SED; DESED_task's AST after 10 s
+    "raw": Padding(
+        first=True
+    ),  # as the published AST was trained; Transformer4SED; DESED_task's AST from 10 to 10.24 s
     "silence": Padding(first=True, silent=True),  # DESED_task's CRNN: it pads the waveform
     "normalised": Padding(first=False),
 }

@@ -1,10 +1,9 @@
 """Bi-GRU as one persistent kernel per layer: both directions and all time steps in a single launch.
 
 A time step of a recurrent layer is a small matrix product, and cuDNN launches kernels for each. Here each block of
-threads, on a multiprocessor of its own, keeps a slice of the recurrent weights for the whole sequence and computes that
-slice of the states; `persistent_gru.cu` says how blocks exchange states. This requires all blocks to be resident on the
-GPU at the same time, which `plan` checks. Input frames that are repeated for upsampling are multiplied by the input
-weights only once.
+threads keeps a slice of the recurrent weights for the whole sequence and computes that slice of the states;
+`persistent_gru.cu` says how blocks exchange states. This requires all blocks to be resident on the GPU at the same
+time, which `plan` checks. Input frames that are repeated for upsampling are multiplied by the input weights only once.
 """
 
 from __future__ import annotations

@@ -32,7 +32,10 @@ def problem(seed, clips=5, classes=3, events=12, grid=0.1, length=4.0):
 
 
 def detections(seed, problem, count=20, grid=0.1):
-    """Return `count` random events and some events of the ground truth, partly shorter or longer, as one table."""
+    """Return `count` random events and some events of the ground truth, partly shorter or longer, as one table.
+
+    Some of the longer ones end after their clip, by up to 0.2 s.
+    """
     rng = np.random.default_rng(seed + 10_000)
     made = table(rng, len(problem.clips), len(problem.labels), count, grid, problem.durations[0])
     # about 0.6 of the true events, some shorter or longer by 0.1 or 0.2 s at both ends, at the edge of collars and
@@ -49,7 +52,7 @@ def detections(seed, problem, count=20, grid=0.1):
 def scores(seed, problem, frames=40):
     """Return random scores of `frames` frames per clip, on a grid of 0.01 with many ties.
 
-    They are higher from 0.1 s before each true event to 0.2 s after it.
+    They are higher from 0.1 s before each true event to 0.2 s after it, where two of a label are near even above 1.
     """
     rng = np.random.default_rng(seed + 20_000)
     clips, classes = len(problem.clips), len(problem.labels)

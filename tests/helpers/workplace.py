@@ -124,7 +124,7 @@ def _windows(folder: Path) -> None:
 
 
 def _results(root: Path) -> None:
-    """Write what reports collect: a second experiment, bands of figure 3, and results of several rates."""
+    """Write what reports collect: two more experiments, bands of figure 3, and the results of one pair of rates."""
     scored = root / "exp" / "validation"
     result = (scored / "result.json").read_text()
     for name in ("one", "two"):

@@ -266,5 +266,5 @@ def test_two_ranks_have_the_losses_of_one(dump, tiny_config, tmp_path):
     assert process.returncode == 0, errors[-2000:]
     two = torch.tensor(json.loads(out.read_text()))
     assert one.shape == (20, len(LOGGED))
-    assert (one - two)[:, :5].abs().max() < 1e-5
+    assert (one - two)[:, :-1].abs().max() < 1e-5  # the losses; the last is the gradients' norm
     assert torch.allclose(one, two, rtol=1e-3, atol=1e-5)

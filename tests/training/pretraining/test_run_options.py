@@ -18,13 +18,19 @@ def test_runtime_options_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"cache": "none", "ahead": 3}, {"checkpoint_seconds": 0.0}, {"loggers": ["jsonl"]}, {"nj": 1}]
+    ("data", "changes"),
+    [
+        ("weak", {"cache": "none", "ahead": 3}),
+        ("weak", {"checkpoint_seconds": 0.0}),
+        ("weak", {"loggers": ["jsonl"]}),
+        ("bank", {"nj": 1}),
+    ],
 )
 def test_runtime_options_but_those_that_change_the_rounding_do_not_affect_the_weights(
-    pretraining: Callable[..., Pretraining], tmp_path: Path, changes: dict[str, object]
+    pretraining: Callable[..., Pretraining], tmp_path: Path, data: str, changes: dict[str, object]
 ) -> None:
     assert set(changes) <= set(RUNTIME)
-    pretraining("weak", tmp_path / "a.pth", epochs=1).run()
-    pretraining("weak", tmp_path / "b.pth", epochs=1, **changes).run()
+    pretraining(data, tmp_path / "a.pth", epochs=1, procedural=2).run()
+    pretraining(data, tmp_path / "b.pth", epochs=1, procedural=2, **changes).run()
     assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
     assert (tmp_path / "b.run" / "log.jsonl").exists() == (changes.get("loggers") == ["jsonl"])
