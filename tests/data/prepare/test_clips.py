@@ -169,7 +169,7 @@ def test_cutting_is_exact_and_keeps_existing_clips(tmp_path):
 
 @pytest.mark.parametrize("hop", [None, 0.1, 0.3, 0.7])
 def test_windows_of_the_least_length_are_all_cut(tmp_path, hop):
-    """In seconds, the length of some is just below 1 by rounding."""
+    """Rounding makes some of them just below 1 s long, as differences of seconds."""
     soundfile.write(tmp_path / "a.wav", np.zeros(8000 * 20 + 4000), 8000)
     found = cut_recording(tmp_path / "a.wav", tmp_path, name="a", window=1.0, hop=hop)
     starts = [i * (hop or 1) for i in range(1000) if i * (hop or 1) <= 19.5]
