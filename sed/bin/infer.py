@@ -69,13 +69,6 @@ def _load(source: Path, which: str, device: Any) -> Any:
     return load_pack(source, device)[0]
 
 
-def _fast(detector: Any, device: Any) -> Any:
-    """Return a detector's fast form on a GPU, the detector itself on a CPU."""
-    from sed.gpu.detector import GpuDetector
-
-    return GpuDetector(detector).eval() if device.type == "cuda" else detector
-
-
 def _add_cost(file: Path, source: Path, model: Any, clips: int, device: Any) -> None:
     """Add an inference's multiply-accumulates to energy.json: of all clips, and per 10 s of audio, as DCASE asks.
 
@@ -122,6 +115,7 @@ def main() -> None:
     from sed.data.scores import export_tsv, write_scores
     from sed.device import choose_device
     from sed.evaluation.inference import infer_set
+    from sed.gpu.detector import accelerated
 
     device = choose_device(args.device)
     source = local_model(args.model)
@@ -135,7 +129,7 @@ def main() -> None:
     with metered(file, "inference", again=False) if args.energy else nullcontext():
         started = time.monotonic()
         scores = infer_set(
-            _fast(model.detector, device),
+            accelerated(model.detector, device),
             model.front_end,
             model.labels,
             Path(args.dump),

@@ -6,7 +6,6 @@ batch.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,6 @@ from sed.models.decoders import is_gru_based
 from sed.models.detector import Detector, DetectorOutput
 from sed.models.gru_decoder import run_gru
 
-log = logging.getLogger("sed")
 EAGER = 2  # first calls without a graph, whose capture takes as long as four of them
 GRAPHED = {"cuda"}  # device types that have graphs
 
@@ -68,6 +66,11 @@ class GpuDetector(nn.Module):
                 self._output = self._body(self._input)
 
         self._replay = graphed(call, x.device)
+
+
+def accelerated(detector: Detector, device: torch.device) -> nn.Module:
+    """Return a detector's fast form on a GPU, the detector itself on a CPU; use only what is returned."""
+    return GpuDetector(detector).eval() if device.type == "cuda" else detector
 
 
 def _autocast(device: torch.device) -> bool:

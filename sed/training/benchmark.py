@@ -21,7 +21,7 @@ from sed.data.batches import FeaturePool, Features, Supervision, TrainingSet, ar
 from sed.data.statistics import fitted
 from sed.data.store import FeatureStore, FeatureWriter
 from sed.features.logmel import FrontEnd
-from sed.gpu.detector import GpuDetector, graphed
+from sed.gpu.detector import accelerated, graphed
 from sed.models.convolutions import Mixing
 from sed.models.decoders import RunGru, is_gru_based
 from sed.models.detector import Detector, build_detector
@@ -404,7 +404,7 @@ class Benchmark:
     def inference(self, name: str = "inference") -> Row:
         """Time the forward pass of the whole detector without gradients, as `infer` and `predict` run it."""
         detector = self._detector().eval()
-        run = GpuDetector(detector) if self.device.type == "cuda" else detector
+        run = accelerated(detector, self.device)
         x = torch.randn(self.clips, self.config["input_frames"], self.config["mel_bins"], device=self.device)
 
         def call() -> None:

@@ -60,3 +60,8 @@ def test_posteriors_on_a_gpu_are_those_of_a_cpu(amp, most, tiny_config):
             with torch.autocast("cuda", torch.bfloat16, enabled=amp):
                 found = fast(x.cuda()).logits.float().sigmoid()
             assert (found.cpu() - posteriors).abs().max() < most
+
+
+def test_on_a_cpu_the_detector_itself_is_used(detector):
+    assert gpu_detector.accelerated(detector, torch.device("cpu")) is detector
+    assert isinstance(gpu_detector.accelerated(detector, torch.device("cuda")), GpuDetector)
