@@ -19,7 +19,11 @@ from sed.errors import RunError, UserError
 
 @contextmanager
 def answering(answer: Callable[[Callable[[bytes], None]], None]) -> Iterator[str]:
-    """Yield the address of a server that reads a request and calls `answer` with a function that sends bytes."""
+    """Yield the address of a server that reads a request and calls `answer` with a function that sends bytes.
+
+    It closes the connection after each answer. Answers are HTTP/1.0, so that the client expects that: after one of
+    HTTP/1.1 it may send its next request on the same connection just before that closes, and fail.
+    """
     seen: list[bytes] = []
 
     class Handler(socketserver.StreamRequestHandler):
@@ -51,7 +55,7 @@ def test_a_listing_without_an_end_is_cut():
 
     def answer(send):
         nonlocal sent
-        send(b"HTTP/1.1 200 OK\r\n\r\n[")
+        send(b"HTTP/1.0 200 OK\r\n\r\n[")
         while sent < 40 * LISTING:
             send(b"1," * 32768)
             sent += 65536
@@ -63,7 +67,7 @@ def test_a_listing_without_an_end_is_cut():
 
 def test_a_listing_that_trickles_is_cut():
     def answer(send):
-        send(b"HTTP/1.1 200 OK\r\n\r\n[")
+        send(b"HTTP/1.0 200 OK\r\n\r\n[")
         for _ in range(100):
             send(b"1,")
             time.sleep(0.2)
@@ -79,7 +83,7 @@ def test_headers_that_trickle_are_cut(monkeypatch):
     monkeypatch.setattr("sed.data.download.fetch.HEADERS", 0.5)
 
     def answer(send):
-        send(b"HTTP/1.1 200 OK\r\n")
+        send(b"HTTP/1.0 200 OK\r\n")
         for number in range(200):
             send(b"X-%d: 1\r\n" % number)
             time.sleep(0.2)
@@ -92,7 +96,7 @@ def test_headers_that_trickle_are_cut(monkeypatch):
 
 def test_a_file_longer_than_its_stated_size_is_cut_at_once(tmp_path):
     def answer(send):
-        send(b"HTTP/1.1 200 OK\r\n\r\n")
+        send(b"HTTP/1.0 200 OK\r\n\r\n")
         for _ in range(2000):
             send(bytes(65536))
 
@@ -106,7 +110,7 @@ def test_bytes_beyond_the_stated_size_are_ignored_if_the_checksum_fits(tmp_path)
 
     def answer(send):
         nonlocal sent
-        send(b"HTTP/1.1 200 OK\r\n\r\n" + body)
+        send(b"HTTP/1.0 200 OK\r\n\r\n" + body)
         for _ in range(1000):
             send(bytes(65536))
             sent += 65536
@@ -126,9 +130,9 @@ def test_a_wrong_size_in_the_headers_discards_no_bytes(tmp_path):
         partial_files.append(len(list(tmp_path.glob(".*.part"))))
         wrong = 7 if len(partial_files) == 2 else 0
         if len(partial_files) == 1:
-            send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5000])
+            send(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5000])
         else:
-            send(b"HTTP/1.1 206 OK\r\nContent-Range: bytes 5000-%d/%d\r\n" % (len(body) - 1, len(body) + wrong))
+            send(b"HTTP/1.0 206 OK\r\nContent-Range: bytes 5000-%d/%d\r\n" % (len(body) - 1, len(body) + wrong))
             send(b"Content-Length: %d\r\n\r\n" % (len(body) - 5000) + body[5000:])
 
     def record(_fresh):
@@ -143,7 +147,7 @@ def test_a_file_of_no_stated_size_has_a_limit_too(tmp_path, monkeypatch):
     monkeypatch.setattr("sed.data.download.fetch.UNSTATED", 1_000_000)
 
     def answer(send):
-        send(b"HTTP/1.1 200 OK\r\n\r\n")
+        send(b"HTTP/1.0 200 OK\r\n\r\n")
         for _ in range(2000):
             send(bytes(65536))
 
@@ -163,12 +167,12 @@ def test_bytes_beyond_the_requested_range_are_ignored(tmp_path):
         nonlocal sent, asked
         asked += 1
         if asked == 1:
-            send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+            send(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
             send(bytes(wrong))
             return
         part = partial(tmp_path / "a.zip")
         start, end = directory_range(part) if asked == 2 else damaged_members(part)[0]
-        send(b"HTTP/1.1 206 OK\r\nContent-Range: bytes %d-%d/%d\r\n\r\n" % (start, end - 1, len(body)))
+        send(b"HTTP/1.0 206 OK\r\nContent-Range: bytes %d-%d/%d\r\n\r\n" % (start, end - 1, len(body)))
         send(body[start:end])
         for _ in range(1000):
             send(bytes(65536))
@@ -189,9 +193,9 @@ def test_a_redirect_with_an_endless_body_is_followed_without_reading_it():
         nonlocal sent, asked
         asked += 1
         if asked > 1:
-            send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+            send(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n[]")
             return
-        send(b"HTTP/1.1 302 Found\r\nLocation: /there\r\n\r\n")
+        send(b"HTTP/1.0 302 Found\r\nLocation: /there\r\n\r\n")
         for _ in range(2000):
             send(bytes(65536))
             sent += 65536
@@ -208,9 +212,9 @@ def test_ten_redirects_are_followed():
         nonlocal answered
         answered += 1
         if answered <= 10:
-            send(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
+            send(b"HTTP/1.0 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
         else:
-            send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+            send(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n[]")
 
     with answering(answer) as url:
         assert fetcher(retries=0).json(url, lambda value: value) == []
@@ -218,7 +222,7 @@ def test_ten_redirects_are_followed():
 
 def test_redirects_without_an_end_are_one_line():
     def answer(send):
-        send(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
+        send(b"HTTP/1.0 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
 
     with answering(answer) as url, pytest.raises(RunError, match="more than 10 redirects") as stopped:
         fetcher(retries=0).json(url, lambda value: value)
@@ -228,7 +232,7 @@ def test_redirects_without_an_end_are_one_line():
 @pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://a/", "gopher://a/", "data:,x", "javascript:x"])
 def test_a_redirect_to_another_scheme_is_refused_in_a_line(place):
     def answer(send):
-        send(b"HTTP/1.1 302 Found\r\nLocation: " + place.encode() + b"\r\nContent-Length: 0\r\n\r\n")
+        send(b"HTTP/1.0 302 Found\r\nLocation: " + place.encode() + b"\r\nContent-Length: 0\r\n\r\n")
 
     with answering(answer) as url, pytest.raises(UserError, match="not an address"):
         fetcher().json(url, lambda value: value)
@@ -239,7 +243,7 @@ def test_a_redirect_to_another_scheme_is_refused_in_a_line(place):
 )
 def test_a_redirect_to_an_invalid_address_is_one_line(place):
     def answer(send):
-        send(b"HTTP/1.1 302 Found\r\nLocation: " + place.encode("latin-1") + b"\r\nContent-Length: 0\r\n\r\n")
+        send(b"HTTP/1.0 302 Found\r\nLocation: " + place.encode("latin-1") + b"\r\nContent-Length: 0\r\n\r\n")
 
     with answering(answer) as url, pytest.raises((UserError, RunError)) as stopped:
         fetcher().json(url, lambda value: value)
@@ -249,7 +253,7 @@ def test_a_redirect_to_an_invalid_address_is_one_line(place):
 @pytest.mark.parametrize("header", [b"Content-Length: " + b"9" * 5000, b"Content-Range: bytes 0-9/" + b"9" * 5000])
 def test_numbers_that_cannot_be_parsed_are_one_line(header, tmp_path):
     def answer(send):
-        send(b"HTTP/1.1 206 OK\r\n" + header + b"\r\n\r\nabc")
+        send(b"HTTP/1.0 206 OK\r\n" + header + b"\r\n\r\nabc")
 
     with answering(answer) as url, pytest.raises((UserError, RunError)) as stopped:
         fetcher().fetch(ask(url, 10), tmp_path / "a.bin")
@@ -259,7 +263,7 @@ def test_numbers_that_cannot_be_parsed_are_one_line(header, tmp_path):
 @pytest.mark.usefixtures("no_garbage_collection")
 def test_endlessly_nested_json_is_one_line():
     def answer(send):
-        send(b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000)
+        send(b"HTTP/1.0 200 OK\r\n\r\n" + b"[" * 100_000)
 
     with answering(answer) as url, pytest.raises(RunError, match="not the listing") as stopped:
         fetcher().json(url, lambda value: value)
@@ -271,7 +275,7 @@ def test_an_invalid_etag_does_not_affect_later_runs(tmp_path):
     whole = False
 
     def answer(send):
-        send(b"HTTP/1.1 200 OK\r\nETag: \x1fbad\r\nContent-Length: %d\r\n\r\n" % len(body))
+        send(b"HTTP/1.0 200 OK\r\nETag: \x1fbad\r\nContent-Length: %d\r\n\r\n" % len(body))
         send(body if whole else body[:1000])
 
     with answering(answer) as url:
@@ -288,7 +292,7 @@ def test_a_file_whose_record_states_0_bytes_is_refused(tmp_path):
     """The message once named a hidden file that did not exist."""
 
     def answer(send):
-        send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntext")
+        send(b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\ntext")
 
     with (
         answering(answer) as url,
@@ -298,6 +302,6 @@ def test_a_file_whose_record_states_0_bytes_is_refused(tmp_path):
 
 
 def test_an_empty_file_is_downloaded(tmp_path):
-    with answering(lambda send: send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as url:
+    with answering(lambda send: send(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")) as url:
         fetcher().fetch(ask(url, 0), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == b""
