@@ -53,13 +53,15 @@ def _object(text: str) -> dict[str, Any]:
 def _fields(found: dict[str, Any]) -> dict[str, str]:
     """Return {key of `named_columns.NAMES`: value as text} of an event.
 
-    Raises ValueError if one is missing, or neither text nor a number. A duration is not checked beside an offset.
+    A duration beside an offset is left out.
+
+    Raises ValueError if a value is missing, or neither text nor a number, or if a time is text but no number.
     """
     columns, values = columns_of(list(found)), list(found.values())
     if missing := missing_in(columns):
         raise ValueError(missing)
-    row = {key: values[place] for key, place in columns.items()}
-    if not all(isinstance(row[key], (str, int, float)) for key in row if key != "duration" or "offset" not in row):
+    row = {key: values[place] for key, place in columns.items() if key != "duration" or "offset" not in columns}
+    if not all(isinstance(value, (str, int, float)) for value in row.values()):
         raise ValueError("neither text nor number")
     times = {key: float(row[key]) if isinstance(row[key], str) else seconds_of(row[key]) for key in TIMES if key in row}
     return {key: seconds_text(times[key]) if key in times else str(value) for key, value in row.items()}

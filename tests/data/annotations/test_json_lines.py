@@ -30,6 +30,12 @@ def test_a_label_may_hold_what_only_python_takes_for_a_line_end(tmp_path: Path) 
     assert by_clip(read_rows(write(tmp_path, "s.jsonl", text))) == {"a": [Event(1, 2, "Dog\u2028bark")]}
 
 
+@pytest.mark.parametrize("length", ['"short"', "[1]", "null"])
+def test_a_duration_beside_an_offset_may_be_anything(tmp_path: Path, length: str) -> None:
+    text = '{"filename": "a.wav", "onset": 1, "offset": 2, "length": ' + length + ', "label": "Dog"}\n'
+    assert by_clip(read_rows(write(tmp_path, "s.jsonl", text))) == {"a": [Event(1, 2, "Dog")]}
+
+
 def test_keys_have_the_names_of_columns(tmp_path: Path) -> None:
     text = '{"recording_id": "a", "start": 1, "duration": 0.5, "channel": [0], "text": "Dog"}\n'
     assert by_clip(read_rows(write(tmp_path, "s.jsonl", text))) == {"a": [Event(1, 1.5, "Dog")]}
