@@ -15,7 +15,7 @@ from sed.input_files import read_bytes
 _RAVEN_NAME = re.compile(r"(\.Table\.\d+)?\.selections$", re.IGNORECASE)
 """what Raven adds to a recording's name before `.txt`"""
 _ENDS = re.compile(r" *[\t\r\n\v\f\x1c-\x1e]+ *")
-"""tabs and control characters that end a line, with the blanks around them"""
+"""tabs, line ends and the control characters at which `str.splitlines` splits, with the blanks around them"""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 
@@ -24,10 +24,10 @@ class Annotation(NamedTuple):
     """A labelled event, or a recording without events (`event` None)."""
 
     line: int
-    """line number in the file, from 1; instead, the number of the annotation in ELAN and JAMS files, and of the task in
-    Label Studio's"""
+    """line number in the file, from 1; instead, the annotation's number in ELAN's files, the observation's in JAMS, the
+    task's in Label Studio's"""
     recording: str
-    """file name of the recording"""
+    """file name of the recording as the label file has it, maybe with folders or without a suffix"""
     event: Event | None
 
 
@@ -106,16 +106,22 @@ def annotation(path: Path, line: int, recording: str, onset: str, offset: str, l
     return Annotation(line, recording, event_of(f"{path}:{line}", recording, onset, offset, label))
 
 
-def or_none(annotations: Iterable[Annotation], recording: str) -> Iterator[Annotation]:
-    """Yield the annotations of a recording; if there are none, one that names it as a recording without events.
+def or_none(annotations: Iterable[Annotation], recording: str, line: int = 1) -> Iterator[Annotation]:
+    """Yield the annotations of a recording, or name it as a recording without events.
 
-    That one is given line 1.
+    Args:
+        annotations: the annotations.
+        recording: file name of the recording.
+        line: `Annotation.line` for a recording without events.
+
+    Yields:
+        The annotations; if there are none, one without an event.
     """
     found = None
     for found in annotations:
         yield found
     if found is None:
-        yield Annotation(1, recording, None)
+        yield Annotation(line, recording, None)
 
 
 def seconds_of(value: object) -> float:
@@ -129,5 +135,5 @@ def seconds_of(value: object) -> float:
 
 
 def seconds_text(value: float) -> str:
-    """Return a time as text for `annotation`; an infinite one, which JSON may hold, as `nan`, which is refused."""
+    """Return a time as text for `annotation`; `nan`, which it refuses, for an infinite one, which JSON may hold."""
     return repr(float(value)) if math.isfinite(value) else "nan"

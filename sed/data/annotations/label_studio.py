@@ -3,8 +3,8 @@
 A task is one recording. What Label Studio calls an annotation is all the work of one person on a task, a list of
 regions; this package's class `Annotation` is a single event. Of a task's annotations that were not cancelled, one is
 read: the first that is marked as ground truth, or the first if none is. The number of the others is logged. If a task
-has predictions only, as in files for import, the first is read. A region with several labels becomes one event per
-label.
+has `predictions` but not the key `annotations`, as in files for import, the first prediction is read. A region with
+several labels becomes one event per label.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class LabelStudio:
             regions, unread = _regions(f"{path}: task {number}", task)
             left_out += unread
             found = (event for region in regions for event in _events(path, number, recording, region))
-            yield from or_none(found, recording)
+            yield from or_none(found, recording, number)
         if left_out:
             log.warning("%s: %d further annotations of tasks that have several were left out", path, left_out)
 
@@ -77,7 +77,7 @@ def _recording(path: Path, number: int, task: dict[str, Any]) -> str:
 def _path_in(address: str) -> str:
     """Return the path of an address; with local storage it is in the query (`/data/local-files/?d=site/a.wav`)."""
     path, _, query = address.partition("?")
-    return parse_qs(query).get("d", [unquote(path)])[0]  # `parse_qs` decodes
+    return parse_qs(query).get("d", [unquote(path)])[0]  # `parse_qs` unquotes, too
 
 
 def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:

@@ -35,6 +35,9 @@ def test_json_values_that_are_no_number_or_too_large_for_a_float_become_nan() ->
 
 def test_only_line_feeds_and_carriage_returns_end_a_line() -> None:
     assert lines_of("a\u2028b\nc\x85d\r\ne\rf") == ["a\u2028b", "c\x85d", "e", "f"]
+
+
+def test_control_characters_in_a_label_become_one_blank() -> None:
     assert annotation(Path("x"), 1, "a.wav", "0", "1", "Dog \v bark") == Annotation(1, "a.wav", Event(0, 1, "Dog bark"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from label_files import CAT, DOG, LABEL_STUDIO, LABEL_STUDIO_MIN, write
@@ -53,8 +54,16 @@ def test_each_label_of_a_region_is_an_event_and_notes_about_it_are_not(tmp_path:
 
 def test_only_the_first_prediction_of_a_task_is_read(tmp_path: Path) -> None:
     regions = [{"type": "labels", "value": {"start": 0.5, "end": 1.25, "labels": ["Dog"]}}]
-    task = {"data": {"audio": "//[a.wav"}, "predictions": [{"result": regions, "score": 0.5}, {"result": []}]}
-    assert by_clip(read_rows(write(tmp_path, "e.json", json.dumps([task])))) == {"[a": [DOG]}
+    task = {"data": {"audio": "a.wav"}, "predictions": [{"result": regions, "score": 0.5}, {"result": []}]}
+    assert by_clip(read_rows(write(tmp_path, "e.json", json.dumps([task])))) == {"a": [DOG]}
+
+
+def test_a_name_that_is_not_a_valid_url_is_read(tmp_path: Path) -> None:
+    address = "//[a.wav"
+    with pytest.raises(ValueError, match="Invalid IPv6 URL"):
+        urlsplit(address)
+    task = {"data": {"audio": address}, "annotations": []}
+    assert by_clip(read_rows(write(tmp_path, "e.json", json.dumps([task])))) == {"[a": []}
 
 
 def test_notes_about_regions_in_json_min_are_not_events(tmp_path: Path) -> None:
@@ -65,6 +74,12 @@ def test_notes_about_regions_in_json_min_are_not_events(tmp_path: Path) -> None:
 def test_a_task_without_regions_is_a_recording_without_events(tmp_path: Path) -> None:
     text = '[{"data": {"audio": "s3://bucket/a%20b.wav"}, "annotations": [{"result": []}]}]'
     assert by_clip(read_rows(write(tmp_path, "e.json", text))) == {"a b": []}
+
+
+def test_a_message_names_the_task_of_a_recording_without_events(tmp_path: Path) -> None:
+    tasks = [{"data": {"audio": name}, "annotations": []} for name in ("a.wav", "b.wav", "a.flac")]
+    with pytest.raises(UserError, match=r"e.json:3: a.flac and a.wav are both clip 'a'"):
+        read_rows(write(tmp_path, "e.json", json.dumps(tasks)))
 
 
 def test_names_are_decoded_once(tmp_path: Path) -> None:
