@@ -1,7 +1,7 @@
 """Audacity's label tracks: start, end and label separated by tabs, for the recording of the same name.
 
-Where a label has a frequency range, it follows on a line that begins with a backslash, which is skipped. A point label
-has equal start and end; `sed.data.events` counts and drops it like every event without length.
+If a label has a frequency range, the next line holds it, begins with a backslash, and is skipped. A point label has
+equal start and end; `sed.data.events` counts and drops it like every event without length.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tables with named columns, separated by commas, semicolons or tabs; unknown columns are skipped.
 
-The DCASE baselines' predictions, spreadsheets and most annotation tools' exports are such tables. If no column has a
-known name for recordings (`named_columns.NAMES`), the column whose first field is an audio file counts as such; if none
-is, the table belongs to the recording of the same name.
+The DCASE baselines' predictions, spreadsheets and many annotation tools' exports are such tables. If no column has a
+known name for recordings (`named_columns.NAMES`), the first column with a suffix of audio in its first field counts as
+such; if there is none either, the table belongs to the recording of the same name.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _separator(text: str) -> str:
-    """Return the most frequent of tab, semicolon and comma in the header; without any, or on a tie, the earlier."""
+    """Return the most frequent of tab, semicolon and comma in the header, the first of these on a tie."""
     header = text.split("\n", 1)[0]
     return max("\t;,", key=header.count)
 
@@ -87,6 +87,6 @@ def _header(text: str) -> list[str]:
 
 
 def _column_of_files(fields: Sequence[str]) -> dict[str, int]:
-    """Return {"recording": index of the first field that is an audio file}; empty without one."""
+    """Return {"recording": index of the first field with a suffix of audio}; empty if no field has one."""
     found = [index for index, field in enumerate(fields) if Path(field).suffix.lower() in SUFFIXES]
     return {"recording": found[0]} if found else {}

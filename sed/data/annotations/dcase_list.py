@@ -1,8 +1,8 @@
 """Event lists without a header, as the DCASE challenges' corpora and sed_eval have them, with tabs between fields.
 
 A line has file, scene, onset, offset and label, or the same without the scene; the first line, which must be an event,
-shows which. Further fields (such as the kind of event in TUT's meta.txt) are skipped. A line with only the file, or
-only file and scene in a list with scenes, is a recording without events.
+shows which. Further fields (such as the kind of event in TUT's meta.txt) are skipped. A line with only the file (in
+a list with scenes: only file and scene) is a recording without events.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class Elan:
     name = "an ELAN document"
 
     def recognises(self, text: str) -> bool:
-        """Return whether the root element is ELAN's."""
+        """Return whether the text has the tag of ELAN's root element."""
         return "<ANNOTATION_DOCUMENT" in text
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
@@ -53,7 +53,7 @@ def _aligned(
             if not label:  # an empty interval
                 continue
             if onset is None or offset is None:
-                raise UserError(f"{path}: annotation {number} has no time of its own (align it in ELAN)")
+                raise UserError(f"{path}: annotation {number} has no known start or end (align it in ELAN)")
             yield annotation(path, number, recording, seconds_text(onset), seconds_text(offset), label)
 
 

@@ -31,7 +31,7 @@ class Jams:
         return text.lstrip()[:1] == "{" and bool(_KEYS.search(text))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the events of all annotations, in order; a recording without events if its annotations have none.
+        """Yield the events of all annotations of sound events; if there are none, the recording without events.
 
         Raises:
             UserError: the file is damaged, or has no annotation of sound events.

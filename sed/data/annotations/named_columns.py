@@ -47,9 +47,9 @@ def annotation_of(path: Path, line: int, row: Mapping[str, str]) -> Annotation:
     """Parse a row.
 
     Args:
-        path: the file, for messages; if the table has no column of recordings, its name is the recording's.
+        path: the file, for messages; if `row` has no recording, the file's name implies it.
         line: the row's line number.
-        row: {key of NAMES: field}.
+        row: {key of NAMES: field}, with all keys that `missing_in` requires.
 
     Returns:
         The event, or a recording without events if the row's other fields are empty.

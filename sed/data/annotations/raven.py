@@ -1,4 +1,4 @@
-"""Raven's selection tables. A table has one row per selection and view (waveform, spectrogram); each counts once.
+"""Raven's selection tables, which have one row per selection and view (waveform, spectrogram). A selection counts once.
 
 If several files were opened in Raven as one sequence, `Begin Time (s)` counts from the start of the first file. If a
 table has the columns `Begin File` (or `Begin Path`) and `File Offset (s)`, these give the file and the onset within it;

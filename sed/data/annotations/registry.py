@@ -1,4 +1,4 @@
-"""Detect the format of a label file by content; find the label files of a folder."""
+"""Registry of the label file formats, which are detected by content, and the label files of a folder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def recognised(path: Path) -> tuple[Reader, str] | None:
     refused with the reason.
 
     Raises:
-        UserError: the file resembles something that is not a label file (tags, durations, scores, unknown JSON).
+        UserError: the file is not text, or resembles something that is not a label file (tags, durations, scores,
+            unknown JSON).
     """
     text = read_text(path)
     if set(EVENT_COLUMNS) <= set(text.split("\n", 1)[0].rstrip("\r").split("\t")):

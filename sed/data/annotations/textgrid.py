@@ -61,7 +61,7 @@ class _Tokens:
         return self._next is not None
 
     def take(self, kind: str) -> str:
-        """Return the next token; raise UserError unless it is a `text`, `number` or `flag`, as `kind` says."""
+        """Return the next token; raise UserError if it is not of this kind, `text`, `number` or `flag`."""
         match, self._next = self._next, next(self._tokens, None)
         position = match.start() if match else len(self._text.rstrip())
         self.line += self._text.count("\n", self._position, position)

@@ -25,6 +25,6 @@ def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, name: str, 
         read_rows(write(tmp_path, name, text))
 
 
-def test_points_and_labels_with_tabs(tmp_path: Path) -> None:
+def test_points_are_read_and_tabs_in_a_label_become_blanks(tmp_path: Path) -> None:
     path = write(tmp_path, "a.b.txt", "1\t1\tpoint\n2\t3\ttwo\twords\n")
     assert by_clip(read_rows(path)) == {"a.b": [Event(1, 1, "point"), Event(2, 3, "two words")]}

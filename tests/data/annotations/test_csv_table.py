@@ -46,6 +46,6 @@ def test_a_line_end_within_a_quoted_label_is_a_blank(tmp_path: Path) -> None:
     assert read_rows(path) == [Row(2, "a", Event(1, 2, "Dog bark")), Row(4, "a", Event(3, 4, "Cat"))]
 
 
-def test_quotes_empty_recordings_and_names_in_upper_case(tmp_path: Path) -> None:
+def test_quoted_fields_rows_without_events_and_names_in_upper_case_are_read(tmp_path: Path) -> None:
     path = write(tmp_path, "l.csv", 'FILENAME,Onset,Offset,Label\n"a, b.wav",1,2,"Dog, ""big"""\nc.wav,,,\n')
     assert by_clip(read_rows(path)) == {"a, b": [Event(1, 2, 'Dog, "big"')], "c": []}

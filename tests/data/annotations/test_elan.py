@@ -16,12 +16,12 @@ from sed.errors import UserError
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.eaf", ELAN.replace('TIME_VALUE="500"', ""), r"annotation 1 has no time"),
+        ("a.eaf", ELAN.replace('TIME_VALUE="500"', ""), r"annotation 1 has no known start or end"),
         ("a.eaf", ELAN[:-30], r"a.eaf:\d+: broken XML"),
         (
             "a.eaf",
             ELAN.replace('TIME_VALUE="500"', f'TIME_VALUE="{"5" * 400}"'),
-            r"annotation 1 has no time of its own",
+            r"annotation 1 has no known start or end",
         ),
         ("a.eaf", '<!DOCTYPE x [<!ENTITY a "aa">]><ANNOTATION_DOCUMENT/>', r"declares a document type"),
     ],

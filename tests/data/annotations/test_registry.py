@@ -23,7 +23,7 @@ def test_every_format_is_recognised_and_read(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["audacity", "textgrid", "elan"])
-def test_utf_16_as_praat_and_windows_write_it(tmp_path: Path, kind: str) -> None:
+def test_utf_16_is_read(tmp_path: Path, kind: str) -> None:
     name, text = FILES[kind]
     (tmp_path / name).write_text(text.replace("Cat meow", "Katze ü").replace("UTF-8", "UTF-16"), "utf-16")
     assert by_clip(read_rows(tmp_path / name)) == {"a": [DOG, CAT._replace(label="Katze ü")]}
@@ -59,9 +59,7 @@ def test_a_folder_of_label_files_is_one_table(tmp_path: Path) -> None:
         ("e.tsv", "something\telse\n1\t2\n", r"e.tsv:1: no column 'filename'"),
     ],
 )
-def test_other_files_are_refused_with_the_option_that_reads_them(
-    tmp_path: Path, name: str, text: str, message: str
-) -> None:
+def test_other_files_are_refused_with_what_they_may_be(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, name, text))
 

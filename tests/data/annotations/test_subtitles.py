@@ -28,12 +28,12 @@ def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, text: str, 
         read_rows(write(tmp_path, "a.srt", text))
 
 
-def test_hours_fractions_and_marked_up_labels(tmp_path: Path) -> None:
+def test_hours_fractions_and_character_references_are_read(tmp_path: Path) -> None:
     text = "WEBVTT - a title\n\n01:00:00.5 --> 100:00:00.250\nR&amp;B &lt;loud&gt;\n\n00:01.000 --> 00:02.000\n\n"
     assert by_clip(read_rows(write(tmp_path, "a.vtt", text))) == {"a": [Event(3600.5, 360000.25, "R&B <loud>")]}
 
 
-def test_numbers_may_be_missing_and_labels_be_numbers(tmp_path: Path) -> None:
+def test_a_cues_number_may_be_missing_and_its_label_be_a_number(tmp_path: Path) -> None:
     text = "00:00:01,000 --> 00:00:02,000\n440\n\n\n7\n00:00:03,000 --> 00:00:04,000\n00:00 --> midnight\n"
     found = by_clip(read_rows(write(tmp_path, "a.srt", text)))
     assert found == {"a": [Event(1, 2, "440"), Event(3, 4, "00:00 --> midnight")]}
