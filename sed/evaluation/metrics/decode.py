@@ -125,16 +125,16 @@ def _decode_clips(
     counts = np.zeros((points, len(clips), classes), np.int64)
     _count(block, own, ascending, order, counts)
     first = np.concatenate([[0], np.cumsum(counts.ravel())])
-    frame = _index_type(int(high))
-    begin, end = np.empty(first[-1], frame), np.empty(first[-1], frame)
+    index_type = _index_type(int(high))
+    begin, end = np.empty(first[-1], index_type), np.empty(first[-1], index_type)
     _fill(block, own, ascending, order, first[:-1].reshape(counts.shape).copy(), begin, end)
     cells = np.arange(clips.start * classes, clips.stop * classes)
     cell = np.repeat(np.tile(cells.astype(_index_type(clips.stop * classes)), points), counts.ravel())
     return (
         first[:: len(cells)].copy() if len(cells) else np.zeros(points + 1, np.int64),
         cell,
-        begin + frame(low),
-        end + frame(low),
+        begin + index_type(low),
+        end + index_type(low),
     )
 
 

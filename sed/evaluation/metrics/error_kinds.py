@@ -4,7 +4,7 @@ A detection fits an event of its class if onset and offset are within the collar
 events that fit are paired, as many as possible; a paired detection is correct. Each of the others is one of
 
 - duplicate: it fits an event, or overlaps one that another detection fits;
-- misplaced: it fits none, and no detection fits any event that it overlaps;
+- misplaced: it fits no event and overlaps at least one, but no detection fits any that it overlaps;
 - spurious: it fits and overlaps no event of its class.
 
 The counts are the same for every largest pairing. `pairing.split_and_merged` defines split and merged events.
@@ -75,14 +75,14 @@ def errors_of(true: np.ndarray, found: np.ndarray) -> dict[str, int]:
         {kind: how many}, for each of `KINDS`.
     """
     fit = fitting(true, found)
-    touching = shared(true, found) > 0
-    fits = fit.any(0)  # of each detection
-    taken = (touching & fit.any(1, keepdims=True)).any(0)
+    overlaps = shared(true, found) > 0
+    fits = fit.any(0)  # detections that fit an event
+    taken = (overlaps & fit.any(1, keepdims=True)).any(0)  # detections that overlap an event that one fits
     split, merged = split_and_merged(true, found)
     return {
-        "misplaced": int((~fits & ~taken & touching.any(0)).sum()),
+        "misplaced": int((~fits & ~taken & overlaps.any(0)).sum()),
         "duplicate": int(fits.sum()) - len(pairs(fit)) + int((~fits & taken).sum()),
-        "spurious": int((~fits & ~touching.any(0)).sum()),
+        "spurious": int((~fits & ~overlaps.any(0)).sum()),
         "split": int(split.sum()),
         "merged": int(merged.sum()),
     }

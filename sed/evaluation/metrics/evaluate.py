@@ -22,7 +22,7 @@ from sed.parallel import run_tasks
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """The metrics' values, and the inputs that they were computed from.
+    """Values of the metrics for one system on one set.
 
     Attributes:
         inputs: what the metrics were computed from.
@@ -67,9 +67,9 @@ def evaluate(
 
     Args:
         problem: clips, classes and ground truth.
-        detections: decisions, for F1.
+        detections: decisions, for F1 and counts of errors.
         points: decisions at operating points, for the PSDS by psds_eval.
-        scores: frame scores, for the exact PSDS.
+        scores: frame scores after post-processing, for the exact PSDS and the mpAUC of segments.
         raw: frame scores before any post-processing, for the piPSDS.
         metrics: the metrics, with their options.
         jobs: number of processes.

@@ -1,7 +1,7 @@
 """F1 of detections: event-based and segment-based by sed_eval, intersection-based as psds_eval counts it.
 
-The packages count; ratios and averages are computed here, because the packages differ in which classes they drop from
-the macro average if nothing was detected. Here a class with ground truth always counts, one without never does.
+Ratios and averages are computed here, because the packages differ in which classes they drop from the macro average if
+nothing was detected. Here a class with ground truth always counts, one without never does.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from sed.evaluation.metrics.task import Problem
 
 # (P: ...) is the AST-SED paper's value; egs/desed/README.md names all sources.
 ONSET_COLLAR = 0.2  # seconds (P: 200 ms)
-OFFSET_SHARE = 0.2  # of the true event's length: collar of the offset if that is more than ONSET_COLLAR (P: 20 %)
+OFFSET_SHARE = 0.2  # of the true event's length: collar of its offset if that is more than the onset's (P: 20 %)
 SEGMENT = 1.0  # seconds: length of a segment
-COLLARS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # seconds, of `--scores collars`
-INTERSECTION = Parameters(dtc=0.5, gtc=0.5, cttc=0.3, alpha_ct=0.0, alpha_st=0.0, e_max=100.0)  # as in DCASE task 4
+COLLARS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # seconds; `--scores collars` has all but ONSET_COLLAR
+# As in DCASE task 4; F1 depends on dtc and gtc alone.
+INTERSECTION = Parameters(dtc=0.5, gtc=0.5, cttc=0.3, alpha_ct=0.0, alpha_st=0.0, e_max=100.0)
 # Places that show the macro F1 of each kind that is computed in every scoring.
 OF_EVERY_RESULT: frozenset[Place] = frozenset({"closing", "terminal", "results", "card", "runs"})
 
@@ -69,7 +70,7 @@ class Counts:
         return mean_of_known(np.where(self.tp > 0, f1, np.nan))
 
     def micro(self) -> np.ndarray:
-        """Return the F1 (...) of all classes' counts together, with false alarms of classes without ground truth."""
+        """Return the F1 (...) of all classes together, also of those without ground truth; NaN without true events."""
         total = (self.system + self.truth).sum(-1)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(self.truth.sum(-1) > 0, 2 * self.tp.sum(-1) / total, np.nan)
@@ -300,5 +301,5 @@ COLLAR_F1 = tuple(
         optional=True,
     )
     for collar in COLLARS
-    if collar != ONSET_COLLAR  # which every result has
+    if collar != ONSET_COLLAR
 )

@@ -28,7 +28,7 @@ class PointCounts:
         ct: (clips, points * classes * classes) cross-triggers: false positives that meet the cross-trigger criterion
             with another class. The columns are those of an array [point, class of the detection, class that it
             triggers]. Sparse, because with hundreds of classes the zeros would fill the memory.
-        triggering: (points, classes) false positives with one cross-trigger or more, of all clips.
+        triggering: (points, classes) false positives of each class with one cross-trigger or more, of all clips.
     """
 
     tp: np.ndarray
@@ -65,7 +65,7 @@ def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded, *, 
     triggering = np.zeros(tp.shape[1:], np.int64)
     for point in range(decoded.points):
         onset, offset = decoded.times(point)
-        crossed = np.empty((len(onset) + 16, 4), np.int32)
+        crossed = np.empty((len(onset), 4), np.int32)
         while True:
             found, false = np.zeros((2, len(tp), len(keep)), np.int32)
             count = _count_point(
@@ -153,7 +153,7 @@ def _count_point(  # type: ignore[no-untyped-def]
                         share = (min(end, true_offset[true]) - max(begin, true_onset[true])) / true_length
                         covered[at], lost[at] = _plus(covered[at], lost[at], share)
                 continue
-            if begin < durations[clip] and end > 0.0:
+            if begin < durations[clip] and end > 0.0:  # psds_eval counts no false positives outside the recording
                 fp[clip_row, own] += 1
             true = first
             while true < last:  # each turn: all true events of one class in the clip

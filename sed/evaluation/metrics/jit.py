@@ -11,7 +11,7 @@ Function = TypeVar("Function", bound=Callable)
 
 
 def compiled(function: Function) -> Function:
-    """Compile `function` on its first call; later runs load it."""
+    """Return `function`, to be compiled on its first call or loaded from the cache."""
     try:
         return cast(Function, numba.njit(cache=True, nogil=True)(function))
     except RuntimeError:  # neither the package's folder nor the user's cache can be written

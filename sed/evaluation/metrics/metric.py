@@ -49,7 +49,7 @@ class Entry:
         key: name in result.json.
         title: name in the rows of reports.
         heading: name in the heads of tables, without its unit.
-        counted_by: package that counts it, and its parameters.
+        counted_by: how it is counted, mostly a package and its parameters.
         per_cent: whether it is shown times 100 with a % sign and two decimals; otherwise as a fraction with four.
         higher_is_better: direction of the metric.
         optional: whether result.json lacks it, instead of holding null, when it was not asked for.
@@ -108,10 +108,10 @@ class Inputs:
 
     Attributes:
         problem: clips, classes and ground truth.
-        detections: decisions at one threshold of each class (F1).
+        detections: decisions at one threshold of each class (F1, errors).
         points: decisions at every operating point (PSDS).
-        scores: frame scores after post-processing (threshold-free PSDS).
-        raw: frame scores before any post-processing.
+        scores: frame scores after post-processing (threshold-free PSDS, mpAUC).
+        raw: frame scores before any post-processing (piPSDS).
     """
 
     problem: Problem

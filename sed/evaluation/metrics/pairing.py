@@ -25,8 +25,8 @@ def fitting(true: np.ndarray, found: np.ndarray, collar: float = ONSET_COLLAR) -
         collar: largest error of an onset in seconds, and of an offset unless a fifth of the event is more.
 
     Returns:
-        Booleans (events, detections), True where the detection fits the event; sed_eval's decision, in which rounding
-        decides on times that are a collar apart.
+        Booleans (events, detections), True where the detection fits the event: the same as sed_eval's, also where times
+        are exactly a collar apart and rounding decides.
     """
     apart = np.abs(true[:, None] - found[None])
     late = np.maximum(collar, OFFSET_SHARE * (true[:, 1] - true[:, 0]))[:, None]
@@ -45,7 +45,7 @@ def pairs(fit: np.ndarray) -> dict[int, int]:
 
 
 def shared(true: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Return the seconds (events, detections) that an event and a detection share; minus the gap if they are apart.
+    """Return the seconds (events, detections) that each event and detection share; negative, a gap, if they are apart.
 
     true: (events, 2) onsets and offsets in seconds; found: (detections, 2) the same of the detections.
     """

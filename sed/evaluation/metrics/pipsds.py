@@ -44,7 +44,10 @@ def filtered_deltas(problem: Problem, parameters: Parameters, raw: FrameScores, 
 
 
 def _filtered(problem: Problem, raw: FrameScores, seconds: float) -> FrameScores:
-    """Return median-filtered scores; those of classes without ground truth are 0. The filter may change the frames."""
+    """Return median-filtered scores; those of classes without ground truth are 0.
+
+    The package's filter joins neighbouring frames that have the same scores.
+    """
     package = sed_scores_eval().base_modules.postprocessing
     tables = list(package.medfilt(score_frames(problem, raw), seconds).values())
     labels = [problem.labels[index] for index in problem.present]

@@ -106,7 +106,7 @@ class PSDSValue:
     """A PSDS, {label: area under its own curve} of the classes with ground truth, and the PSD-ROC.
 
     The PSD-ROC is the curve of effective true positive ratios, etpr (points,), over rates per hour, efpr (points,).
-    Both are empty if it was not computed (`value_of_many`).
+    Both are empty if there is none (`value_of_many`).
     """
 
     value: float
@@ -193,6 +193,7 @@ def value_of(
     # A class never triggers itself: the mean over K classes is that over the K - 1 others times (K - 1) / K.
     alpha_ct = parameters.alpha_ct * ((classes - 1) / classes if counted_by_04 else 1.0)
     with warnings.catch_warnings():
+        # psds_eval uses deprecated functions of pandas and numpy, and takes the mean of nothing for a single class.
         warnings.simplefilter("ignore")
         psds = counter.psds(alpha_ct=alpha_ct, alpha_st=parameters.alpha_st, max_efpr=parameters.e_max)
         # (points, classes); `ctr` is (points, classes, classes), NaN where a class would trigger itself.
@@ -222,8 +223,8 @@ class Deltas:
         clip: (rows,) index of the clip whose counts change.
         tp: (rows,) change of the true positives.
         fp: (rows,) change of the false positives.
-        ct_first: (rows + 1,) the cross-triggers of row r are the items ct_first[r] to ct_first[r + 1] - 1 of the next
-            two.
+        ct_first: (rows + 1,) the cross-triggers of row r are the items ct_first[r] to ct_first[r + 1] - 1 of ct_label
+            and ct_change.
         ct_label: (items,) class that is triggered, counted among the classes with ground truth.
         ct_change: (items,) change of the cross-triggers of that class.
     """

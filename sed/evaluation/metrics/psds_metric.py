@@ -152,20 +152,20 @@ class PSDS(Metric):
 
 
 class OwnPSDS(PSDS):
-    """A PSDS with parameters from the command line; any of its options asks for it."""
+    """A PSDS with parameters from the command line, computed if any of its options is given."""
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         super().__init__(OWN_ENTRIES, {} if parameters is None else {"psds": parameters})
 
     def add_arguments(self, parser: Parser) -> None:
         """Add one option for each of `Parameters`."""
-        parser.section("a custom PSDS, `psds` in the result, if any of these options is given; the others are PSDS1's")
+        parser.section("a custom PSDS, `psds` in the result, if any of these is given; those not given are PSDS1's")
         for name, text in (
             ("dtc", "detection tolerance criterion"),
             ("gtc", "ground truth intersection criterion"),
             ("cttc", "cross-trigger tolerance criterion"),
             ("alpha-ct", "weight of cross-triggers"),
-            ("alpha-st", "weight of the instability over classes"),
+            ("alpha-st", "weight of the standard deviation over classes"),
         ):
             parser.option(name, None, text, type=float)
         parser.option("e-max", None, "largest effective false positive rate per hour", type=float)

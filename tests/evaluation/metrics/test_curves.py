@@ -1,4 +1,4 @@
-"""The reduction of points to PSDS, against the same integral written out on a grid."""
+"""The reduction of points to PSDS, against the same integral summed up from one rate of a point to the next."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def slowly(efpr: np.ndarray, tpr: np.ndarray, label: np.ndarray, classes: int, a
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 1.0]))
-def test_it_is_the_area_under_the_effective_curve(seed: int, alpha_st: float) -> None:
+def test_it_is_the_area_under_the_psd_roc(seed: int, alpha_st: float) -> None:
     rng = np.random.default_rng(seed)
     count, classes = int(rng.integers(1, 30)), int(rng.integers(1, 4))
     efpr = rng.integers(0, 10, count) * 10.0  # with ties
@@ -39,7 +39,7 @@ def test_it_is_the_area_under_the_effective_curve(seed: int, alpha_st: float) ->
         assert areas[k] == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_system_that_finds_all_at_once_has_one_and_one_that_finds_nothing_none() -> None:
+def test_finding_all_without_false_positives_is_1_and_finding_nothing_is_0() -> None:
     areas = np.empty(2)
     assert sweep(np.zeros(2), np.ones(2), np.arange(2), 2, 1.0, 100.0, areas) == 1.0 and areas.tolist() == [1.0, 1.0]
     assert sweep(np.zeros(0), np.zeros(0), np.zeros(0, int), 2, 1.0, 100.0, areas) == 0.0

@@ -1,3 +1,5 @@
+"""Decoding at many thresholds against a loop over the frames, indices beyond 32 bits, and its speed."""
+
 import time
 
 import numpy as np
@@ -44,7 +46,7 @@ def check(scores, thresholds):
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_decoder_equals_the_plain_loop(data):
+def test_events_are_those_of_a_loop_over_the_frames(data):
     frame = data.draw(st.sampled_from([0.01, 0.02, 0.064, 0.1]))
     lengths = data.draw(st.lists(st.integers(1, 30), min_size=1, max_size=4))
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
@@ -59,7 +61,7 @@ def test_decoder_equals_the_plain_loop(data):
         values=np.round(rng.random((start[-1], 2)), data.draw(st.integers(1, 3))),  # ties with thresholds too
     )
     thresholds = data.draw(st.sampled_from([operating_points(), np.array([0.5]), np.array([0.9, 0.1, 0.5, 0.5])]))
-    with pytest.MonkeyPatch.context() as patch:  # all clips at once, or some after others
+    with pytest.MonkeyPatch.context() as patch:  # clips one by one, two at a time, or all at once
         patch.setattr(module, "COUNTS", data.draw(st.sampled_from([1, 2 * len(thresholds) * 2, module.COUNTS])))
         check(scores, thresholds)
         check(scores, np.array([[0.2, 0.7], [0.5, 0.1]]))

@@ -29,16 +29,17 @@ def spans(*pairs: tuple[float, float]) -> np.ndarray:
         (spans((1, 3)), spans((1, 3), (2, 2.5)), {"duplicate": 1, "split": 1}),
         (spans((1, 3)), spans((1, 1.9), (2.1, 3)), {"misplaced": 2, "split": 1}),
         (spans((1, 2), (3, 4)), spans((1, 4)), {"misplaced": 1, "merged": 2}),
-        (spans((1, 1.2), (1.15, 1.35)), spans((1.1, 1.3), (0.85, 1.1)), {}),  # one fits both: all are found
+        # the first detection fits both events, the second one of them: two pairs
+        (spans((1, 1.2), (1.15, 1.35)), spans((1.1, 1.3), (0.85, 1.1)), {}),
     ],
 )
-def test_by_hand(true: np.ndarray, found: np.ndarray, expected: dict[str, int]) -> None:
+def test_errors_are_those_counted_by_hand(true: np.ndarray, found: np.ndarray, expected: dict[str, int]) -> None:
     assert errors_of(true, found) == dict.fromkeys(KINDS, 0) | expected
 
 
 @settings(max_examples=12, deadline=None)
 @given(seeds)
-def test_false_alarms_of_sed_eval_are_of_one_kind_each_and_counted_on_a_grid(seed: int) -> None:
+def test_false_alarms_of_sed_eval_are_of_one_kind_each_and_spurious_ones_are_those_of_a_grid(seed: int) -> None:
     made = problem(seed)
     found = detections(seed, made)
     kinds, counts = Kinds.of(made, found), event_counts(made, found)
@@ -64,7 +65,7 @@ def test_false_alarms_of_sed_eval_are_of_one_kind_each_and_counted_on_a_grid(see
         assert kinds.wrong["spurious"][clip, label] == alone
 
 
-def test_shares_are_of_all_detections_and_events_and_samples_start_with_them() -> None:
+def test_shares_are_of_all_detections_or_events_also_in_a_sample() -> None:
     made = problem(4, clips=6, events=30)
     inputs = Inputs(problem=made, detections=detections(4, made, count=30), points=None, scores=None)
     measured = ERROR_KINDS.measured(inputs, {name: task() for name, task in ERROR_KINDS.tasks(inputs).items()})

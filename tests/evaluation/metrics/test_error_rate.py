@@ -52,5 +52,8 @@ def test_samples_are_of_the_clips_drawn() -> None:
     counts = error_counts(made, detections(4, made, count=30))
     assert sampled[0] == measured.numbers()[KEY] == counts[:, :3].sum() / counts[:, 3].sum()
     assert sampled[1] == counts[1::2, :3].sum() / counts[1::2, 3].sum()
+
+
+def test_without_active_segments_or_detections_there_is_no_rate() -> None:
     assert np.isnan(rate_of(np.zeros(4)))
-    assert ERROR_RATE.tasks(Inputs(problem=made, detections=None, points=None, scores=None)) == {}
+    assert ERROR_RATE.tasks(Inputs(problem=problem(4), detections=None, points=None, scores=None)) == {}

@@ -1,4 +1,4 @@
-"""Event-based and segment-based F1 against sed_eval, called directly."""
+"""Event- and segment-based F1 against sed_eval, intersection-based F1 against psds_eval, called directly."""
 
 import warnings
 
@@ -31,7 +31,7 @@ def test_event_and_segment_f1_are_sed_evals(seed):
         micro = metric.results_overall_metrics()["f_measure"]["f_measure"]
         assert ours.micro() == pytest.approx(micro, abs=1e-12)
         theirs = [metric.class_wise_f_measure(label)["f_measure"] for label in made.labels]
-        has = (made.counts > 0) & ~np.isnan(theirs)  # sed_eval drops segments' classes without any detection
+        has = (made.counts > 0) & ~np.isnan(theirs)  # sed_eval: NaN for segments of a class without any detection
         np.testing.assert_allclose(ours.ratios()["f1"][has], np.array(theirs)[has], atol=1e-12)
         if has[made.present].all():
             assert ours.macro() == pytest.approx(metric.results_class_wise_average_metrics()["f_measure"]["f_measure"])
@@ -63,7 +63,7 @@ def test_onset_only_f1_and_f1_at_each_collar_are_sed_evals(seed):
 
 @SLOWLY
 @given(seeds, st.integers(0, 20))
-def test_intersection_f1_is_there_as_psds_eval_averages_and_over_all_classes(seed, count):
+def test_intersection_f1_is_averaged_as_psds_eval_does_and_over_all_classes(seed, count):
     made = problem(seed)
     found = detections(seed, made, count=count)
     metric = f1.INTERSECTION_F1

@@ -1,4 +1,4 @@
-"""Intersection counts of single clips: their totals are psds_eval's, called directly."""
+"""Intersection counts of single clips against psds_eval (`test_psds.py` compares the counts of PSDS)."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from sed.evaluation.metrics import f1
 
 @SLOWLY
 @given(seeds)
-def test_intersection_counts_are_psds_evals(seed):
+def test_f1_of_the_summed_counts_is_psds_evals(seed):
     made = problem(seed)
     found = detections(seed, made)
     evaluator = psds_eval_directly(made, [], 0.5, 0.5, 0.3)

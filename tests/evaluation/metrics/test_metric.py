@@ -73,10 +73,10 @@ def test_a_new_metric_has_its_number_classes_and_samples() -> None:
     )  # without ground truth no number looks like a score
     names, values = bootstrap.resample(made, evaluation, samples=200)
     assert names == ["surplus"] and bootstrap.disagreements(result, names, values) == []
-    assert values[0, 1:].std() > 0
+    assert values[0, 1:].std() > 0  # after the value on all clips come those of the samples
 
 
-def test_a_metric_that_needs_what_is_not_there_is_left_out() -> None:
+def test_a_metric_without_its_input_has_no_value() -> None:
     made = problem(0)
     evaluation = evaluate(made, detections=None, points=None, scores=None, metrics=[Surplus()])
     assert evaluation.measured == () and summary(made, evaluation)["surplus"] is None

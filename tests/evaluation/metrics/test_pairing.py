@@ -50,7 +50,7 @@ def test_as_many_pairs_as_the_best_of_all_pairings(seed: int, collar: float) -> 
 
 @settings(max_examples=60, deadline=None)
 @given(seeds)
-def test_shared_time_and_parts_are_those_of_a_grid(seed: int) -> None:
+def test_shared_time_and_split_and_merged_events_are_those_of_a_grid(seed: int) -> None:
     rng = np.random.default_rng(seed)
     true = spans(rng)
     found = near(rng, true)
@@ -58,7 +58,7 @@ def test_shared_time_and_parts_are_those_of_a_grid(seed: int) -> None:
     together = np.maximum(shared(true, found), 0.0)
     for row, column in np.ndindex(len(true), len(found)):
         assert together[row, column] == pytest.approx(len(cells[0][row] & cells[1][column]) / 1000, abs=1e-9)
-    # a millisecond more makes every length odd, so that no part is exactly a half
+    # a millisecond more makes every length odd, so that no overlap is exactly half of a length
     true, found = (np.stack([side[:, 0], side[:, 1] + 0.001], 1) for side in (true, found))
     events, wide = ([{*range(round(1000 * a), round(1000 * b))} for a, b in side] for side in (true, found))
     split, merged = split_and_merged(true, found)

@@ -56,7 +56,7 @@ def test_points_divided_among_tasks_give_what_they_give_together() -> None:
 def test_large_label_sets_have_the_numbers_and_the_samples_of_the_packages(seed: int, parameters: Parameters) -> None:
     inputs = inputs_of(seed)
     metric = PSDS(STANDARD.entries, {"psds2": parameters})
-    once = np.random.default_rng(seed).multinomial(6, np.full(6, 1 / 6), size=3).astype(float)
+    weights = np.random.default_rng(seed).multinomial(6, np.full(6, 1 / 6), size=3).astype(float)
     packages = measure(metric, inputs)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(psds_metric, "MANY", 0)
@@ -65,7 +65,7 @@ def test_large_label_sets_have_the_numbers_and_the_samples_of_the_packages(seed:
     for name, areas in packages.of_classes().items():
         np.testing.assert_allclose(sparse.of_classes()[name], areas, atol=1e-12)
     for name, sample in packages.samplers().items():
-        ours, theirs = sparse.samplers()[name](once), sample(once)
+        ours, theirs = sparse.samplers()[name](weights), sample(weights)
         assert set(ours) == set(theirs)
         for key, values in theirs.items():
             np.testing.assert_allclose(ours[key], values, atol=1e-12)
@@ -104,6 +104,6 @@ def test_own_parameters_are_measured_only_when_one_is_given() -> None:
         ("alpha_st", float("nan"), "--alpha-st nan"),
     ],
 )
-def test_own_parameters_without_a_psds_are_refused(name: str, value: float, message: str) -> None:
+def test_own_parameters_out_of_range_are_refused(name: str, value: float, message: str) -> None:
     with pytest.raises(UserError, match=message):
         OwnPSDS().configured(NOT_GIVEN | {name: value})

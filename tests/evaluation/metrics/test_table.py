@@ -95,7 +95,7 @@ def test_lower_is_better_turns_the_share_of_samples_ahead_and_is_marked() -> Non
 )
 def test_what_a_place_shows(place: Place, expected: list[str]) -> None:
     shown = [entry.column for entry in shown_in(place)]
-    assert [column for column in shown if column in expected] == expected  # and metrics that come after them
+    assert [column for column in shown if column in expected] == expected  # other metrics may be shown, too
 
 
 def test_published_numbers_are_those_of_the_paper() -> None:

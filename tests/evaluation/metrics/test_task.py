@@ -30,7 +30,7 @@ def test_events_that_touch_are_one_when_joined_and_two_otherwise() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
-def test_both_forms_hold_every_event_once(seed: int) -> None:
+def test_the_table_and_the_lists_hold_every_event_once(seed: int) -> None:
     made = problem(seed)
     frame = made.frame(made.truth)
     rows = {tuple(row) for row in frame[["filename", "event_label", "onset", "offset"]].itertuples(index=False)}
