@@ -72,7 +72,7 @@ def _boxes(values, half, absolute, relative):  # type: ignore[no-untyped-def]
     (classes,): limits of merging.
     """
     frames, classes = values.shape
-    size = classes * (frames // 2 + 1)
+    size = classes * (frames // 2 + 1)  # a box and the gap after it have a frame or more each
     label, begin, end = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
     confidence = np.empty(size)
     count = 0
@@ -104,7 +104,7 @@ def _candidates(sums, half):  # type: ignore[no-untyped-def]
     Onsets are the borders of greatest change in each rising run, offsets those in each falling run.
     """
     frames = len(sums) - 1
-    borders = np.empty(frames + 3, np.int64)
+    borders = np.empty(frames + 3, np.int64)  # the clip's start and end, and at most all frames + 1 borders
     borders[0] = 0
     count, best, best_at, rising = 1, 0.0, -1, True
     for border in range(frames + 1):

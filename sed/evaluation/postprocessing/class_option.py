@@ -80,9 +80,11 @@ class ClassOption:
         return self._parsed(self.unset or str(self.default), labels)
 
     def checked(self, value: float) -> float:
-        """Return the number if it is within the bounds; ValueError otherwise."""
+        """Return the number if it is finite and within the bounds; ValueError otherwise."""
         if not (math.isfinite(value) and self.least <= value <= self.most):
-            raise ValueError(f"{value} is out of range ({self.least} to {self.most})")
+            bounded = math.isfinite(self.most)
+            allowed = f"{self.least} to {self.most}" if bounded else f"a finite number, {self.least} or above"
+            raise ValueError(f"{value} is out of range ({allowed})")
         return value
 
     def by_label(self, values: Mapping[str, float], labels: Sequence[str]) -> dict[str, float]:

@@ -24,7 +24,7 @@ class BoxParameters(NamedTuple):
     """Parameters of one class: length of the step filter in seconds, and the two limits of merging (`boxes`).
 
     The step filter measures the change of the posterior at a frame border: the mean over half its length after the
-    border minus that over half before it. A gap between events is kept if either limit says so.
+    border minus that over half before it. A gap or an event is kept if either limit says so.
 
     The defaults are values that other systems use (which ones is not recorded); `Csebbs.grid` has the candidates of
     tuning.
@@ -51,13 +51,15 @@ class Csebbs(PerClass[BoxParameters]):
         ),
         ClassOption(
             name="csebbs-absolute",
-            help="cSEBBs: a gap is kept if its mean posterior is lower than the events' by at least this difference",
+            help="cSEBBs: a gap is kept if its mean posterior is lower than that of the higher event beside it by at "
+            "least this difference, an event if it is as much higher than the lower gap",
             default=BOXES.absolute,
             most=1.0,
         ),
         ClassOption(
             name="csebbs-relative",
-            help="cSEBBs: a gap is kept if its mean posterior is lower than the events' by at least this factor",
+            help="cSEBBs: a gap is also kept if its mean posterior is lower than that of the higher event beside it by "
+            "at least this factor, an event if it is as much higher than the lower gap",
             default=BOXES.relative,
             least=1.0,
         ),
@@ -79,10 +81,13 @@ class Csebbs(PerClass[BoxParameters]):
         Args:
             args: the parsed options.
             labels: the classes.
-            stored: parameters to fall back on.
+            stored: the step as stored with a model; None if there is none.
 
         Returns:
             The step.
+
+        Raises:
+            UserError: an unknown label, or a number out of range.
         """
         kept = stored.by_label if stored is not None else dict.fromkeys(labels, BOXES)
         columns = []

@@ -42,7 +42,7 @@ class Median(OneNumber):
     options: ClassVar[Sequence[ClassOption]] = (
         ClassOption(
             name="median",
-            help="seconds of the median filters: paper, one number, or label=seconds,...",
+            help="seconds of the median filters, 0 for none: paper, one number, or label=seconds,...",
             default=OTHER_MEDIAN,
             tables={"paper": PAPER_MEDIAN},
             unset="paper",

@@ -36,7 +36,7 @@ def steps(text: str) -> list[str] | None:
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in STEPS:
-            raise argparse.ArgumentTypeError(f"'{name}' is no step (none, paper, or some of {', '.join(STEPS)})")
+            raise argparse.ArgumentTypeError(f"'{name}' is no step (auto, none, paper, or some of {', '.join(STEPS)})")
     return names
 
 

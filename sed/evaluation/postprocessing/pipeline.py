@@ -53,8 +53,7 @@ class PostProcessing:
         """Return the steps in groups, each ended by a step that may change the frames.
 
         The next step takes the usual length of a frame from the frames of all clips, so it can only run once all blocks
-        have been through that step. Steps that need clip posteriors and rank filters give each frame another score and
-        keep the frames (`Step`).
+        have been through that step. Rank filters and steps that need clip posteriors keep the frames (`Step`).
         """
         groups: list[list[Step]] = [[]]
         for step in self.steps:

@@ -23,7 +23,7 @@ P = TypeVar("P")
 class Component(Protocol):
     """Part of post-processing that has options and is stored with results and models: a step, or the final decision.
 
-    name: its name in `--post-processing` and in stored forms; options: options of every command that post-processes.
+    name: its name in options and in stored forms; options: its own options, of every command that post-processes.
     """
 
     name: ClassVar[str]
@@ -84,7 +84,7 @@ class Step(Component, Protocol):
 class Tunable(Step, Protocol):
     """A step that `sed.bin.tune` can tune for each class.
 
-    grid: the values of the parameters that it chooses from.
+    grid: the values of the parameters that tuning chooses from.
     """
 
     grid: ClassVar[Sequence[Any]]
@@ -144,6 +144,9 @@ class OneNumber(PerClass[float]):
 
         Returns:
             The component.
+
+        Raises:
+            UserError: an unknown label, or a number out of range.
         """
         (option,) = cls.options
         given = option.given(args, labels)

@@ -82,7 +82,7 @@ def from_stored(
 
 
 def _of_format_1(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert the stored form of versions that did not number it to the current one.
+    """Convert format 1, which is numbered in tuned files only, to the current one.
 
     Results, packed models and ONNX files had today's keys. Tuned files named filters without `_seconds`, held a box's
     parameters as a list, and had tables for steps that were not used.
@@ -115,7 +115,7 @@ def of_experiment(folder: Path, labels: Sequence[str]) -> tuple[PostProcessing |
     for path in sorted(folder.glob("*/result.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             result = read_json(path, remedy="score again")
-            if "cross_fitted" in result:  # each half of its set has its own
+            if "cross_fitted" in result:
                 continue
             stored = {**result["post_processing"], Threshold.key: result[Threshold.key]}
         except (ValueError, KeyError, TypeError) as error:

@@ -1,7 +1,7 @@
 """Choose post-processing for each class on one set, to be used on others.
 
-Filters and boxes are chosen by the area under the class's own PSDS1 curve (cross-triggers have no weight in PSDS1, so
-classes are independent); then each threshold is that of the class's highest event-based F1 (sed_scores_eval).
+Median filters and boxes are chosen by the area under the class's own PSDS1 curve (cross-triggers have no weight in
+PSDS1, so classes are independent); then each threshold is that of the class's highest event-based F1 (sed_scores_eval).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FEW = 10
 
 
 def few_events(problem: Problem) -> str:
-    """Return which labels have fewer than FEW events to tune on, in one line; empty if none has."""
+    """Return which labels have fewer than FEW events to tune on, in one line, five by name; empty if none has."""
     few = [
         f"{label} {count}" for label, count in zip(problem.labels, problem.counts.tolist(), strict=True) if count < FEW
     ]

@@ -39,9 +39,10 @@ def test_cosine_bumps_have_borders_at_half_height_whatever_the_height():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_planted_events_under_noise_are_found_to_the_frame(seed):
+def test_planted_events_under_noise_are_found_within_a_frame(seed):
     rng = np.random.default_rng(seed)
-    dt, planted = 0.01, [(100, 180, 0.9), (300, 500, 0.7), (640, 700, 0.5), (900, 1000, 0.8)]  # the last is cut
+    # in frames; the last event is cut by the clip's end
+    dt, planted = 0.01, [(100, 180, 0.9), (300, 500, 0.7), (640, 700, 0.5), (900, 1000, 0.8)]
     values = np.full(1000, 0.05)
     for begin, end, height in planted:
         values[begin:end] = height
@@ -66,7 +67,7 @@ def test_silence_has_no_boxes_and_a_constant_one_box():
     assert boxes_of(np.full(50, 0.5)) == [(0.0, 1.0, 0.5)]
 
 
-def test_a_faint_event_in_silence_stays_a_candidate():
+def test_a_faint_event_in_silence_stays_a_box():
     values = np.zeros(300)
     values[50:100], values[150:250] = 0.9, 0.05
     assert [round(box[2], 3) for box in boxes_of(values)] == [0.9, 0.05]

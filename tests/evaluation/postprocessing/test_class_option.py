@@ -25,7 +25,7 @@ def test_text_is_one_number_or_numbers_per_class() -> None:
         per_class("0.1,x=y")
 
 
-def test_what_is_not_given_is_none_and_what_then_counts_is_in_the_help() -> None:
+def test_an_option_that_is_not_given_is_none_and_the_help_has_its_default() -> None:
     assert OPTION.given(parsed(), LABELS) is None
     assert OPTION.defaults(LABELS) == {"Dog": 1.5, "Cat": 0.3, "Speech": 0.3}
     parser = Parser("test")
@@ -59,6 +59,11 @@ def test_given_numbers_by_label(text: str, expected: list[float]) -> None:
         ("Dog=1,Cat=2,Dog=1.5", "--some-length: .*'Dog' comes twice"),
     ],
 )
-def test_bad_text_is_one_line(text: str, message: str) -> None:
+def test_bad_text_is_refused(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         OPTION.given(parsed(f"--some-length={text}"), LABELS)
+
+
+def test_without_an_upper_bound_infinity_is_refused_as_not_finite() -> None:
+    with pytest.raises(ValueError, match=r"inf is out of range \(a finite number, 0\.0 or above\)"):
+        ClassOption(name="length", help="seconds", default=0.3).checked(float("inf"))

@@ -27,7 +27,7 @@ def test_numbers_out_of_range_are_refused(text: str) -> None:
         Csebbs.resolve(post_processing_options(text), LABELS)
 
 
-def test_it_draws_boxes_and_looks_a_minute_far() -> None:
+def test_scores_become_those_of_the_boxes_and_reach_is_a_minute() -> None:
     scores = uniform(2, 300)
     step = Csebbs({"a": BoxParameters(0.2, 0.1, 1.5), "b": BoxParameters()})
     expected = bounding_boxes(scores.flat(), step.by_label)
@@ -37,7 +37,7 @@ def test_it_draws_boxes_and_looks_a_minute_far() -> None:
     assert len(found.values) < 600 and step.reach(0.01) == 6000
 
 
-def test_stored_form() -> None:
+def test_the_stored_form_is_read_as_the_same_step() -> None:
     step = Csebbs({"a": BoxParameters(0.2, 0.1, 2), "b": BoxParameters()})
     assert step.to_dict()["csebbs"]["a"] == {"filter_seconds": 0.2, "absolute": 0.1, "relative": 2}
     assert Csebbs.from_dict(step.to_dict(), LABELS) == step

@@ -23,7 +23,7 @@ def test_an_explicit_zero_wins_over_what_is_stored() -> None:
     assert Maximum.resolve(post_processing_options("--maximum", "0"), ["a"], stored) == Maximum({"a": 0.0})
 
 
-def test_stored_form() -> None:
+def test_the_stored_form_is_read_as_the_same_step() -> None:
     step = Maximum({"a": 0.1})
     assert step.to_dict() == {"maximum_seconds": {"a": 0.1}}
     assert Maximum.from_dict(step.to_dict(), ["a"]) == step

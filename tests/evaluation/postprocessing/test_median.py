@@ -31,7 +31,7 @@ def test_nothing_beyond_its_reach_matters() -> None:
     assert step.apply(one.flat()).values[50, 1] != step.apply(other.flat()).values[50, 1]
 
 
-def test_the_papers_windows_unless_numbers_are_given() -> None:
+def test_windows_are_the_papers_unless_others_are_stored_or_given() -> None:
     labels = ["Frying", "Dog", "Whistle"]
     paper = {"Frying": 3.9, "Dog": 0.32, "Whistle": 0.32}
     stored = Median({"Frying": 1.0, "Dog": 2.0, "Whistle": 3.0})
@@ -42,7 +42,7 @@ def test_the_papers_windows_unless_numbers_are_given() -> None:
     assert given.by_label == {"Frying": 0.32, "Dog": 0.0, "Whistle": 0.32}
 
 
-def test_stored_form() -> None:
+def test_the_stored_form_is_read_as_the_same_step() -> None:
     step = Median({"a": 0.1, "b": 2.0})
     assert step.to_dict() == {"median_seconds": {"a": 0.1, "b": 2.0}}
     assert Median.from_dict(step.to_dict(), ["b", "a"]) == step

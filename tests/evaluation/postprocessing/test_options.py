@@ -21,14 +21,14 @@ STORED = PostProcessing(
 )
 
 
-def test_names_of_steps():
+def test_steps_are_named_in_order_or_by_auto_none_and_paper():
     assert steps("paper") == ["weak_mask", "median"] and steps("none") == [] and steps("auto") is None
     assert steps("median, csebbs") == ["median", "csebbs"]
-    with pytest.raises(argparse.ArgumentTypeError, match=r"'smooth' is no step \(none, paper, or some of weak_mask, "):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"'smooth' is no step \(auto, none, paper, or some of "):
         steps("median,smooth")
 
 
-def test_nothing_given_is_none_of_every_option():
+def test_options_that_are_not_given_are_none_and_the_help_has_their_defaults():
     assert not given(post_processing_options()) and set(vars(post_processing_options()).values()) == {None}
     typed = ["--post-processing=none", "--median=paper", "--csebbs-absolute=0.3", "--threshold=0.5"]
     assert given(post_processing_options(*typed)) == [text.partition("=")[0] for text in typed]
@@ -40,7 +40,7 @@ def test_nothing_given_is_none_of_every_option():
         assert f"(default: {default})" in help
 
 
-def test_without_a_stored_one_ours_is_the_papers_and_anyone_elses_is_left_alone():
+def test_without_stored_post_processing_our_scores_get_the_papers_and_others_none():
     assert resolve(post_processing_options(), LABELS) == PostProcessing(
         steps=[WeakMask(), Median({"Dog": 0.32, "Frying": 3.9})], threshold=Threshold({"Dog": 0.5, "Frying": 0.5})
     )

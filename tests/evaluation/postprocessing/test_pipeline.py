@@ -31,7 +31,7 @@ def test_steps_are_applied_in_order():
 
 
 @pytest.mark.parametrize("most", [1, 130, 10**6])
-def test_clips_after_clips_give_what_all_together_give(monkeypatch, most):
+def test_clips_in_blocks_give_what_all_at_once_give(monkeypatch, most):
     scores = uniform(5, 50).flat()
     uneven = scores.select(scores.clips[::-1])
     lengths = np.array([50, 20, 1, 50, 33])

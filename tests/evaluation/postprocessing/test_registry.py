@@ -18,7 +18,7 @@ DECLARED = {
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_a_step_is_all_that_the_protocol_declares(name: str) -> None:
+def test_a_step_has_all_that_the_protocol_declares(name: str) -> None:
     step = STEPS[name]
     assert step.name == name
     assert {"apply", "resolve", "needs_clip"} <= DECLARED and not DECLARED - set(dir(step))
@@ -53,6 +53,6 @@ def test_filters_are_tuned_before_boxes_as_the_registry_has_them() -> None:
     assert order.index("median") < order.index("csebbs") and order == [name for name in STEPS if name in TUNABLE]
 
 
-def test_options_and_registry_need_no_torch_and_no_compiler() -> None:
+def test_options_and_registry_import_neither_torch_nor_numba_nor_scipy() -> None:
     code = "import sys, sed.evaluation.postprocessing.options; print({'torch', 'numba', 'scipy'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "set()\n"

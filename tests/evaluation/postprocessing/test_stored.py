@@ -25,7 +25,7 @@ POST = PostProcessing(
     ],
     threshold=Threshold({"a": 0.3, "b": 0.6}),
 )
-# As c6f5938 wrote it, without a number of its form.
+# As commit c6f5938 wrote it, without the number of its format.
 EARLIER = {
     "steps": ["csebbs", "maximum", "weak_mask", "median"],
     "median_seconds": {"a": 0.3, "b": 0.4},
@@ -38,13 +38,13 @@ EARLIER = {
 }
 
 
-def test_the_form_is_the_earlier_one_and_its_number():
+def test_the_stored_form_is_the_earlier_one_and_the_number_of_its_format():
     assert stored.to_stored(POST) == {**EARLIER, "format": 2}
     assert stored.from_stored(json.loads(json.dumps(stored.to_stored(POST))), LABELS, "x") == POST
     assert "threshold" not in stored.steps_dict(POST)
 
 
-def test_packed_models_of_c6f5938_are_read():
+def test_the_stored_form_of_c6f5938_is_read():
     assert stored.from_stored(EARLIER, LABELS, "x") == POST
 
 
@@ -118,7 +118,7 @@ def test_a_tuned_file_brings_everything_back_and_refuses_its_own_clips(tmp_path)
 
 
 def test_tuned_files_of_format_1_are_read():
-    path = ROOT / "tests/fixtures/csebbs_format_1.json"  # written by 6d6ae23
+    path = ROOT / "tests/fixtures/csebbs_format_1.json"  # written by commit 6d6ae23
     before = json.loads(path.read_text())
     assert before["format"] == 1
     labels = sorted(before["threshold"])
@@ -134,6 +134,6 @@ def test_tuned_files_of_format_1_are_read():
 @pytest.mark.parametrize("key", ["threshold", "median_seconds"])
 def test_numbers_that_the_option_would_refuse_are_refused_in_files(key, value):
     if key == "median_seconds" and value == 2:
-        pytest.skip("a median of 2 s is one")
+        pytest.skip("a median filter of 2 s is allowed")
     with pytest.raises(UserError, match=r"model\.json: broken post-processing: .* out of range"):
         stored.from_stored({**EARLIER, key: {"a": value, "b": 0.5}}, LABELS, "model.json")

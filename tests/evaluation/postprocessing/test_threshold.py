@@ -27,7 +27,7 @@ def test_an_explicit_half_wins_over_what_is_stored() -> None:
         assert given == Threshold({"a": 0.5, "b": 0.5})
 
 
-def test_stored_form() -> None:
+def test_the_stored_form_is_read_as_the_same_thresholds() -> None:
     step = Threshold({"a": 0.3})
     assert step.to_dict() == {"threshold": {"a": 0.3}} and Threshold.from_dict(step.to_dict(), ["a"]) == step
 

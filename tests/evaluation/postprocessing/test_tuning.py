@@ -12,7 +12,7 @@ from sed.evaluation.postprocessing.tuning import FEW, class_areas, few_events, t
 
 @pytest.fixture(scope="module")
 def material():
-    made = problem(2, clips=6, events=30).joined  # as sed_scores_eval, which tunes the thresholds, needs it
+    made = problem(2, clips=6, events=30).joined  # thresholds are tuned on joined events
     return made, scores(2, made)
 
 
@@ -36,7 +36,7 @@ def test_a_tuned_threshold_is_no_worse_for_any_class_on_its_own_set(material):
     assert f1(made, frames, after).sum() > f1(made, frames, before).sum()
 
 
-def test_labels_with_a_handful_of_events_are_counted_in_one_line(material):
+def test_labels_with_few_events_are_named_in_one_line_with_their_counts(material):
     made, _ = material
     line = few_events(made)
     assert "\n" not in line and "guesswork" in line
@@ -54,7 +54,7 @@ def test_a_tuned_step_is_no_worse_for_any_class_on_its_own_set(material, what):
     before = plain(made.labels, what)
     tuned = class_areas(made, tune(made, frames, before, [what]).apply(frames))
     plainly = class_areas(made, before.apply(frames))
-    # What is tuned here is one of the candidates.
+    # The parameters before tuning are among the candidates.
     assert set(tuned) == set(made.labels) and all(tuned[label] >= plainly[label] - 1e-12 for label in tuned)
     assert sum(tuned.values()) > sum(plainly.values())
 
