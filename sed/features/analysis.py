@@ -19,7 +19,7 @@ class Analysis(Protocol):
             valid: number of valid samples (..., 1); None: all.
 
         Returns:
-            (..., samples); samples beyond the valid ones are not used.
+            (..., samples), of any value beyond the valid ones.
         """
         ...
 
@@ -42,7 +42,7 @@ def spectrum(analysis: Analysis, frames: Tensor, window: Tensor, fft_size: int) 
         fft_size: length of the FFT in samples; frames are zero-padded to it at their end.
 
     Returns:
-        (..., frames, fft_size / 2 + 1).
+        (..., frames, fft_size // 2 + 1), float64 on a GPU.
     """
     # A single buffer for all operations stays in the cache (measured: saves a sixth of the time).
     padded = frames.new_zeros(*frames.shape[:-1], fft_size)

@@ -1,7 +1,7 @@
 """Analysis windows by name, (length,) float32, each symmetric or periodic.
 
-A symmetric one has equal ends, a periodic one is a symmetric one of length + 1 without its last sample. In the
-formulas, x goes from 0 to 2 pi over the window.
+A symmetric window has equal ends; a periodic one is the symmetric window of length + 1 without its last sample. In the
+formulas, x goes from 0 to 2 pi over the symmetric window.
 """
 
 from __future__ import annotations
@@ -30,6 +30,6 @@ def povey(length: int, *, periodic: bool) -> Tensor:
     return torch.hann_window(length, periodic=periodic).pow(0.85)
 
 
-def rectangular(length: int, *, periodic: bool) -> Tensor:  # noqa: ARG001 (alike)
+def rectangular(length: int, *, periodic: bool) -> Tensor:  # noqa: ARG001 (one signature for all)
     """Return ones."""
     return torch.ones(length)

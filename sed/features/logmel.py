@@ -2,7 +2,7 @@
 
 Waveform -> level (`wave_norm`) -> frames (`framing`) -> power spectrum -> mel bank -> logarithm: these are the raw
 log-mel features that dumps store. They are normalised and padded (`padding`) when a model runs. `front_end` names the
-kind of analysis, and the preset for options with the value `auto`: `kaldi` is a batched equivalent of
+kind of analysis, and the preset for options with the value `auto` or 0: `kaldi` is a batched equivalent of
 `torchaudio.compliance.kaldi.fbank` with the settings of the published AST (25 ms Hanning window, 10 ms shift, 128 bins,
 no dither, no energy, waveform mean removed; P, L); `stft`, with conf/logmel_crnn.yaml, is the front end of the DCASE
 2022 CRNN baseline (window of 2048 samples, shift of 256, 128 bins, decibels of the magnitude). Letters in parentheses
@@ -58,7 +58,8 @@ NORMALISERS = {
 OPTIONS = {
     "front_end": {
         "default": "kaldi",
-        "help": "log-mel of the AST (kaldi) or of the CRNN baseline (stft); preset for options that are auto, or 0",
+        "help": "log-mel of the AST (kaldi) or of the CRNN baseline (stft); preset for options that are auto, "
+        "and for fft_size, power and log_floor if they are 0",
         "choices": FRONT_ENDS,
     },
     "sample_rate": {"default": 16000, "help": "sampling rate, Hz", "least": 1000},
@@ -79,7 +80,7 @@ OPTIONS = {
     },
     "fft_size": {
         "default": 0,
-        "help": "length of the FFT in samples (kaldi: next power of two of the window's length, stft: that length)",
+        "help": "length of the FFT in samples (0: the window's length, for kaldi rounded up to a power of two)",
         "least": 0,
     },
     "centring": {
@@ -93,7 +94,8 @@ OPTIONS = {
     "f_max": {"default": 8000.0, "help": "upper edge of the last mel filter, Hz", "least": 1},
     "mel_scale": {
         "default": "auto",
-        "help": "mel scale of the filters' edges; kaldi: triangles are linear in mel, not Hz (kaldi: kaldi, stft: htk)",
+        "help": "mel scale of the filters' edges (front end kaldi: kaldi, stft: htk); with the scale kaldi, "
+        "triangles are linear in mel, not Hz",
         "choices": ["auto", "htk", "slaney", "kaldi"],
     },
     "mel_norm": {
@@ -103,13 +105,13 @@ OPTIONS = {
     },
     "power": {
         "default": 0,
-        "help": "input of the filters: 1 magnitude (stft), 2 power (kaldi)",
+        "help": "input of the filters: 1 magnitude, 2 power (0: 2 for kaldi, 1 for stft)",
         "choices": [0, 1, 2],
     },
     "log": {"default": "auto", "help": "natural logarithm (kaldi) or decibels (stft)", "choices": ["auto", "ln", "db"]},
     "log_floor": {
         "default": 0.0,
-        "help": "floor of the logarithm's argument (kaldi: 2^-23, stft: 0.00001)",
+        "help": "floor of the logarithm's argument (0: 2^-23 for kaldi, 0.00001 for stft)",
         "least": 0,
     },
     "log_floor_by": {
@@ -119,7 +121,8 @@ OPTIONS = {
     },
     "top_db": {
         "default": 0.0,
-        "help": "limit of features below the clip's maximum, in their units (dB with log: db); 0: no limit",
+        "help": "largest distance below the clip's maximum, in the features' units (dB with log: db): lower ones are "
+        "raised; 0: no limit",
         "least": 0,
     },
     "clamp": {
@@ -137,7 +140,8 @@ OPTIONS = {
     "norm_std": {"default": AUDIOSET_STD, "help": "normaliser fixed: (x - norm_mean) / (2 norm_std)", "least": 1e-6},
     "norm_bins": {
         "default": "",
-        "help": "normaliser bins: means of all bins, then standard deviations, comma-separated; '': of training sets",
+        "help": "normaliser bins: means of all bins, then standard deviations, comma-separated; '': computed "
+        "from the training sets",
     },
     "norm_over": {
         "default": "clips",
@@ -149,7 +153,10 @@ OPTIONS = {
 
 
 def _check(settings: Mapping[str, Any]) -> None:
-    """Raise ValueError for a value outside the choices and bounds of its option, which stored settings may have."""
+    """Raise ValueError for a value that is not finite, or outside its option's choices and bounds.
+
+    The option parser refuses such values, but settings may also come from a file.
+    """
     for key, value in settings.items():
         option: Any = OPTIONS[key]
         if "choices" in option and value not in option["choices"]:
@@ -343,8 +350,8 @@ class FrontEnd(nn.Module):
 def _blocks_of(bank: Tensor) -> list[tuple[int, int, int, int]]:
     """Split a mel bank (FFT bins, mel bins) into blocks (first FFT bin, end, first mel bin, end) with all its weights.
 
-    A mel filter covers few FFT bins: eight dense blocks of adjacent filters take a quarter of the multiplications of
-    the whole bank (measured: a third of the time).
+    A mel filter covers few FFT bins: eight dense blocks of adjacent filters take an eighth of the multiplications of
+    the whole bank of 128 filters (measured: a third of the time).
     """
     used = bank > 0
     index = torch.arange(bank.shape[0]).unsqueeze(1)

@@ -15,10 +15,10 @@ from sed.errors import UserError
 class Unchanged(nn.Module):
     """Normaliser that changes nothing."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 (alike)
+    def __init__(self, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 (one signature for all)
         super().__init__()
 
-    def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:  # noqa: ARG002 (alike)
+    def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:  # noqa: ARG002 (one signature for all)
         """Return `x`; arguments as those of `Fixed`."""
         return x
 
@@ -30,7 +30,7 @@ class Fixed(nn.Module):
         super().__init__()
         self._mean, self._scale = settings["norm_mean"], 2 * settings["norm_std"]
 
-    def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:  # noqa: ARG002 (alike)
+    def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:  # noqa: ARG002 (one signature for all)
         """Normalise a batch.
 
         Args:
@@ -49,7 +49,7 @@ class MinMax(nn.Module):
 
     over: tuple[int, ...] = (1, 2)
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 (alike)
+    def __init__(self, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 (one signature for all)
         super().__init__()
 
     def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:
@@ -63,7 +63,7 @@ class MinMax(nn.Module):
 class MinMaxOfBins(MinMax):
     """Normaliser of each mel bin of each clip to 0..1.
 
-    FDY-SED takes the limits over all clips of a batch; per clip is our choice, which no other clip affects.
+    FDY-SED takes the limits over all clips of a batch; per clip is our choice, so that no clip affects another.
     """
 
     over = (1,)
@@ -72,7 +72,7 @@ class MinMaxOfBins(MinMax):
 class Bins(nn.Module):
     """Normaliser of each mel bin by its mean and standard deviation in the training sets.
 
-    Without the setting `norm_bins`, statistics are not `known`, and it refuses to normalise.
+    Without the setting `norm_bins`, `known` is False, and `forward` raises UserError.
     """
 
     mean: Tensor
@@ -95,7 +95,7 @@ class Bins(nn.Module):
         self.register_buffer("mean", stored[:bins].clone(), persistent=False)
         self.register_buffer("deviation", stored[bins:].clone(), persistent=False)
 
-    def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:  # noqa: ARG002 (alike)
+    def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:  # noqa: ARG002 (one signature for all)
         """Normalise a batch; arguments as those of `Fixed`."""
         if not self.known:
             raise UserError("normaliser bins: no statistics (give norm_bins; training computes them from its sets)")

@@ -20,10 +20,11 @@ class Padding(NamedTuple):
 
 
 PADDINGS = {
-    "raw": Padding(
-        first=True
-    ),  # as the published AST was trained; Transformer4SED; DESED_task's AST from 10 to 10.24 s
-    "silence": Padding(first=True, silent=True),  # DESED_task's CRNN: it pads the waveform
+    # The published AST and Transformer4SED pad features this way, and so does DESED_task for its AST, whose input of
+    # 10.24 s is longer than a clip of 10 s.
+    "raw": Padding(first=True),
+    # DESED_task pads the waveforms of its CRNN.
+    "silence": Padding(first=True, silent=True),
     "normalised": Padding(first=False),
 }
 

@@ -55,12 +55,12 @@ def resolved(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return stored parameters, resolved, with those that their version lacked set to its implicit value."""
+    """Return stored parameters, resolved; those that their version lacked get the values that it implied."""
     return resolved(complete(stored, defaults()))
 
 
 def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """Compare two front ends. Numbers are compared by value; a missing parameter has the implicit value of its version.
+    """Compare two front ends. Numbers are compared by value; a missing one has the value that its version implied.
 
     Args:
         found: parameters of a front end, as `FrontEnd.params` returns them.

@@ -32,11 +32,6 @@ def decibel(settings: Mapping[str, Any]) -> float:
     return 1.0 if settings["log"] == "db" else settings["power"] * math.log(10) / 20
 
 
-def scale(settings: Mapping[str, Any]) -> float:
-    """Return the factor from the natural logarithm of a mel spectrum to the units of the features."""
-    return 1.0 if settings["log"] == "ln" else 20 / settings["power"] / math.log(10)
-
-
 def silence(settings: Mapping[str, Any]) -> float:
     """Return the feature value of silence: the floor of the logarithm, within the limits."""
     floor = settings["log_floor"]

@@ -11,12 +11,12 @@ from torch import Tensor
 from sed.features.units import QUIETEST
 
 
-def none(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: ARG001 (alike)
+def none(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: ARG001 (one signature for all)
     """Return the waveforms (..., samples) unchanged; arguments as in `centred_peak`."""
     return waveforms
 
 
-def peak(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: ARG001 (alike)
+def peak(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: ARG001 (one signature for all)
     """Divide waveforms (..., samples) by their largest absolute value (F, L), unless it is below `QUIETEST`.
 
     Arguments are those of `centred_peak`.

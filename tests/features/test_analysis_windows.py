@@ -26,6 +26,9 @@ def test_equals_scipy(name: str, ends: str) -> None:
 
 def test_povey_is_a_hann_window_to_the_power_of_085() -> None:
     np.testing.assert_allclose(taper("povey"), np.hanning(400) ** 0.85, atol=1e-6)
+
+
+def test_rectangular_is_one_everywhere() -> None:
     assert (taper("rectangular") == 1).all()
 
 

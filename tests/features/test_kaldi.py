@@ -10,7 +10,7 @@ from paths import KIT
 
 from sed.features.logmel import FrontEnd
 
-SILENCE = -15.9423847  # log of float32's epsilon, where the features end
+SILENCE = -15.9423847  # log of float32's epsilon, the floor of the features
 
 
 def kaldi(waveform: torch.Tensor) -> torch.Tensor:

@@ -46,7 +46,8 @@ def test_normalisation_of_filters(mel_norm: str) -> None:
     if mel_norm == "peak":
         assert bank.amax(0).min() > 0.9 and bank.max() <= 1
     else:
-        area = bank.sum(0) * (RATE / 4096 if mel_norm == "area" else 1)  # of Slaney's, in Hz
+        width = RATE / 4096 if mel_norm == "area" else 1  # of an FFT bin: in Hz for the area
+        area = bank.sum(0) * width
         torch.testing.assert_close(area, torch.ones(30, dtype=torch.float64), rtol=0, atol=0.01)
 
 
@@ -62,6 +63,7 @@ def test_an_fft_of_odd_size_has_the_rows_and_frequencies_of_its_spectrum(mel_sca
     hertz = torch.fft.rfftfreq(551, 1 / 22050)
     assert bank.shape == (len(hertz), 10)
     centre = (bank * hertz[:, None]).sum(0) / bank.sum(0)
-    thirds = [(low + middle + high) / 3 for low, middle, high in zip(edges, edges[1:], edges[2:], strict=False)]
+    # A triangle's centroid is the mean of its corners; the three widest have enough FFT bins to show it.
+    centroids = [(low + middle + high) / 3 for low, middle, high in zip(edges, edges[1:], edges[2:], strict=False)]
     if mel_scale != "kaldi":  # whose triangles are not linear in Hz
-        assert centre[-3:].tolist() == pytest.approx(thirds[-3:], rel=2e-4)
+        assert centre[-3:].tolist() == pytest.approx(centroids[-3:], rel=2e-4)

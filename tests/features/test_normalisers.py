@@ -1,4 +1,4 @@
-"""Normalisers use only the frames of the clip."""
+"""Values of normalisers, which depend on the frames of the clip only."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_raw_is_what_the_ast_release_does(seconds: float) -> None:
     torch.testing.assert_close(batch[0], theirs, rtol=0, atol=2e-3)
 
 
-def test_silence_is_a_waveform_that_is_padded_with_zeros() -> None:
+def test_silence_equals_padding_the_waveform_with_zeros() -> None:
     """Pad like the DCASE baseline: minimum and maximum of the clip include the silence."""
     front_end = FrontEnd(**STFT)
     samples = 8 * 2048

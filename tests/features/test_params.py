@@ -50,7 +50,7 @@ def test_an_impossible_length_is_left_to_the_front_end() -> None:
         assert resolved({**defaults(), "frame_length": length})["frame_length"] is length
 
 
-def test_files_without_these_options_have_the_presets() -> None:
+def test_files_of_the_earliest_options_have_the_presets_of_the_others() -> None:
     early = ("front_end", "sample_rate", "frame_length", "frame_shift", "mel_bins", "f_min", "f_max", "clip_seconds",
              "normaliser", "norm_mean", "norm_std")  # fmt: skip
     for preset in ({}, {"front_end": "stft", "frame_length": 0.128, "frame_shift": 0.016}):
@@ -58,7 +58,7 @@ def test_files_without_these_options_have_the_presets() -> None:
         assert completed({key: now[key] for key in early}) == now
 
 
-def test_statistics_are_ignored_if_features_have_none() -> None:
+def test_statistics_are_ignored_if_one_side_has_none() -> None:
     ones, twos = ",".join(["1"] * 256), ",".join(["2"] * 256)
     assert difference({STATISTICS: ones}, {}) is difference({}, {STATISTICS: ones}) is None
     assert difference({STATISTICS: ones}, {STATISTICS: twos}) == f"{STATISTICS} is {ones[:37]}..., not {twos[:37]}..."

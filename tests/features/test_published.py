@@ -27,7 +27,7 @@ def clip(seconds: float, seed: int = 0) -> np.ndarray:
     return (swell * rng.standard_normal(samples) + 0.01).astype(np.float32)
 
 
-def frames_of(x: np.ndarray, window: np.ndarray, hop: int, fft_size: int) -> np.ndarray:
+def spectra_of(x: np.ndarray, window: np.ndarray, hop: int, fft_size: int) -> np.ndarray:
     """Return the spectra of windows that fit completely, float64 (frames, fft_size / 2 + 1)."""
     count = 1 + (len(x) - len(window)) // hop
     rows = np.stack([x[i * hop : i * hop + len(window)] for i in range(count)]).astype(np.float64)
@@ -58,7 +58,7 @@ def slaney_edges(bins: int, low: float, high: float) -> np.ndarray:
 
 
 def crnn(x: np.ndarray) -> np.ndarray:
-    spectrum = np.abs(frames_of(np.pad(x, 1024, mode="reflect"), np.hamming(2048), 256, 2048))
+    spectrum = np.abs(spectra_of(np.pad(x, 1024, mode="reflect"), np.hamming(2048), 256, 2048))
     decibels = 20 * np.log10(np.maximum(spectrum @ triangles(htk_edges(128, 0, 8000), 2048), 1e-5))
     return np.clip(decibels, -50, 80)
 
@@ -69,7 +69,7 @@ def fdy(x: np.ndarray) -> np.ndarray:
 
 def conformer(x: np.ndarray) -> np.ndarray:
     x = x / np.abs(x).max()
-    spectrum = np.abs(frames_of(np.pad(x, 512, mode="reflect"), np.hamming(1024), 323, 1024))
+    spectrum = np.abs(spectra_of(np.pad(x, 512, mode="reflect"), np.hamming(1024), 323, 1024))
     decibels = 20 * np.log10(np.maximum(spectrum @ triangles(slaney_edges(64, 0, 8000), 1024), 1e-5))
     return np.maximum(decibels, decibels.max() - 80)
 
@@ -78,7 +78,7 @@ def fbcrnn(x: np.ndarray) -> np.ndarray:
     x = x.astype(np.float64) - x.mean(dtype=np.float64)
     x = np.pad(x / np.abs(x).max(), 320)
     x = np.pad(x, (0, -(len(x) - 960) % 320))
-    power = np.abs(frames_of(x, scipy.signal.get_window("blackman", 960), 320, 1024)) ** 2
+    power = np.abs(spectra_of(x, scipy.signal.get_window("blackman", 960), 320, 1024)) ** 2
     bank = triangles(htk_edges(128, 50, 8000), 1024)
     return np.log(power @ (bank / np.maximum(bank.sum(0), 1e-30)) + 1e-12)
 
@@ -90,18 +90,18 @@ def panns_bank() -> np.ndarray:
 
 
 def panns(x: np.ndarray) -> np.ndarray:
-    spectrum = frames_of(np.pad(x, 256, mode="reflect"), scipy.signal.get_window("hann", 512), 160, 512)
+    spectrum = spectra_of(np.pad(x, 256, mode="reflect"), scipy.signal.get_window("hann", 512), 160, 512)
     return 10 * np.log10(np.maximum(np.abs(spectrum) ** 2 @ panns_bank(), 1e-10))
 
 
 def atst_frame(x: np.ndarray) -> np.ndarray:
-    spectrum = np.abs(frames_of(np.pad(x, 512, mode="reflect"), scipy.signal.get_window("hann", 1024), 160, 1024))
+    spectrum = np.abs(spectra_of(np.pad(x, 512, mode="reflect"), scipy.signal.get_window("hann", 1024), 160, 1024))
     decibels = 10 * np.log10(np.maximum(spectrum**2 @ triangles(htk_edges(64, 60, 7800), 1024), 1e-10))
     return np.clip(np.maximum(decibels, decibels.max() - 80), -50, 80)
 
 
 def dasheng_in_numpy(x: np.ndarray) -> np.ndarray:
-    spectrum = np.abs(frames_of(np.pad(x, 256, mode="reflect"), scipy.signal.get_window("hann", 512), 160, 512))
+    spectrum = np.abs(spectra_of(np.pad(x, 256, mode="reflect"), scipy.signal.get_window("hann", 512), 160, 512))
     decibels = 10 * np.log10(np.maximum(spectrum**2 @ triangles(htk_edges(64, 0, 8000), 512), 1e-10))
     return np.maximum(decibels, decibels.max() - 120)
 
@@ -180,7 +180,6 @@ def test_normalised_features_of_the_crnns() -> None:
 
 
 def test_panns_bank_is_slaney_s_and_its_window_hann_s() -> None:
-    """Checkpoints store the bank (257, 64), and cosine and minus sine of each frequency times the window."""
     front_end = of_config("logmel_panns.yaml")
     np.testing.assert_allclose(front_end.bank, panns_bank(), atol=1e-6)
     theirs = torchaudio.functional.melscale_fbanks(257, 50, 8000, 64, RATE, norm="slaney", mel_scale="slaney")
@@ -234,6 +233,7 @@ def eat(x: torch.Tensor) -> torch.Tensor:
     mel_bins=80, f_min=50, power=2, log="ln", log_floor=1e-6, log_floor_by="add", clamp="none", normaliser="none",
 )  # fmt: skip
 def window_shorter_than_the_transform(x: torch.Tensor) -> torch.Tensor:
+    """Use a window that is shorter than the FFT: torch puts it in the FFT's middle."""
     mel = torchaudio.transforms.MelSpectrogram(
         RATE, n_fft=512, win_length=400, hop_length=160, f_min=50, f_max=8000, n_mels=80
     )

@@ -1,4 +1,4 @@
-"""Level normalisation: independent of a clip's level and neighbours, and not applied to noise."""
+"""Level normalisation: independent of a clip's level and neighbours, and not applied to clips below -60 dBFS."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_features_are_those_of_a_clip_that_was_divided_by_its_peak() -> None:
 
 @pytest.mark.parametrize("options", [{}, STFT])
 @pytest.mark.parametrize("wave_norm", ["peak", "centred_peak"])
-def test_neither_its_level_nor_its_neighbours_change_a_clip(options: dict, wave_norm: str) -> None:
+def test_features_depend_neither_on_a_clip_s_level_nor_on_its_neighbours(options: dict, wave_norm: str) -> None:
     front_end = FrontEnd(**options, wave_norm=wave_norm)
     one, other = torch.from_numpy(clip(0)), torch.from_numpy(clip(1))
     alone = front_end(one[None])[0]
