@@ -48,7 +48,7 @@ class Submission:
 
 
 def read_submission(path: str | Path, exclude: Iterable[str | Path] = ()) -> Submission:
-    """Read a system's output and detect its kind by content; UserError when it is none of the four.
+    """Read a system's output and detect its kind by name and content; UserError when it is none of the four.
 
     exclude: files that may lie in the same folder and are not system output (ground truth, durations).
     """
@@ -147,22 +147,29 @@ def _score_rows(file: Path, columns: int) -> np.ndarray:
     if not len(rows):
         raise UserError(f"{file}: no frames (a row for each frame is expected)")
     if rows.shape[1] != columns:
-        raise UserError(f"{file}:2: {rows.shape[1]} fields where the header has {columns} (a column for each label)")
-    if not np.isfinite(rows[:, :2]).all() or rows[0, 0] < 0:
-        line = int(np.argmin(np.isfinite(rows[:, :2]).all(1) & (rows[:, 0] >= 0))) + 2
         raise UserError(
-            f"{file}:{line}: a frame that begins before 0, or with a time that is not finite (times are seconds from "
-            "the start)"
+            f"{file}:{_line_of(file, 0)}: {rows.shape[1]} fields where the header has {columns} "
+            "(a column for each label)"
+        )
+    if not np.isfinite(rows[:, :2]).all() or rows[0, 0] < 0:
+        row = int(np.argmin(np.isfinite(rows[:, :2]).all(1) & (rows[:, 0] >= 0)))
+        raise UserError(
+            f"{file}:{_line_of(file, row)}: a frame that begins before 0, or with a time that is not finite (times "
+            "are seconds from the start)"
         )
     bad = ~(rows[:, 0] < rows[:, 1])
     bad[1:] |= rows[1:, 0] != rows[:-1, 1]
     if bad.any():
-        line = int(np.argmax(bad)) + 2
         raise UserError(
-            f"{file}:{line}: rows out of order: a frame begins before its end and where the one before it ended "
-            "(sort them)"
+            f"{file}:{_line_of(file, int(np.argmax(bad)))}: rows out of order: a frame begins before its end and where "
+            "the one before it ended (sort them)"
         )
     return rows
+
+
+def _line_of(file: Path, row: int) -> int:
+    """Return the line number of a row, counted from 0 after the header; blank lines are no rows."""
+    return next(itertools.islice(read_lines(file), row + 1, None))[0]
 
 
 def _slow_rows(file: Path, columns: int) -> np.ndarray:
