@@ -1,1 +1,1 @@
-"""Inference, post-processing, metrics and reports."""
+"""Inference, post-processing, metrics, confidence intervals and reports."""

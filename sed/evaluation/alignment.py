@@ -356,8 +356,8 @@ def detections_from(problem: Problem, submission: Submission, source: str) -> Ev
     Args:
         problem: clips and classes.
         submission: scores, or operating points.
-        source: any table of detections, or the name of one of the operating points' files, with any folder. A bare name
-            is first looked for among the operating points, a path to an existing file is that file.
+        source: a table of detections, or the name of one of the operating points' files. A bare name is first looked
+            for among the operating points; so is the last part of a path that does not exist.
 
     Returns:
         The detections of the problem's clips.

@@ -142,7 +142,7 @@ def infer_set(
         batch_size: clips per batch.
         device: device that the detector is on.
         amp: bfloat16 autocast, for GPUs.
-        number: which of `parts` equal shares of the set to compute, from 1.
+        number: which of `parts` shares of the set to compute, from 1.
         parts: number of shares.
 
     Returns:

@@ -35,7 +35,8 @@ def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[
 def put_back(pieces: Sequence[Sequence[Event]], seconds: float) -> list[Event]:
     """Join the events of a recording's clips; two of a class that touch at a clip's border become one.
 
-    Of several of a class that reach a border, overlapping each other, the longest is joined.
+    Of several of a class that reach a clip's end, only the longest is kept; of several that begin at a clip's start,
+    the longest is joined, and the others stay as they are.
 
     seconds: length of a clip; returned times are from the recording's start.
     """

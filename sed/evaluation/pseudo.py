@@ -116,7 +116,7 @@ class Bias(NamedTuple):
 def boundary_bias(found: Mapping[str, Sequence[Event]], truth: Mapping[str, Sequence[Event]]) -> Bias:
     """Measure the mean delay of detections, over pairs of a true event and a detection of its class.
 
-    They are a pair if each is the one of its class in the clip that overlaps the other most.
+    An event and a detection of one class and clip are a pair if each is the one that overlaps the other most.
 
     Args:
         found: {clip: detected events}.
@@ -140,7 +140,7 @@ def boundary_bias(found: Mapping[str, Sequence[Event]], truth: Mapping[str, Sequ
 
 
 def _overlap(one: Event, other: Event) -> float:
-    """Return the seconds that two events share; minus the gap if they are apart."""
+    """Return the seconds that two events share; negative, a gap, if they are apart."""
     return min(one.offset, other.offset) - max(one.onset, other.onset)
 
 
@@ -217,7 +217,7 @@ def write_pseudo_set(
         events: {clip: its events}.
         durations: {clip: seconds}.
         origin: where the labels are from: `tables`, {path: checksum}, or `models` and `tuned_on`, which `origin_text`
-            reads, and any other facts as JSON. It is copied into results of models that are trained on them.
+            reads, and any other facts as JSON. It is copied into results of models trained on the set.
         tags: {clip: labels that are known to be in it}; for a label without an event, training takes all frames of
             the clip as unknown. None: no tags are written.
 

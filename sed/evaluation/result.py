@@ -213,7 +213,7 @@ def write_report(
 
 
 def log_summary(path: Path, result: Mapping[str, Any]) -> None:
-    """Log the closing lines: classes without a score, incomplete coverage, the main metrics."""
+    """Log the closing lines: classes without a score, incomplete coverage, scores of groups, raw scores, all clips."""
     absent = result["classes_without_ground_truth"]
     if absent:
         logger.warning("no ground truth in these clips, so no score, and in no average: %s", ", ".join(absent))

@@ -107,7 +107,7 @@ def _submission(predicted: str | Path | Mapping[str, Sequence[Event]], exclude: 
 def _rows(
     events: str | Path | Mapping[str, Sequence[Event]], name: str, exclude: Sequence[str | Path] = ()
 ) -> list[Row]:
-    """Return events as rows; the n-th event of a mapping gets line number n.
+    """Return events as rows; those of a mapping are numbered from 1.
 
     Args:
         events: the events.

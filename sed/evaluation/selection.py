@@ -1,4 +1,4 @@
-"""Validation scores that select the best epoch: EB-F1 or PSDS1 of post-processed posteriors of a labelled set."""
+"""Validation scores that select the best epoch, from post-processed posteriors of a labelled set (`SCORES`)."""
 
 from __future__ import annotations
 

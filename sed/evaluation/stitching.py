@@ -31,7 +31,7 @@ def stitch(scores: Scores, windows: Mapping[str, Window], durations: Mapping[str
     """Average the scores of windows to scores of their recordings.
 
     Args:
-        scores: scores of windows: each of their clips is one.
+        scores: scores of windows; each clip is a window.
         windows: {clip: recording and onset of the window}.
         durations: {recording: seconds}.
         where: name of the file of the scores, for messages.

@@ -130,7 +130,7 @@ def test_f1_is_of_any_table_of_detections(tmp_path: Path) -> None:
         decide(made, detections("a"), post, points=9, f1_from=str(other))
 
 
-def test_detections_of_f1_from_in_other_clips_are_counted(tmp_path: Path, log_lines: list[str]) -> None:
+def test_a_warning_counts_the_clips_of_f1_from_that_are_not_scored(tmp_path: Path, log_lines: list[str]) -> None:
     made, _ = align(points(), reference(), labels=None, only_scored=False, allow_missing=False)
     other = tmp_path / "other.tsv"
     other.write_text("filename\tonset\toffset\tevent_label\nb.wav\t0.5\t2.0\tx\nb_2.wav\t0.5\t2.0\tx\n")

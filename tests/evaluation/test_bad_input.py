@@ -1,4 +1,4 @@
-"""Each way to get the input wrong: one line, exit 2, nothing written."""
+"""Broken input is refused with file and line; the command then exits with 2 and writes nothing."""
 
 import subprocess
 import sys
@@ -10,8 +10,6 @@ from paths import ROOT
 from sed.data.scores import Scores, export_tsv, write_scores
 from sed.errors import UserError
 from sed.evaluation.alignment import align, read_reference
-from sed.evaluation.postprocessing.class_option import per_class
-from sed.evaluation.postprocessing.options import steps
 from sed.evaluation.submission import read_submission
 
 TRUTH = "filename\tonset\toffset\tevent_label\na.wav\t0.0\t1.0\tx\nb.wav\t0.5\t2.0\ty\n"
@@ -56,7 +54,7 @@ def test_good_input_passes(made):
 
 
 @pytest.mark.parametrize("value", ["nan", "-0.5", "1.01", "inf"])
-def test_scores_out_of_range(made, value):
+def test_scores_out_of_range_are_refused(made, value):
     path = made / "tsv" / "b.tsv"
     lines = path.read_text().splitlines()
     lines[3] = "\t".join([*lines[3].split("\t")[:3], value])
@@ -64,7 +62,7 @@ def test_scores_out_of_range(made, value):
     refused(made, "tsv", r"b\.tsv: frame 3: score .* of y is not in \[0, 1\]")
 
 
-def test_rows_out_of_order(made):
+def test_rows_out_of_order_are_refused(made):
     path = made / "tsv" / "b.tsv"
     lines = path.read_text().splitlines()
     lines[4], lines[5] = lines[5], lines[4]
@@ -73,7 +71,7 @@ def test_rows_out_of_order(made):
 
 
 @pytest.mark.parametrize("onset", ["-1.0", "-inf", "nan"])
-def test_a_first_frame_that_begins_before_the_clip(made, onset):
+def test_a_first_frame_that_begins_before_the_clip_is_refused(made, onset):
     path = made / "tsv" / "b.tsv"
     lines = path.read_text().splitlines()
     lines[1] = "\t".join([onset, *lines[1].split("\t")[1:]])
@@ -87,7 +85,7 @@ def test_digits_with_underscores_are_no_number(made):
     refused(made, "tsv", r"b\.tsv:7: a field that is not a number")
 
 
-def test_a_field_that_is_no_number_and_a_short_row(made):
+def test_a_field_that_is_no_number_and_a_short_row_are_refused(made):
     path = made / "tsv" / "b.tsv"
     text = path.read_text()
     path.write_text(text.replace("0.5\t0.6\t", "0.5\tsix\t"))
@@ -96,12 +94,12 @@ def test_a_field_that_is_no_number_and_a_short_row(made):
     refused(made, "tsv", r"b\.tsv:6: 2 fields where the header has 4")
 
 
-def test_another_label_set_in_one_file(made):
+def test_another_label_set_in_one_file_is_refused(made):
     edit(made / "tsv" / "b.tsv", "x\ty", "x\tz")
     refused(made, "tsv", r"b\.tsv:1: other labels")
 
 
-def test_another_label_set_than_the_ground_truth(made):
+def test_another_label_set_than_that_of_the_ground_truth_is_refused(made):
     edit(made / "truth.tsv", "\tx\n", "\tunheard\n")
     refused(made, "scores.h5", r"truth\.tsv:2: label 'unheard' of clip a is not in the label set of .*scores\.h5")
     (made / "found.tsv").write_text(TRUTH)
@@ -113,11 +111,11 @@ def test_another_label_set_than_the_ground_truth(made):
     )
 
 
-def test_another_label_set_than_labels(made):
+def test_another_label_set_than_that_of_the_option_is_refused(made):
     refused(made, "scores.h5", "its label set is not that of --labels: y, z differ", labels=["x", "z"])
 
 
-def test_a_durations_file_that_lacks_clips(made):
+def test_a_durations_file_that_lacks_clips_is_refused(made):
     edit(made / "durations.tsv", "c.wav\t4.0\n", "")
     refused(made, "scores.h5", r"durations\.tsv: lacks 1 clips of .*scores\.h5, such as c")
     edit(made / "durations.tsv", "b.wav\t4.0\n", "")
@@ -136,7 +134,7 @@ def test_clips_without_output_are_refused_or_counted(made):
     assert problem.absent_labels == ["y"]
 
 
-def test_unknown_labels_of_detections(made):
+def test_unknown_labels_of_detections_are_refused(made):
     (made / "found.tsv").write_text(TRUTH.replace("\ty", "\tz"))
     from sed.evaluation.alignment import decide_tables
 
@@ -162,20 +160,20 @@ def test_detections_may_be_empty(made):
 
 
 @pytest.mark.parametrize("row", ["a.wav\t2.0\t1.0\tx", "a.wav\t-1\t1.0\tx", "a.wav\tzero\t1.0\tx", "a.wav\t0\tinf\tx"])
-def test_broken_times(made, row):
+def test_broken_times_are_refused(made, row):
     with (made / "truth.tsv").open("a") as file:
         file.write(row + "\n")
     refused(made, "scores.h5", r"truth\.tsv:4: ")
 
 
-def test_ground_truth_without_events_or_columns(made):
+def test_ground_truth_without_events_or_columns_is_refused(made):
     (made / "truth.tsv").write_text("filename\tonset\toffset\tevent_label\n")
     refused(made, "scores.h5", "holds no events")
     (made / "truth.tsv").write_text("filename\tstart\n")
     refused(made, "scores.h5", r"truth\.tsv:1: no column of labels")
 
 
-def test_two_durations_of_one_clip(made):
+def test_two_durations_of_one_clip_are_refused(made):
     with (made / "durations.tsv").open("a") as file:
         file.write("a.wav\t5.0\n")
     refused(made, "scores.h5", r"durations\.tsv:5: a\.wav has two durations")
@@ -192,13 +190,6 @@ def test_overlapping_ground_truth_is_merged(made, log_lines):
     assert times == [(0.0, 1.5), (1.5, 1.8), (0.5, 2.0)]
     assert problem.joined.truth.offset[0] == 1.8
     assert log_lines[0].startswith(f"{made / 'truth.tsv'}: 1 of ") and log_lines[0].endswith(", the first at line 4")
-
-
-def test_options_of_post_processing():
-    assert per_class("Speech=0.4,*=0.6") == {"Speech": 0.4, "*": 0.6}
-    assert steps("paper") == ["weak_mask", "median"] and steps("none") == []
-    with pytest.raises(Exception, match="no step"):
-        steps("median,smooth")
 
 
 @pytest.mark.thorough

@@ -35,7 +35,7 @@ def fitted(task: Problem) -> tuple[Decisions, PostProcessing, dict[str, Any]]:
     return cross_fit(task, submission, post_of(task), WHAT, points=10)
 
 
-def test_clips_of_one_video_are_in_one_half_which_is_the_published_one() -> None:
+def test_clips_of_one_video_are_in_the_half_that_the_published_rule_gives() -> None:
     video = "0vg5A6QZbQo"
     half = int(hashlib.md5(video.encode()).hexdigest(), 16) % 2
     assert [half_of(f"{name}_30.000_40.000") for name in (video, f"Y{video}")] == [half, half]
@@ -67,7 +67,7 @@ def test_each_half_is_decided_by_what_the_other_chose() -> None:
             np.testing.assert_array_equal(getattr(own, column), getattr(events, column))
 
 
-def test_a_half_s_own_labels_change_nothing_of_it() -> None:
+def test_a_half_s_own_labels_do_not_change_its_scores() -> None:
     other = replace(TASK, truth=TASK.truth.where((HALVES[TASK.truth.clip] == 1) | (TASK.truth.label == 0)))
     (before, *_), (after, *_) = fitted(TASK), fitted(other)
     assert len(other.truth) < len(TASK.truth) and before.scores is not None and after.scores is not None

@@ -29,7 +29,7 @@ def test_parts_have_every_clip_once_in_the_batches_of_one_job(clips, parts, batc
     assert batches == whole
 
 
-def test_no_padding_counts_as_sound():
+def test_frames_that_start_after_a_clip_are_set_to_0():
     frame = np.ones((2, 10, 1), np.float32)
     silence_padding(frame, np.array([1.0, 0.35]), 0.1)
     assert frame[0].all() and frame[1, :4].all() and not frame[1, 4:].any()

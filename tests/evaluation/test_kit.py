@@ -18,7 +18,7 @@ def score(out, *arguments):
     return json.loads(out.read_text())
 
 
-def test_dcase_2023_baseline_on_20_clips(tmp_path):
+def test_the_dcase_2023_baseline_has_the_values_computed_elsewhere_on_20_clips(tmp_path):
     folder = KIT / "dcase2023_20clips"
     result = score(
         tmp_path / "result.json",
@@ -35,7 +35,7 @@ def test_dcase_2023_baseline_on_20_clips(tmp_path):
     assert (result["clips"], result["clips_expected"]) == (20, 692)
 
 
-def test_example_of_psds_eval(tmp_path):
+def test_the_example_of_psds_eval_has_the_psds_computed_elsewhere(tmp_path):
     folder = KIT / "psds_eval_example"
     result = score(
         tmp_path / "result.json",
@@ -50,7 +50,7 @@ def test_example_of_psds_eval(tmp_path):
 
 
 @pytest.mark.slow
-def test_bounding_boxes_are_at_least_the_median_filter_on_a_trained_systems_scores(tmp_path):
+def test_bounding_boxes_score_no_less_than_the_median_filter_on_a_trained_systems_scores(tmp_path):
     folder = KIT / "dcase2023_20clips"
     given = [folder / "scores", "--ground-truth", folder / "ground_truth.tsv", "--durations"]
     given += [folder / "audio_durations.tsv", "--only-scored", "--no-report", "--post-processing"]

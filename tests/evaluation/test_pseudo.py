@@ -48,7 +48,7 @@ def test_events_end_with_their_clip_and_silent_clips_are_kept():
     assert pseudo.summary(found) == "3 clips, 2 events, 1 without any"
 
 
-def test_chunks_do_not_show(monkeypatch):
+def test_clips_in_chunks_have_the_events_of_all_at_once(monkeypatch):
     clips = [f"c{i}" for i in range(7)]
     scores = silence(clips)
     for i in range(7):
@@ -111,7 +111,7 @@ def test_a_clip_that_one_list_of_its_set_lacks_is_refused(sets, tmp_path, name):
     assert not (tmp_path / "pseudo").exists()
 
 
-def test_clips_that_no_label_is_known_of_have_no_part_in_the_set(sets, tmp_path):
+def test_clips_without_known_labels_are_not_in_the_set(sets, tmp_path):
     pseudo.write_pseudo_set(tmp_path / "dump" / "pseudo", sets, {"weak_1": []}, {"weak_1": 10.0}, {})
     assert [*read_scp(tmp_path / "dump" / "pseudo" / "feats.scp")] == ["weak_1"]
 
@@ -141,7 +141,7 @@ def test_a_planted_bias_is_measured_and_taken_back():
         assert (event.onset, event.offset) == pytest.approx(truth[clip][0][:2], abs=2e-3)
 
 
-def test_the_bias_of_a_tuned_file():
+def test_the_bias_of_a_tuned_file_is_read_or_refused():
     assert pseudo.Bias.of({}, "t.json") == (0, 0)
     assert pseudo.Bias.of({"bias": {"onset": 0.1, "offset": -0.2}}, "t.json") == (0.1, -0.2)
     for broken in ({"onset": "0.1"}, {"late": 1}, [0.1, 0.2], {"onset": float("nan")}, {"onset": True}, 5, None):
@@ -149,7 +149,7 @@ def test_the_bias_of_a_tuned_file():
             pseudo.Bias.of({"bias": broken}, "t.json")
 
 
-def test_ends_that_are_the_clip_s_stay_and_what_nothing_is_left_of_goes():
+def test_times_at_the_clip_s_ends_stay_and_events_that_lose_their_length_are_dropped():
     bias = pseudo.Bias(onset=0.5, offset=0.2)
     events = [Event(0.0, 10.0, "Dog"), Event(0.2, 3.0, "Cat"), Event(4.0, 4.1, "Cat")]
     assert bias.corrected(events, 10.0) == [Event(0.0, 2.8, "Cat"), Event(0.0, 10.0, "Dog"), Event(3.5, 3.9, "Cat")]
@@ -197,7 +197,7 @@ def test_tables_of_other_clips_or_labels_are_refused_with_their_line(tmp_path, r
         pseudo.read_published([tmp_path / "labels.tsv"], {"a": 10.0}, LABELS)
 
 
-def test_what_a_result_says_of_the_labels():
+def test_the_origin_of_labels_is_given_by_tables_or_by_models_and_tuning_set():
     assert pseudo.origin_text({"tables": {"far/weak.tsv": "sha256:1", "far/other.tsv": "sha256:2"}}) == (
         "tables weak.tsv, other.tsv"
     )
@@ -205,7 +205,7 @@ def test_what_a_result_says_of_the_labels():
     assert pseudo.origin_text({"models": ["a"], "tuned_on": ""}) == "1 model"
 
 
-def test_tags_without_an_event_are_kept_as_unknown_frames(sets, tmp_path):
+def test_tags_are_those_of_events_and_those_given_or_none_are_written(sets, tmp_path):
     out, events = tmp_path / "dump" / "pseudo", {"weak_1": [Event(1.0, 2.5, "Cat")], "unlabelled_1": []}
     every = {"weak_1": 10.0, "unlabelled_1": 10.0}
     pseudo.write_pseudo_set(out, sets, events, every, {}, {"weak_1": ("Dog",)})

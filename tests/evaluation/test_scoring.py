@@ -12,14 +12,14 @@ from sed.errors import UserError
 from sed.evaluation.scoring import score_events
 
 
-def test_the_perfect_detector_has_perfect_scores_and_a_silent_one_none() -> None:
+def test_f1_of_the_perfect_detector_is_1_and_of_a_silent_one_0() -> None:
     truth = {"a": [Event(1.0, 2.0, "Dog")], "b": [Event(0.5, 4.0, "Cat")], "c": []}
     seconds = {"a": 10.0, "b": 10.0, "c": 10.0}
     perfect = score_events(truth, truth, seconds)
     assert perfect["clips"] == 3
     assert perfect["event_f1_macro"] == perfect["intersection_f1_macro"] == 1
     silent = score_events({clip: [] for clip in truth}, truth, seconds)
-    assert not silent["event_f1_macro"]
+    assert silent["event_f1_macro"] == 0
 
 
 def test_intervals_hold_the_number_itself() -> None:

@@ -163,7 +163,8 @@ def check_comparable(systems: Sequence[System]) -> None:
                 )
             if _draws(samples) != _draws(first.samples[0]):
                 raise UserError(
-                    f"{path}: other bootstrap samples than those of {first.paths[0]} (score both with the same)"
+                    f"{path}: other bootstrap samples than those of {first.paths[0]} (score both with the same "
+                    "--bootstrap and --bootstrap-seed)"
                 )
 
 
@@ -175,11 +176,11 @@ def paired(a: System, b: System, number: str, seed: int = 0, *, same_seeds: bool
         b: the system that it is subtracted from.
         number: name of the number, as in the samples.
         seed: random seed of the draws among training seeds.
-        same_seeds: draw the same training seeds for both systems; the n-th results of both then have the same seed.
+        same_seeds: draw the same training seeds for both systems, whose n-th results must then be of the same seed.
 
     Returns:
-        The difference; None if a system lacks the number, it is NaN for a seed of one, or the difference is NaN in
-        more than half of the samples.
+        The difference; None if a system lacks the number, it is undefined in a result, or the difference is NaN in more
+        than half of the samples.
     """
     if any(number not in samples.names for system in (a, b) for samples in system.samples):
         return None
@@ -190,7 +191,7 @@ def paired(a: System, b: System, number: str, seed: int = 0, *, same_seeds: bool
         count, columns = values.shape
         if pick is None or not same_seeds:
             pick = rng.integers(count, size=(count, columns)) if count > 1 else np.zeros((1, columns), np.int64)
-        means.append(float(values[:, 0].mean()))
+        means.append(float(values[:, 0].mean()))  # the first column is the set itself
         drawn.append(np.take_along_axis(values, pick, axis=0).mean(0)[1:])
     difference = drawn[1] - drawn[0]
     bounds = interval(difference)
