@@ -121,7 +121,7 @@ def count_alarms(
 def shares(alarms: Mapping[str, int], allowed: int) -> dict[str, int]:
     """Return how many alarms each label may keep: at most the same number for all.
 
-    The rest of the budget, less than one alarm per label, goes to the first labels that would lose alarms.
+    What is left of the budget is one more alarm for each of the first labels that would lose alarms.
     """
     cap = max(most for most in range(allowed + 1) if sum(min(count, most) for count in alarms.values()) <= allowed)
     kept = {label: min(count, cap) for label, count in alarms.items()}
@@ -146,8 +146,8 @@ def threshold_for(scores: Sequence[np.ndarray], most: int, lowest: float) -> flo
     """
     values = np.concatenate([np.zeros(1, np.float32), *scores, np.zeros(1, np.float32)])
     inner = values[1:-1]
-    # As the threshold rises, the number of events falls only when it reaches a local maximum; of equal neighbours, the
-    # last is taken as the maximum. It may rise again in between, where an event splits into its peaks.
+    # As the threshold rises, the number of events falls only when the threshold reaches a local maximum; of equal
+    # neighbours, the last is taken as the maximum. Between maxima the number may rise: an event splits into its peaks.
     peaks = np.unique(inner[(inner >= values[:-2]) & (inner > values[2:])])
     if not len(peaks):
         return lowest
@@ -195,8 +195,8 @@ def keep_budget(
                 raise UserError(
                     "--alarms-per-hour 0: no recordings are long enough to show this (give a number above 0)"
                 )
-            needed = f"{per_hour:g} per hour shows in {1 / per_hour:.3g} hours or more"
-            raise UserError(f"--alarms-per-hour {per_hour:g}: {needed}, there are {found.hours:.3g} (add recordings)")
+            needed = f"takes {1 / per_hour:.3g} hours of recordings or more, not {found.hours:.3g}"
+            raise UserError(f"--alarms-per-hour {per_hour:g}: {needed} (add recordings)")
         if found.total <= allowed:
             break
         if round_ == MOST_ROUNDS:

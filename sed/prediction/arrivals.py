@@ -1,9 +1,9 @@
 """Find complete recordings in a folder that a recorder writes to.
 
 A recording is complete when it has not changed for some seconds and no process has it open for writing; where the
-system does not say whether one has (network drives, other users' files), only the seconds count. An unreadable file is
-tried again when it changes, because some recorders write the length in the header last. If it stays unreadable, it is
-given up.
+system does not say whether a process has (network drives, other users' files), only the seconds count. An unreadable
+file is tried again when it changes, because some recorders write the length in the header last. If it stays unreadable,
+it is given up.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Arrivals:
     Attributes:
         folder: where a recorder writes.
         settle: seconds without a change after which a recording is complete.
-        patience: seconds without a change after which one that cannot be read is given up.
+        patience: seconds without a change after which an unreadable recording is given up.
         clock: returns the time in seconds.
     """
 
@@ -90,7 +90,7 @@ class Arrivals:
             self._failed[name] = (self._seen[name].version, problem)
 
     def given_up(self) -> dict[str, str]:
-        """Return {name: problem} of unreadable recordings that have not changed for `patience` seconds."""
+        """Return {name: problem} of unreadable recordings that have not changed for `patience` seconds, each once."""
         now = self.clock()
         late = [name for name in self._failed if now - self._seen[name].since >= self.patience]
         return {name: self._failed.pop(name)[1] for name in late}

@@ -1,11 +1,11 @@
 """Run the model again on events that several windows share, each in the middle of a window of its own.
 
-The borders that a detector finds depend on where in its window the event lies: detectors with absolute positions
-respond a little differently near a window's ends. Of windows that share an event, some have it near an end. Where they
-overlap little, none may have it in the middle; where they overlap much, the highest posterior of several windows counts
-(`sed.prediction.windows`), which also finds events that a single window does not. So the posteriors of the event's
-label are taken from one window, centred on it, and then post-processed and thresholded as usual: borders are those of
-mid-window, and some events go.
+The borders that a detector finds depend on where in its window the event lies: detectors with absolute position
+embeddings respond a little differently near a window's ends. Of windows that share an event, some have it near an end.
+Where they overlap little, none may have it in the middle; where they overlap much, the highest posterior of several
+windows counts (`sed.prediction.windows`), which also finds events that a single window does not. So the posteriors of
+the event's label are taken from one window, centred on it, and then post-processed and thresholded as usual: borders
+are those of mid-window, and some events disappear.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ AROUND = 0.5
 BATCH = 8
 """windows per run of the model: a fixed number, since results must not depend on --batch-size"""
 SCOUTED = 4
-"""length that the scout (see `Centring`) decides at a time, as a multiple of a window: it has about BATCH events to
-centre. With more, the centred windows would run in long bursts, and the estimate of the time left would be wrong."""
+"""length that the scout (see `Centring`) decides at a time, as a multiple of a window: such a length has about BATCH
+events to centre. With more, centred windows would run in long bursts, which spoil the estimate of the time left."""
 
 
 class Span(NamedTuple):
@@ -39,10 +39,10 @@ class Span(NamedTuple):
 class Centring:
     """Stage between the join of windows and the decisions of one recording, which replaces posteriors around events.
 
-    A row is a frame's posteriors, as `Join.add` returns them; rows are held back until no event can change them any
-    more. The scout finds the events to centre: it makes the same decisions as the recording's, from the joined
-    posteriors. Memory is bounded by the scout's delay and a few windows of audio and posteriors. Events too long to
-    have AROUND seconds on both sides in a window keep their posteriors.
+    A row has a frame's frame posteriors and clip posteriors, as `Join.add` returns them; rows are held back until no
+    event can change them any more. The scout finds the events to centre: it makes the same decisions as the
+    recording's, from the joined posteriors. Memory is bounded by the scout's delay and a few windows of audio and
+    posteriors. Events too long to have AROUND seconds on both sides in a window keep their posteriors.
     """
 
     def __init__(self, *, plan: WindowPlan, predictor: Predictor, scout: Decisions) -> None:

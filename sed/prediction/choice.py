@@ -121,7 +121,7 @@ def choose(
     Args:
         uncertainties: uncertainty of each recording, in bits.
         descriptors: (recordings, dimensions).
-        count: number of recordings wanted; fewer are chosen if all others are copies.
+        count: number of recordings wanted; fewer are chosen if no others are left, or only copies.
         labelled: indices of recordings that have labels: they are not chosen, and count as chosen for distances.
 
     Returns:
@@ -144,7 +144,7 @@ def choose(
         distances = np.where(np.isinf(nearest), 1.0, nearest)
         scores = np.where(left & (distances > SAME), np.asarray(uncertainties) * distances, -1.0)
         best = int(scores.argmax())
-        if scores[best] < 0:  # only copies are left
+        if scores[best] < 0:  # none is left, or only copies are
             break
         chosen.append(Chosen(best, float(nearest[best]) if np.isfinite(nearest[best]) else math.nan))
         left[best] = False

@@ -13,9 +13,12 @@ from sed.prediction.writers import FORMATS, check_formats, file_stems
 
 
 def in_one_file(recordings: Mapping[str, Sequence[Event]], name: str) -> str:
-    """Return all recordings' events as the text of one file; UserError for a format that can hold only one recording.
+    """Return all recordings' events as the text of one file.
 
     recordings: {recording: events}; name: name of the format.
+
+    Raises:
+        UserError: the format is unknown, or its files hold only one recording.
     """
     (format,) = check_formats([name], together=True, recordings=len(recordings))
     return format.header(_labels(recordings)) + "".join(_body(format, *one) for one in recordings.items())

@@ -1,9 +1,9 @@
-"""Fast inference of a detector on a CPU, where torch has oneDNN.
+"""Fast inference of a detector on a CPU.
 
-Weights are packed once for oneDNN's matrix products, which on some processors are a quarter faster than torch's linear
-layers. The Bi-GRU's thousand steps spend their time on reading recurrent weights, of which each direction has its own:
-the two directions run on two threads. Its first layer projects the encoder's frames before they are repeated to the
-decoder's frame rate.
+If torch has oneDNN, weights are packed once for its matrix products, which on some processors are a quarter faster than
+torch's linear layers. The Bi-GRU's thousand steps spend their time on reading recurrent weights, of which each
+direction has its own: the two directions run on two threads. Its first layer projects the encoder's frames before they
+are repeated to the decoder's frame rate.
 
 With bfloat16, inputs and outputs of matrix products are rounded; all other operations are in float32. With int8, the
 matrix products of the encoder alone are quantised: weights once in advance, activations at each call.

@@ -33,13 +33,7 @@ class Detection(NamedTuple):
 
 
 class Decisions:
-    """Decoder of one recording, which takes posteriors and returns events.
-
-    mask: steps that need clip posteriors (weak masking), applied frame by frame, since each frame has clip posteriors
-    of its own, from the windows that cover it (`sed.prediction.windows`); steps: the other steps, applied after them;
-    reach: frames to either side that a decision depends on; thresholds: per class; piece: number of frames that are
-    decided together (1: as soon as possible).
-    """
+    """Decoder of one recording, which takes posteriors and returns events."""
 
     def __init__(
         self,
@@ -52,6 +46,17 @@ class Decisions:
         thresholds: Iterable[float],
         piece: int = PIECE,
     ) -> None:
+        """
+        Args:
+            labels: the classes.
+            frame_seconds: length of a frame.
+            mask: steps that need clip posteriors (weak masking), applied frame by frame, since each frame has clip
+                posteriors of its own, from the windows that cover it (`sed.prediction.windows`); None: no such step.
+            steps: the other steps, applied after `mask`.
+            reach: frames to either side that `steps` depend on.
+            thresholds: decision threshold of each class.
+            piece: number of frames that are decided together (1: as soon as possible).
+        """
         self._labels, self._seconds = list(labels), frame_seconds
         self._mask, self._steps, self._reach, self._piece = mask, steps, reach, piece
         self._thresholds = [float(threshold) for threshold in thresholds]

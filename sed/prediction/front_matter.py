@@ -76,5 +76,5 @@ def _measured(set_name: str, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """Reduce free text to letters, digits, points, blanks and hyphens on one line, which the hub accepts as a name."""
+    """Reduce free text to letters, digits, `_`, `.`, `-` and blanks on one line, which the hub accepts as a name."""
     return " ".join(re.sub(r"[^\w. -]", " ", one_line(text)).split()).lstrip("-")

@@ -52,14 +52,14 @@ class Ledger:
             file: the ledger, open for appending.
             done: see above.
             table: see above.
-            path: of the table, unless it is standard output.
+            path: path of the table; None for standard output, and without a table.
         """
         self.done, self.table, self._file, self._path = done, table, file, path
 
     def begin(self) -> None:
         """Note the table's length at the start of a run, before anything is written to it.
 
-        Since the last run the table may have been moved away: its last `end` no longer holds for a new one.
+        Since the last run the table may have been moved away: the last `end` does not hold for the new table.
         """
         named = {} if self._path is None else {"table": _stated(self._path)}
         self._append({"format": FORMAT, **named})
@@ -93,7 +93,7 @@ def open_ledger(path: Path, table: Path | IO[str] | None) -> Iterator[Ledger]:
             and not reset; or None.
 
     Raises:
-        UserError: another run uses the ledger, it is damaged, or it is empty although the table has content.
+        UserError: another run uses the ledger, it is damaged, or the table is not the one that it describes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with lock(path.parent, path.name), path.open("ab+") as file:

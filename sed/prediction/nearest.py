@@ -123,7 +123,7 @@ class Nearest:
             attempt: predicts with other options.
 
         Returns:
-            The options in the order of their names in the advice.
+            The attempts in the order in which the advice names them.
         """
 
         def events(other: PostProcessing, centre: bool) -> dict[str, Counter[str]]:

@@ -172,7 +172,7 @@ class OnnxPredictor(Immediate):
         The graph cuts the windows; shapes are those of `PredictionGraph.forward`.
 
         Raises:
-            UserError: the recordings are shorter than the front end's window, or ONNX Runtime cannot run the model.
+            UserError: the recordings have fewer than `min_samples`, or ONNX Runtime cannot run the model.
         """
         if waveforms.shape[1] < self.min_samples:
             raise UserError(f"{waveforms.shape[1]} samples are too few for the model (at least {self.min_samples})")
@@ -197,7 +197,7 @@ class OnnxPredictor(Immediate):
                 raise UserError(f"{self._path}: log-mel of shape {mel.shape} (export it again)")
             frame[rows], clip[rows] = frames, clips
             valid = self._framing.num_frames(length)
-            for row, windows in zip(rows, mel, strict=True):  # at most a window's samples: one window
+            for row, windows in zip(rows, mel, strict=True):  # no waveform is longer than a window: there is one
                 logmel[row] = at_own_level(windows[0, :valid], waveforms[row], self._settings)
         return Output(frame, clip, logmel)
 
@@ -230,7 +230,7 @@ def _refuse_loops(path: Path) -> None:
 
 
 def difference(path: str | Path, model: LoadedModel, plan: WindowPlan) -> float:
-    """Compare an exported file with torch, on bursts of noise shorter than a window, of one window, and of several.
+    """Compare an exported file with torch, on noise shorter than a window, of one window, and of several.
 
     Args:
         path: the .onnx file.

@@ -126,7 +126,7 @@ class Page:
     def close(self, advice: str = "", found: Mapping[str, str] | None = None) -> None:
         """Write the page's end.
 
-        advice: what to do, if no recording has an event; found: name of a recording: what that finds in it.
+        advice: what to do, if no recording has an event; found: {name of a recording: what that finds in it}.
         """
         self._json("advice-data", {"advice": advice, "found": found or {}})
         self._file.write(self._tail)
@@ -184,7 +184,7 @@ class PageSink(BaseSink):
             frame_seconds: length of a frame of the posteriors.
             labels: the classes.
             thresholds: decision threshold of each class.
-            hertz: centre of each mel bin; None: no frequency axis.
+            hertz: centre of each mel bin in Hz; None: no frequency axis.
             audio: put the audio into the page.
             file: the recording's file name in exported tables; empty: the last component of its name.
         """

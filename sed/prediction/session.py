@@ -1,4 +1,4 @@
-"""The work of sed.bin.predict: open a model, process recordings or a stream, write and report."""
+"""The work of sed.bin.predict and sed.bin.choose: open a model, process recordings or a stream, write and report."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def open_predictor(
     """Open the model of a command line.
 
     Args:
-        model: experiment, checkpoint or packed model, or None.
-        onnx: exported model, or None.
+        model: experiment, checkpoint or packed model; None: `onnx` is given.
+        onnx: exported model; None: `model` is given.
         which: network of the mean-teacher pair: `teacher` or `student`; as `device` and `precision`, unused for an
             exported model, with a warning.
         device: `cpu`, `cuda`, `cuda:1` or `auto`.

@@ -22,7 +22,7 @@ KINDS = {"dense": 10.0, "sparse": 60.0}
 
 
 class Recording(NamedTuple):
-    """A continuous soundscape."""
+    """A long recording: a soundscape, or one put together from its clips (`sed.prediction.joined_clips`)."""
 
     audio: np.ndarray
     """(samples,) at `sed.data.synthesis.signals.RATE`"""

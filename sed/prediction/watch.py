@@ -139,7 +139,7 @@ class _Predicting:
         return self._plan.cut(track.passed_on(read_recording(path, self._predictor.rate)))
 
     def _stem(self, name: str) -> str:
-        """Return the path of a recording's outputs below --out-dir, without suffix: the recording's unless it is taken.
+        """Return the path of a recording's outputs below --out-dir, without suffix: the recording's own, unless taken.
 
         Paths are compared without case, which some file systems ignore.
         """

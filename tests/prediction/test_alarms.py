@@ -79,7 +79,7 @@ def test_alarms_left_after_the_last_round_are_those_of_the_thresholds_that_are_r
 @pytest.mark.thorough
 def test_too_short_recordings_are_refused_with_what_is_needed() -> None:
     model: Any = Loudness()
-    with pytest.raises(UserError, match=r"0.5 per hour shows in 2 hours or more, there are 1 \(add recordings\)"):
+    with pytest.raises(UserError, match=r"--alarms-per-hour 0.5: takes 2 hours of recordings or more, not 1 \(add"):
         keep_budget(model, POST, ["0"], blocks, per_hour=0.5, windows=WindowSettings(), batch_size=64)
 
 
@@ -166,7 +166,7 @@ def test_the_command_writes_what_predict_takes(tmp_path: Path, capsys: pytest.Ca
         (["--alarms-per-hour", "5", "--ground-truth", "events.tsv"], "takes recordings without events"),
     ],
 )
-def test_options_that_a_budget_does_not_use_are_refused_before_any_work(
+def test_a_budget_of_0_and_options_that_a_budget_does_not_use_are_refused_before_any_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     from tiny_model import call

@@ -75,7 +75,7 @@ def test_a_recording_that_is_open_for_writing_is_not_complete_however_long_it_re
         assert is_being_written(tmp_path / "a.wav")
         assert arrivals.look({}) == [] and arrivals.waiting({})
     assert arrivals.look({}) == ["a.wav"]
-    with (tmp_path / "a.wav").open("rb"):  # who plays it does not hold it up
+    with (tmp_path / "a.wav").open("rb"):  # a reader does not delay it
         assert arrivals.look({}) == ["a.wav"]
 
 

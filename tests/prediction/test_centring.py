@@ -45,7 +45,7 @@ def test_borders_are_those_of_mid_window_at_every_offset_over_a_window_border(le
     assert farthest(predict(recordings, model=Wandering(), overlap=4)[0], onsets, length) > 0.05
     for overlap in (4, None):
         centred = predict(recordings, model=Wandering(), overlap=overlap, centred=True)[0]
-        assert farthest(centred, onsets, length) <= 0.02 + 1e-9
+        assert farthest(centred, onsets, length) <= 0.02 + 1e-9  # two frames
 
 
 @pytest.mark.parametrize("step", [0.08, 0.1, 0.4])
@@ -71,7 +71,7 @@ def test_windows_start_on_the_encoders_grid(step):
 
 
 def noisy(seconds, seed=0):
-    """Bursts of 0.2 to 3 s at random."""
+    """Return noise with bursts of 0.2 to 3 s."""
     rng = np.random.default_rng(seed)
     audio = rng.uniform(0, 0.1, round(seconds * RATE)).astype(np.float32)
     for onset in np.arange(0, seconds, 2.3):
@@ -154,4 +154,4 @@ def test_only_the_events_label_is_taken_from_its_window():
 @pytest.mark.parametrize("audio", [noisy(600), burst(1, 600, 600)], ids=["bursts", "loud all along"])
 def test_what_is_held_is_bounded(audio):
     _, _, rows, sound = posteriors(Loudness(), audio)
-    assert rows < 3000 and sound < 40 * RATE
+    assert rows < 3000 and sound < 40 * RATE  # of 60,000 frames, and 600 s

@@ -64,7 +64,7 @@ def test_what_is_nearer_to_the_threshold_is_more_uncertain(threshold, first, sec
 
 
 def by_hand(uncertainties, descriptors, count, labelled):
-    """Farthest-first traversal, weighted, in plain Python: (place, distance) of each."""
+    """Return (place, distance) of each chosen recording, by weighted farthest-first traversal in plain Python."""
     columns = list(zip(*descriptors, strict=True))
     means = [sum(column) / len(column) for column in columns]
     spreads = [math.sqrt(sum((x - m) ** 2 for x in c) / len(c)) for c, m in zip(columns, means, strict=True)]

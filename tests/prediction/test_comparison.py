@@ -32,7 +32,7 @@ def opened(experiment: Path) -> tuple[Predictor, PostProcessing]:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("overlap, centre", [(0.0, False), (0.8, False), (0.5, True)])
-def test_it_predicts_as_the_command_does(
+def test_predict_finds_the_events_of_the_command(
     experiment: Path, tmp_path: Path, overlap: float, centre: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     predictor, post = opened(experiment)
@@ -67,7 +67,7 @@ def test_a_window_is_run_once(experiment: Path) -> None:
         again = remembered([windows[k] for k in (0, 1, 0, 2)])
         np.testing.assert_allclose(again.frame, plain.frame[[0, 1, 0, 2]], atol=1e-5)
         np.testing.assert_allclose(again.clip, plain.clip[[0, 1, 0, 2]], atol=1e-5)
-        again.frame[:] = 0  # what a caller does to it stays the caller's
+        again.frame[:] = 0  # a caller that changes its output does not change the cache
     assert runs == [3]
 
 

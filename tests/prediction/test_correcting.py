@@ -57,7 +57,7 @@ def own_data(*options):
 
 
 def f1(model, folder, out):
-    """Macro event-based F1 of the events that a model detects in a folder."""
+    """Return the macro event-based F1 of the events that a model detects in a folder."""
     command("predict", "--model", model, "--threads", "1", "--out", out / "found.tsv", folder)
     truth = ("--ground-truth", folder.with_suffix(".tsv"), "--durations", f"{folder}_durations.tsv")
     command("score", *truth, "--no-report", "--out", out / "result.json", out / "found.tsv")
@@ -88,7 +88,8 @@ def test_a_model_learns_a_recorder_from_ten_corrected_recordings(tmp_path):
     recordings(tmp_path / "new", 20, seed=2, windy=True)
     config = yaml.safe_load((ROOT / "conf/mini/crnn.yaml").read_text())
     config |= {"features": str(ROOT / "conf/mini/logmel.yaml"), "cnn_width": 0.125, "gru_units": 16}
-    config |= {"clip_pooling": "linear_softmax"}  # attention would learn nothing, there are no tags, and mask all
+    # There are no tags, from which attention would learn: its clip posteriors would mask all events.
+    config |= {"clip_pooling": "linear_softmax"}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(config))
     own_data(
         *("--recordings", tmp_path / "quiet", "--events", tmp_path / "quiet.tsv", "--work", tmp_path / "first"),

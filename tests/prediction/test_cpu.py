@@ -57,6 +57,6 @@ def test_lower_precision_keeps_the_posteriors(request, kind, precision, toleranc
     assert (outputs[0].frame != outputs[1].frame).any()
 
 
-def test_int8_is_for_processors(experiment):
+def test_int8_on_a_gpu_is_refused(experiment):
     with pytest.raises(UserError, match="only on the CPU"):
         lower(open_model(experiment).model.detector, "int8", "cuda", 1)

@@ -22,19 +22,19 @@ REACH = 113 // 2 + 11 // 2
 
 
 def post_processing(mask, thresholds):
-    """Filters, with a mask after them, which streaming applies first."""
+    """Return filters, with or without a mask after them, which streaming applies first."""
     steps = [*FILTERS, WeakMask()] if mask else FILTERS
     return PostProcessing(steps=steps, threshold=Threshold(dict(zip(LABELS, thresholds, strict=True))))
 
 
 def posteriors(rng, count):
-    """Posteriors that rise and fall, so that there are events of all lengths."""
+    """Return posteriors (count, 3) that rise and fall, so that there are events of all lengths."""
     walk = np.cumsum(rng.normal(0, 0.12, (count, 3)), axis=0)
     return (0.5 + 0.5 * np.sin(walk + rng.uniform(0, 6, 3))).astype(np.float32)
 
 
 def whole(frame, clip, mask, thresholds):
-    """Stage 5: everything at once."""
+    """Return the events of the whole recording at once, as stage 5 decides them."""
     scores = Scores(clips=["x"], labels=LABELS, frame=frame[None], clip=clip[None], frame_seconds=0.01).flat()
     post = post_processing(mask, thresholds)
     table = post.threshold.decide(post.apply(scores))
@@ -81,7 +81,7 @@ def test_what_only_raw_posteriors_exceed_is_counted():
     assert wanted[1] == (frame[:, 1] > np.float32(0.3)).sum() > 0  # the clip is below b's threshold: all is masked
 
 
-def test_bounding_boxes_in_pieces():
+def test_bounding_boxes_in_pieces_are_those_of_the_whole():
     labels = dict.fromkeys(LABELS, BoxParameters())
 
     def boxes(scores):

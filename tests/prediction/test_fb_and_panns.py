@@ -40,6 +40,7 @@ def test_a_system_is_exported_predicts_and_is_packed_for_other_labels(
     if config["normaliser"] == "bins":
         config["norm_bins"] = ",".join(["-4"] * config["mel_bins"] + ["2"] * config["mel_bins"])
     front_end = FrontEnd.from_config(config)
+    # Cnn14 pools time by 32: the 201 frames of 2 s are padded to 7 * 32.
     config["input_frames"] = 224 if system == "pann_rnn" else front_end.clip_frames
     torch.manual_seed(0)
     model = build_detector(config, 3).eval()
@@ -49,7 +50,7 @@ def test_a_system_is_exported_predicts_and_is_packed_for_other_labels(
     facts = {"config": config, "labels": LABELS, "front_end": front_end.params(), "info": {"seed": 0}}
     save_checkpoint(tmp_path / "exp" / "final.pt", {**weights, **facts})
 
-    # export compares the file with torch, on recordings of a part of a window, of one and of several
+    # export compares the file with torch, on recordings shorter than a window, of one window, and of several
     assert call(export_onnx, tmp_path / "exp", tmp_path / "model.onnx") == 0
     write_sounds(tmp_path / "long.wav", 5.3)
     capsys.readouterr()

@@ -19,7 +19,7 @@ DETECTIONS = [
 
 
 def events(format: Format, name: str, detections: list[Detection]) -> str:
-    """All events as one text."""
+    """Return the text of all events."""
     return "".join(format.event(name, detection) for detection in detections)
 
 

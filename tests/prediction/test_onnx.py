@@ -108,14 +108,13 @@ def test_short_clips_are_padded_alike_everywhere(padding, wave_norm, tmp_path):
     np.testing.assert_allclose(onnx.whole(long[None])[0][0, :330], np.concatenate(rows)[:330], atol=5e-4)
 
 
-# The others are the AST's, which every test here exports, and the CRNN's, which FDY-CRNN's is but for two normalisers.
-FRONT_ENDS = ["logmel_conformer.yaml", "logmel_fbcrnn.yaml", "logmel_fdy.yaml", "logmel_panns.yaml"]
+FRONT_ENDS = sorted(path.name for path in CONF.glob("logmel*.yaml"))
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", FRONT_ENDS)
 def test_every_front_end_is_exported(name, tmp_path):
-    """Short recordings, whose mirrored, faded or padded ends lie within a window, and long ones."""
+    """Try recordings whose mirrored, faded or padded ends lie within a window, and one as long as a window."""
     from sed.prediction.onnx import OnnxPredictor
 
     settings = {**parse(CONF / name), "clip_seconds": 1.0}
@@ -201,7 +200,7 @@ def test_other_files_are_one_line(exported, tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_fewer_samples_than_the_front_end_s_window_are_refused(exported):
+def test_fewer_than_min_samples_are_refused(exported):
     from sed.prediction.onnx import OnnxPredictor
 
     predictor = OnnxPredictor(exported, threads=1)

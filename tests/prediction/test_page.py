@@ -221,9 +221,15 @@ def test_recordings_are_listed_by_their_paths_below_the_folder_of_all(tmp_path, 
         shown = chromium.js("[...document.querySelectorAll('nav a')].map(a => a.textContent)")
         assert shown == [f"{link} · 0 events" for link in links]
         assert chromium.js("document.getElementById('count').textContent").startswith(f"0 events in {len(names)} rec")
-        assert chromium.js("[clock(59.999), clock(3599.996), clock(9.99), clock(61, 0)]") == [
-            "1:00.00",
-            "1:00:00.00",
-            "0:09.99",
-            "1:01",
-        ]
+
+
+@needs_chromium
+def test_times_that_round_up_to_a_minute_are_written_as_minutes(tmp_path):
+    file = io.StringIO()
+    Page(file, "a model").close()
+    path = tmp_path / "page.html"
+    path.write_text(file.getvalue(), encoding="utf-8")
+    with browser(tmp_path) as chromium:
+        chromium.open(path)
+        written = chromium.js("[clock(59.999), clock(3599.996), clock(9.99), clock(61, 0)]")
+    assert written == ["1:00.00", "1:00:00.00", "0:09.99", "1:01"]

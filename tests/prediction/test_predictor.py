@@ -41,7 +41,7 @@ def predictor_of(folder: Path, wave_norm: str) -> TorchPredictor:
 
 
 def through(predictor: Predictor, audio: np.ndarray, *, live: bool = False) -> np.ndarray:
-    """Frame posteriors of a recording, windows laid end to end or as a live stream has them."""
+    """Return frame posteriors of a recording, by windows laid end to end or as a live stream has them."""
     sizes = {"samples": predictor.samples, "frame_seconds": 0.01, "rate": 16000, "frames": predictor.frames}
     plan = WindowPlan.live(**sizes, hop=0.5, lookahead=0.5) if live else WindowPlan.overlapping(**sizes, overlap=0)
     sink = Kept()
@@ -60,7 +60,7 @@ def through(predictor: Predictor, audio: np.ndarray, *, live: bool = False) -> n
 
 @pytest.fixture(scope="module")
 def recording() -> np.ndarray:
-    """A quiet window, a loud one, one of noise under -60 dBFS, and a short one."""
+    """A quiet window, a loud one, one whose peak is below -60 dBFS, and a short one."""
     audio = sounds(6.6)
     audio[:WINDOW] *= 0.02
     audio[2 * WINDOW : 3 * WINDOW] *= 5e-4 / np.abs(audio[2 * WINDOW : 3 * WINDOW]).max()
@@ -70,7 +70,7 @@ def recording() -> np.ndarray:
 @pytest.mark.thorough
 @pytest.mark.parametrize("wave_norm", ["none", "peak", "centred_peak"])
 def test_windows_are_clips(tmp_path: Path, recording: np.ndarray, wave_norm: str) -> None:
-    """The clip path: each window as a file of its own, dumped and inferred."""
+    """Compare with each window as a file of its own, dumped and inferred."""
     predictor = predictor_of(tmp_path / "exp", wave_norm)
     wavs = {}
     for i in range(4):
@@ -87,7 +87,7 @@ def test_windows_are_clips(tmp_path: Path, recording: np.ndarray, wave_norm: str
 
 @pytest.mark.parametrize("live", [False, True])
 def test_each_window_has_a_peak_of_its_own(tmp_path: Path, recording: np.ndarray, live: bool) -> None:
-    """A model without the division, which is given windows that were divided by hand, says the same."""
+    """Compare with a model that does not divide by the peak, on windows that are divided by hand."""
     ours, plain = predictor_of(tmp_path / "peak", "peak"), predictor_of(tmp_path / "none", "none")
 
     class ByHand(Immediate):
@@ -102,7 +102,7 @@ def test_each_window_has_a_peak_of_its_own(tmp_path: Path, recording: np.ndarray
     found, expected = through(ours, recording, live=live), through(ByHand(), recording, live=live)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     without = through(plain, recording, live=live)
-    assert np.abs(found - without)[:200].max() > 0.05  # the quiet window is another one without
+    assert np.abs(found - without)[:200].max() > 0.05  # in the quiet window
 
 
 def test_bins_have_their_frequencies():

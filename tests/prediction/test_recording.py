@@ -20,7 +20,7 @@ def test_an_event_across_a_window_border_is_one_event_in_its_place(length, step)
     for onset, sink in zip(onsets, sinks, strict=True):
         assert len(sink.result.detections) == 1, onset
         event = sink.result.detections[0].event
-        assert abs(event.onset - onset - (middle.onset - 4)) <= 0.02 + 1e-9, onset
+        assert abs(event.onset - onset - (middle.onset - 4)) <= 0.02 + 1e-9, onset  # two frames
         assert abs(event.offset - onset - (middle.offset - 4)) <= 0.02 + 1e-9, onset
 
 
@@ -140,7 +140,7 @@ def test_progress_counts_what_windows_share_once(overlap):
 
 
 class Tagger(Loudness):
-    """Its clip posterior is 1 where the window's middle is loud, else 0: other windows do not know the event."""
+    """A model whose clip posterior is 1 if the window's middle is loud, else 0: only some windows have the label."""
 
     def __call__(self, waveforms):
         frame, _, logmel = super().__call__(waveforms)
@@ -150,7 +150,7 @@ class Tagger(Loudness):
 @pytest.mark.thorough
 @pytest.mark.parametrize("centred", [False, True])
 def test_an_event_whose_label_one_of_its_windows_has_is_not_masked(centred):
-    """Try any offset; half of the event's windows have a clip posterior below the threshold."""
+    """Try onsets 0.35 s apart; the clip posterior of most of an event's windows is 0."""
     for onset in np.arange(10, 16, 0.35):
         (sink,), _, _ = predict([burst(onset, 1.5, 30)], model=Tagger(), centred=centred)
         (found,) = sink.result.detections

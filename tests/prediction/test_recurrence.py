@@ -19,7 +19,7 @@ def test_steps_are_torchs_gru_compiled_or_not(backward, repeat):
             torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
-def test_without_torchscript_it_runs_as_it_is(monkeypatch):
+def test_without_torchscript_the_plain_function_runs(monkeypatch):
     recurrence.compiled.cache_clear()
     monkeypatch.delattr(torch.jit, "script")
     assert recurrence.compiled() is recurrence.steps

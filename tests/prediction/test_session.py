@@ -35,7 +35,7 @@ def call(monkeypatch, *args, stdin=None):
 
 
 def stage5(monkeypatch, experiment, wavs, folder):
-    """Features, inference and scoring of the clips by the entry points of stages 2 (its parts) and 5."""
+    """Run stages 2 (by its functions) and 5 (by its commands) on the clips; return their scores and events."""
     from sed.bin import infer, score
 
     model = load_detector(experiment)
@@ -230,7 +230,7 @@ def test_nothing_half_written_of_a_recording_that_breaks_off(tmp_path, experimen
         ("x.mp3", "MPEG_LAYER_III", 2, 44100),
     ],
 )
-def test_formats_give_the_events_of_the_plain_file(
+def test_formats_give_the_posteriors_of_the_plain_file(
     tmp_path, experiment, monkeypatch, capsys, name, kind, channels, rate
 ):
     write_sounds(tmp_path / "plain.wav", 4, rate, subtype="FLOAT")

@@ -1,4 +1,4 @@
-"""Every system that trains also predicts: windows, live, in lower precision and as ONNX."""
+"""FDY-CRNN, SK-CRNN and the Conformer in use: by windows, live, in lower precision and as ONNX."""
 
 from __future__ import annotations
 

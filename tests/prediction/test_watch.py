@@ -154,7 +154,7 @@ def test_standard_output_needs_a_place_for_the_state(
         (["--watch", ".", "--out", "x", "--format", "vtt"], "--out-dir"),
     ],
 )
-def test_what_does_not_fit_is_said(
+def test_a_missing_folder_and_formats_of_one_recording_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -163,6 +163,8 @@ def test_what_does_not_fit_is_said(
 
 
 @pytest.mark.parametrize("words", [["x.wav"], ["--live"], ["--html", "page.html"]])
-def test_watching_takes_nothing_else(tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_watching_refuses_files_live_and_a_page(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call(predict, "--model", "m", "--watch", tmp_path, "--out", tmp_path / "out", *words) == 2
     assert "--watch takes the recordings of its folder" in capsys.readouterr().err

@@ -12,7 +12,7 @@ PLAN = WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames
 
 
 def joined(plan: WindowPlan, windows, model, clip=lambda _: np.zeros(1)):
-    """(frames, 2): frame posteriors of one class, and the clip posteriors that mask them."""
+    """Return (frames, 2): frame posteriors of one class, and the clip posteriors that mask them."""
     join = Join(plan, 1)
     return np.concatenate([join.add(window, model(window), clip(window)) for window in windows])
 
