@@ -24,7 +24,7 @@ ORIGIN = "pseudo_labels.json"
 log = logging.getLogger("sed.pseudo")
 
 CHUNK = 500
-"""number of clips that are post-processed at a time: the filters need several times the memory of the scores"""
+"""number of clips whose posteriors are copied, masked and post-processed at a time, to save memory"""
 
 
 def mask_by_tags(scores: Scores, tags: Mapping[str, Sequence[str]]) -> None:

@@ -119,7 +119,7 @@ def add_more(
     groups: Mapping[str, str] | None,
     options: Mapping[str, Any],
 ) -> None:
-    """Add the entries that options of sed.bin.score ask for: metrics of raw scores, groups, excluded clips.
+    """Add the entries that options ask for: raw scores' metrics, groups, excluded clips, the source of F1's detections.
 
     Args:
         result: content of result.json, changed in place.

@@ -118,7 +118,7 @@ def _rows(
         The rows.
 
     Raises:
-        UserError: times are not finite numbers from 0, the onset first.
+        UserError: times of an event are below 0 or not finite, or its offset is before its onset.
     """
     if not isinstance(events, Mapping):
         return read_rows(events, METADATA, {Path(file).resolve() for file in exclude})

@@ -50,7 +50,7 @@ def test_a_recording_of_one_window_keeps_its_posteriors_up_to_its_end():
     assert not found.frame[1, 7:].any()
 
 
-def test_certain_posteriors_stay_within_their_range():
+def test_posteriors_of_0_and_1_stay_finite_and_within_0_to_1():
     scores = windows_scores()
     scores.frame[...] = np.arange(FRAMES)[:, None] % 2
     found = stitch(scores, WINDOWS, DURATIONS, where="s").frame

@@ -120,7 +120,8 @@ def disagreements(result: Mapping[str, Any], names: Sequence[str], values: np.nd
         label, tab, number = name.rpartition("\t")
         known = result["per_class"][label].get(number) if tab else result.get(number)
         if known is not None and not abs(row[0] - known) < 1e-6:
-            lines.append(f"{name.replace(chr(9), ' ')}: {row[0]:.9f} instead of {known:.9f}")
+            shown = f"{label} {number}" if tab else number
+            lines.append(f"{shown}: {row[0]:.9f} instead of {known:.9f}")
     return lines
 
 

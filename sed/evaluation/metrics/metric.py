@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Where a number appears besides result.json, report.html and sed.bin.compare, which have all numbers.
 Place = Literal[
-    "closing",  # last line of sed.bin.score
+    "closing",  # last lines of sed.bin.score
     "terminal",  # sed.bin.results on the terminal
     "results",  # columns of RESULTS.md
     "card",  # card of a packed model

@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 def _quietly(*names: str) -> ModuleType:
-    """Import a package and those of its submodules that are used here; return the package."""
+    """Import a package and submodules of it; return the package."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # dcase_util imports pkg_resources, whose deprecation is reported on every run
         modules = [importlib.import_module(name) for name in names]
@@ -21,7 +21,7 @@ def sed_eval() -> ModuleType:
 
 
 def sed_scores_eval() -> ModuleType:
-    """Import sed_scores_eval: threshold-free PSDS, best F1, segments."""
+    """Import sed_scores_eval: threshold-free PSDS, median filters, best F1; segments, which only tests use."""
     parts = (
         "intersection_based",
         "collar_based",

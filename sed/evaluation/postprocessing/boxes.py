@@ -72,7 +72,7 @@ def _boxes(values, half, absolute, relative):  # type: ignore[no-untyped-def]
     (classes,): limits of merging.
     """
     frames, classes = values.shape
-    size = classes * (frames // 2 + 1)  # a box and the gap after it have a frame or more each
+    size = classes * (frames // 2 + 1)  # boxes and the gaps between them have a frame or more each
     label, begin, end = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
     confidence = np.empty(size)
     count = 0

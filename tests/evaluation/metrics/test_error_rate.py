@@ -27,7 +27,7 @@ def grid(made: Problem, table: EventTable) -> list[np.ndarray]:
 
 @settings(max_examples=10, deadline=None)
 @given(seeds)
-def test_it_is_the_count_on_a_grid_and_sed_evals(seed: int) -> None:
+def test_the_rate_is_that_of_a_grid_and_of_sed_eval(seed: int) -> None:
     made = problem(seed, clips=4)
     found = detections(seed, made)
     counts = error_counts(made, found)
@@ -43,7 +43,7 @@ def test_it_is_the_count_on_a_grid_and_sed_evals(seed: int) -> None:
         assert rate_of(counts.sum(0)) == pytest.approx(theirs.results_overall_metrics()["error_rate"]["error_rate"])
 
 
-def test_samples_are_of_the_clips_drawn() -> None:
+def test_the_rate_of_a_sample_is_that_of_the_clips_drawn() -> None:
     made = problem(4, clips=6, events=30)
     inputs = Inputs(problem=made, detections=detections(4, made, count=30), points=None, scores=None)
     measured = ERROR_RATE.measured(inputs, {name: task() for name, task in ERROR_RATE.tasks(inputs).items()})

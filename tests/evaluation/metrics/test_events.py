@@ -65,7 +65,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(again, key), getattr(table, key))
 
 
-def test_what_has_no_length_in_the_written_milliseconds_is_not_written(tmp_path: Path) -> None:
+def test_events_without_length_in_whole_milliseconds_are_not_written(tmp_path: Path) -> None:
     table = EventTable.of([0, 0, 0], [0, 0, 0], [1.0001, 2.0004, 3.0], [1.0003, 2.0006, 3.0])
     write_events(tmp_path / "events.tsv", table, ["a"], ["x"])
     assert (tmp_path / "events.tsv").read_text().splitlines()[1:] == ["a.wav\t2.000\t2.001\tx"]

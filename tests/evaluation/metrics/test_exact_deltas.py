@@ -58,7 +58,7 @@ def test_every_change_and_the_value_are_the_packages(seed, parameters, classes, 
         np.testing.assert_allclose(mine, theirs, atol=1e-12)
 
 
-def test_more_classes_than_are_read_at_once():
+def test_more_classes_than_are_read_at_once_have_the_packages_changes_and_value():
     made = problem(3, clips=4, classes=3, events=50)
     labels = [f"class {k:02d}" for k in range(40)]
     rng = np.random.default_rng(0)

@@ -20,7 +20,7 @@ def test_metrics_load_no_package_before_it_is_used() -> None:
     assert done.stdout.split() == []
 
 
-def test_importing_a_package_says_nothing() -> None:
+def test_importing_sed_eval_prints_no_warnings() -> None:
     code = "from sed.evaluation.metrics.packages import sed_eval; sed_eval()"
     done = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "" and "Warning" not in done.stderr

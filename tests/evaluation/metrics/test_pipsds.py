@@ -31,7 +31,7 @@ def measure(seed: int, parameters: Parameters, medians: tuple[float, ...]) -> tu
 @pytest.mark.thorough
 @SLOWLY
 @given(seeds, st.sampled_from([ONE, TWO, replace(OWN, alpha_st=0.5)]))
-def test_equal_to_sed_scores_eval(seed: int, parameters: Parameters) -> None:
+def test_pipsds_is_sed_scores_evals(seed: int, parameters: Parameters) -> None:
     inputs, found = measure(seed, parameters, MEDIANS)
     made, raw = inputs.problem, inputs.raw
     assert raw is not None
@@ -65,7 +65,7 @@ def test_one_filter_is_the_psds_and_more_are_no_worse_for_any_class() -> None:
     assert (best >= alone.of_classes()["pipsds1"] - 1e-12).all() and best.sum() > alone.of_classes()["pipsds1"].sum()
 
 
-def test_without_raw_scores_there_is_none() -> None:
+def test_without_raw_scores_there_is_no_pipsds() -> None:
     inputs, _ = measure(0, ONE, (0.0,))
     assert not PiPSDS().tasks(replace(inputs, raw=None))
 

@@ -70,7 +70,7 @@ def test_the_mean_over_classes_is_what_both_packages_give_without_alpha_st(seed,
     )
 
 
-def test_psds2_as_psds_eval_counted_it_up_to_04():
+def test_psds2_is_also_counted_as_psds_eval_did_up_to_04():
     """It divided the sum of a class's K - 1 cross-trigger rates by K."""
     made = problem(3)
     decoded = stack([detections(3 + p, made) for p in range(3)], len(made.clips), len(made.labels))

@@ -78,7 +78,7 @@ def test_large_label_sets_have_the_numbers_and_the_samples_of_the_packages(seed:
         (False, True, {"psds1_exact", "psds2_exact"}),
     ],
 )
-def test_there_is_what_the_input_allows(points: bool, frames: bool, expected: set[str]) -> None:
+def test_there_are_the_psds_that_the_inputs_allow(points: bool, frames: bool, expected: set[str]) -> None:
     found = measure(STANDARD, inputs_of(1, points=points, frames=frames))
     means = {f"{name}_class_mean" for name in expected - {"psds2_psds_eval_04"}}
     assert set(found.of_classes()) == expected and set(found.numbers()) == expected | means

@@ -18,7 +18,7 @@ from sed.evaluation.metrics.segment_auc import MAX_FPR, SEGMENT_AUC, Segments
 
 @SLOWLY
 @given(seeds)
-def test_equal_to_sed_scores_eval_for_clips_of_any_length(seed: int) -> None:
+def test_areas_are_those_of_sed_scores_eval_for_clips_of_any_length(seed: int) -> None:
     made = problem(seed, clips=12, events=40)
     frames = scores(seed, made)
     made = replace(made, durations=np.random.default_rng(seed).choice([4.0, 3.95, 4.3, 5.2], 12))

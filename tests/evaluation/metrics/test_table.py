@@ -93,7 +93,7 @@ def test_lower_is_better_turns_the_share_of_samples_ahead_and_is_marked() -> Non
         ("published", ["EB-F1 %", "PSDS1"]),
     ],
 )
-def test_what_a_place_shows(place: Place, expected: list[str]) -> None:
+def test_a_place_shows_its_main_columns_in_order(place: Place, expected: list[str]) -> None:
     shown = [entry.column for entry in shown_in(place)]
     assert [column for column in shown if column in expected] == expected  # other metrics may be shown, too
 

@@ -42,7 +42,7 @@ def test_an_option_that_is_not_given_is_none_and_the_help_has_its_default() -> N
         ("Cat=0,*=1", [1.0, 0.0, 1.0]),
     ],
 )
-def test_given_numbers_by_label(text: str, expected: list[float]) -> None:
+def test_given_text_has_a_number_for_each_label(text: str, expected: list[float]) -> None:
     assert OPTION.given(parsed("--some-length", text), LABELS) == dict(zip(LABELS, expected, strict=True))
 
 

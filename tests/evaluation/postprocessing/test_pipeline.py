@@ -30,8 +30,8 @@ def test_steps_are_applied_in_order():
     assert one.names == ["median", "maximum"] and one.thresholds(["b", "a"]) == [0.6, 0.3]
 
 
-@pytest.mark.parametrize("most", [1, 130, 10**6])
-def test_clips_in_blocks_give_what_all_at_once_give(monkeypatch, most):
+@pytest.mark.parametrize("block", [1, 130, 10**6])
+def test_clips_in_blocks_give_what_all_at_once_give(monkeypatch, block):
     scores = uniform(5, 50).flat()
     uneven = scores.select(scores.clips[::-1])
     lengths = np.array([50, 20, 1, 50, 33])
@@ -42,7 +42,7 @@ def test_clips_in_blocks_give_what_all_at_once_give(monkeypatch, most):
     expected = uneven
     for step in steps:
         expected = step.apply(expected)
-    monkeypatch.setattr("sed.data.scores.BLOCK", most)
+    monkeypatch.setattr("sed.data.scores.BLOCK", block)
     found = made(*steps).apply(uneven)
     assert found.clips == expected.clips and found.values.dtype == expected.values.dtype
     for name in ("start", "onset", "offset", "values", "clip_values"):
