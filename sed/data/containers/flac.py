@@ -1,7 +1,7 @@
 """FLAC files whose header states no length, as written to a pipe, or that end with a tag.
 
-The length follows from the last frame; libsndfile loses its place at the tag of a file whose frames are all right.
-Every frame states its number, or that of its first sample. Positions, codes and checksums are those of RFC 9639.
+The length follows from the last frame. libsndfile takes a tag for damage ("lost sync"), so it is left out. Every
+frame states its number, or that of its first sample. Positions, codes and checksums are those of RFC 9639.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def _end_of_last_frame(tail: bytes, block: int) -> int | None:
         tail: the last bytes of the file.
         block: samples per frame of a stream whose frames, except the last, have one size.
     """
-    # From the start of a whole frame, the checksum is 0, since its own is at its end.
+    # The checksum of a whole frame, its own at its end included, is 0.
     whole = (np.frombuffer(tail, np.uint8) == 0xFF) & (_suffix_crcs(tail) == 0)
     heads = (tail[at : at + 16] for at in np.flatnonzero(whole)[::-1])  # a frame header has at most 16 bytes
     return next((end for head in heads if (end := _end_of_frame(head, block)) is not None), None)
 
 
 def _suffix_crcs(data: bytes) -> np.ndarray:
-    """Return the CRC-16 (bytes,) of a frame, with 0 as its initial value, from each byte to the end of `data`.
+    """Return (bytes,): the CRC-16 of `data` from each byte to the end, by a frame's polynomial, with initial value 0.
 
     All are found in one pass, since a bit that is set adds x^(16 + number of bits after it), whatever the others are.
     """

@@ -1,4 +1,4 @@
-"""Formats that libsndfile does not read (m4a, mp4, webm), decoded by ffmpeg or by PyAV, whichever is installed."""
+"""Formats that libsndfile does not read, such as m4a and webm, decoded by ffmpeg, or by PyAV without an ffmpeg."""
 
 from __future__ import annotations
 

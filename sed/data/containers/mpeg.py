@@ -2,8 +2,8 @@
 
 libsndfile takes the length from a Xing, Info or VBRI header, which is a frame without audio at the start of the file,
 or estimates it from the first frame's bit rate, and stops there: of a file with a variable bit rate and without such a
-header it reads only a part. Such a file is read behind a correct Xing header. The fields of a frame header are those of
-ISO/IEC 11172-3 and 13818-3.
+header it reads only a part. Such a file is read with a correct Xing header put before it. The fields of a frame header
+are those of ISO/IEC 11172-3 and 13818-3.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Scan(NamedTuple):
     """header of the first frame, four bytes"""
 
 
-def open_mpeg(path: str, file: BinaryIO, size: int) -> BinaryIO | View | None:
+def open_mpeg(path: str, file: BinaryIO, size: int) -> View | None:
     """Return a view of the file's frames, with a header that states their number if libsndfile needs one.
 
     Args:
@@ -161,7 +161,9 @@ def _after_tags(file: BinaryIO) -> int:
         head = file.read(10)
         if len(head) < 10 or head[:3] != b"ID3":
             return at
-        at += 10 + sum((byte & 127) << 7 * (3 - i) for i, byte in enumerate(head[6:10])) + 10 * (head[5] >> 4 & 1)
+        length = sum((byte & 127) << 7 * (3 - i) for i, byte in enumerate(head[6:10]))  # of the content: 4 times 7 bits
+        footer = 10 * (head[5] >> 4 & 1)
+        at += 10 + length + footer
 
 
 def _first_frame(file: BinaryIO, at: int, size: int, kind: tuple[int, int, int] | None = None) -> int | None:
@@ -220,7 +222,7 @@ def _stated(file: BinaryIO, start: int, frame: Frame) -> int | None:
         at = 8 + frame.side
         flags = int.from_bytes(data[at : at + 4], "big")
         return int.from_bytes(data[at + 4 : at + 8], "big") if flags & 1 else None
-    if data[36:40] == b"VBRI":
+    if data[36:40] == b"VBRI":  # 32 bytes after the frame's header, whatever its side information
         return int.from_bytes(data[50:54], "big")
     return None
 

@@ -27,7 +27,8 @@ def links(path: str, file: BinaryIO, size: int) -> list[Span]:
         (start, end) of each stream in bytes.
 
     Raises:
-        UserError: the file ends within a page or without a last page, or has several streams at the same time.
+        UserError: the file is damaged, ends within a page or without a last page, or has several streams at the same
+            time.
     """
     found: list[Span] = []
     at = start = 0
@@ -61,6 +62,6 @@ def links(path: str, file: BinaryIO, size: int) -> list[Span]:
 
 
 def _no_more_pages(file: BinaryIO, at: int, size: int) -> bool:
-    """Return whether only a trailer without a page begins at `at`, in a file of `size` bytes."""
+    """Return whether the file, of `size` bytes, has no page from `at` on, and less than TRAILER bytes."""
     file.seek(at)
     return size - at < TRAILER and b"OggS" not in file.read()

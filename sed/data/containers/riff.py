@@ -1,8 +1,8 @@
 """WAV, Wave64, AIFF, AU and CAF: uncompressed samples after a header with their length, which may be wrong.
 
 Writers to a pipe cannot go back and fill the length in: as a placeholder ffmpeg leaves 0xFFFFFFFF, SoX 0x7ffff000,
-arecord 0x80000000, others 0. Such a file has all samples up to its end. Another file with fewer samples than its header
-states is truncated.
+arecord 0x80000000, others 0. The samples of such a file go up to its end. Any other file with fewer samples than its
+header states is truncated.
 
 All but AU consist of chunks: a name of four bytes, the length of the content in bytes, the content; in Wave64 the name
 has 16 bytes, and the length counts itself and the name.
@@ -49,7 +49,7 @@ def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
     Raises:
         UserError: samples that the header announces are missing, or there are none.
     """
-    at, wide, more = 12, 0, _limited(path)  # 12: bytes before the first chunk; wide: RF64's 64-bit length
+    at, wide, more = 12, 0, _limited(path)  # 12: bytes before the first chunk; wide: RF64's length of the samples
     while at + 8 <= size and next(more):
         file.seek(at)
         chunk = file.read(8)
@@ -79,7 +79,7 @@ def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int, *, 
         return file
     if length == 0 and _chunks_to_the_end(path, file, at + 8, size):
         raise UserError(f"{path}: no samples (replace the file)")
-    slack = 0 if size > LARGEST else SLACK  # a header of more than 4 GB is not corrected
+    slack = 0 if size > LARGEST else SLACK  # the header of a larger file cannot be corrected
     if length and (exact or length < STREAMED) and length - available > slack:
         raise UserError(f"{path}: truncated: {available} of {length} bytes of samples (replace the file)")
     if size > LARGEST:
@@ -104,7 +104,7 @@ def _chunks_to_the_end(path: str, file: BinaryIO, at: int, size: int) -> bool:
             return False
         length = int.from_bytes(chunk[4:], "little")
         at += 8 + length + length % 2
-    return at >= size and at - size <= 1
+    return at >= size and at - size <= 1  # the last chunk's padding byte may be missing
 
 
 def check_aiff(path: str, file: BinaryIO, size: int) -> None:
@@ -183,7 +183,7 @@ def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
 
 
 def open_caf(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
-    """Return a CAF file whose header states the actual length; that is -1 if it was written to a pipe.
+    """Return a CAF file whose header states the actual length, not -1, as in a file that was written to a pipe.
 
     Args:
         path: the name for messages.

@@ -12,7 +12,7 @@ _lock = threading.Lock()
 _inside = 0
 """number of `silent` contexts that are open, in all threads"""
 _kept: int | None = None
-"""descriptor of the original standard error, saved by the first of these contexts; None if it was closed"""
+"""descriptor of the original standard error, saved by the first of these contexts; None outside, or if it was closed"""
 
 
 @contextmanager

@@ -24,7 +24,7 @@ FORMATS = {
 @needs_ffmpeg
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("rate", [16000, 48000])
-def test_formats_of_phones_are_read(tmp_path, suffix, rate):
+def test_formats_that_libsndfile_does_not_read_are_read(tmp_path, suffix, rate):
     write_beep(tmp_path / "a.wav", rate, channels=2)
     encode(tmp_path / "a.wav", tmp_path / f"a.{suffix}", *FORMATS[suffix])
     sound = read_audio(tmp_path / f"a.{suffix}", 16000)
@@ -89,4 +89,5 @@ def test_pyav_reads_as_ffmpeg_does(tmp_path, monkeypatch):
     by_pyav = read_audio(tmp_path / "a.m4a", 16000)
     assert "av" in sys.modules
     count = min(len(by_ffmpeg), len(by_pyav))
-    assert abs(len(by_ffmpeg) - len(by_pyav)) < 1200 and np.abs(by_ffmpeg[:count] - by_pyav[:count]).max() < 0.01
+    frame = 1024 * 16000 / 44100  # of AAC: the last one may be cut or not
+    assert abs(len(by_ffmpeg) - len(by_pyav)) <= frame and np.abs(by_ffmpeg[:count] - by_pyav[:count]).max() < 0.01

@@ -20,7 +20,7 @@ def test_sizes_of_frames_follow_from_their_headers():
     assert frame_of(bytes.fromhex("fffb9064"))[:2] == (417, 1152)
     assert frame_of(bytes.fromhex("fffb9264"))[:2] == (418, 1152)
     assert frame_of(bytes.fromhex("fff38064"))[1] == 576
-    # no bit rate, free format, reserved sample rate, reserved version, AAC's header, no header
+    # forbidden bit rate, free format, reserved sample rate, reserved version, AAC's header, no header
     for nothing in ("fffbf064", "fffb0064", "fffb9c64", "ffeb9064", "fff1507f", "00000000"):
         assert frame_of(bytes.fromhex(nothing)) is None
 
@@ -32,7 +32,7 @@ def test_files_with_a_correct_header_are_read(tmp_path, rate, channels):
     assert duration(tmp_path / "a.mp3") == pytest.approx(3.0, abs=0.2)
     sound = read_audio(tmp_path / "a.mp3", rate)
     onset = np.flatnonzero(np.abs(sound) > 0.25)[0] / rate
-    assert onset == pytest.approx(1, abs=0.16)  # the encoder's delay, where its header does not state it
+    assert onset == pytest.approx(1, abs=0.16)  # at 8 kHz, 1105 samples of delay that no header states are 0.14 s
 
 
 @pytest.mark.thorough
@@ -46,7 +46,7 @@ def test_a_variable_bit_rate_without_a_header_is_read_completely(tmp_path, rate,
     encode(tmp_path / "a.wav", tmp_path / "b.mp3", *options, "-write_xing", "0")
     stated, bare = read_audio(tmp_path / "a.mp3", int(rate)), read_audio(tmp_path / "b.mp3", int(rate))
     assert len(stated) / int(rate) == pytest.approx(3.0, abs=0.01)
-    lag = len(bare) - len(stated)  # the delay and padding that only the header of the first states
+    lag = len(bare) - len(stated)  # the encoder's delay and padding, which only the header of a.mp3 states
     assert 0 < lag <= 4 * 1152
     start = int(np.argmax(fftconvolve(bare, stated[::-1], "valid")))
     assert np.abs(bare[start : start + len(stated)] - stated)[100:-1200].max() < 2e-3

@@ -107,7 +107,7 @@ def test_a_large_length_of_rf64_is_no_placeholder(tmp_path):
         assert placeholder or inspect(tmp_path / "a.rf64")[1] == f"truncated: {HONEST} of {length} bytes of samples"
 
 
-def test_more_than_4_gb_are_refused_whatever_the_header_states(tmp_path):
+def test_a_riff_file_of_more_than_4_gb_is_refused_whatever_its_header_states(tmp_path):
     for length in (0, 0xFFFFFFFF, HONEST, 1 << 30):  # the last: 5 GB modulo 4 GB
         with wav(tmp_path / "a.wav", length).open("r+b") as file:
             file.truncate(5 << 30)  # sparse: takes no space

@@ -83,20 +83,22 @@ main()
     assert "first" in written and "last" in written and "lost" not in written
 
 
-@pytest.mark.parametrize(("kind", "seed"), [("noise", 0), ("noise", 2), ("tone", 2), ("tone", 4)])
+@pytest.mark.parametrize("damage", ["bytes are missing", "bytes are wrong"])
+@pytest.mark.parametrize("kind", ["noise", "tone"])
 def test_damaged_mp3_is_read_without_output_of_the_decoder(
-    tmp_path: Path, kind: str, seed: int, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kind: str, damage: str, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 5 * 44100)
     times = np.arange(5 * 44100) / 44100
     tone = 0.5 * np.sin(2 * np.pi * 440 * times) * (times % 1 < 0.5)
     path = tmp_path / "x.mp3"
     soundfile.write(path, (tone if kind == "tone" else noise).astype(np.float32), 44100)
-    data, rng = bytearray(path.read_bytes()), np.random.default_rng(seed)
-    if seed == 2:  # bytes are missing
+    # seed and first position with which libmpg123 reports the wrong bytes and still finds all frames
+    data, rng = bytearray(path.read_bytes()), np.random.default_rng(5)
+    if damage == "bytes are missing":
         del data[6000:6100]
-    else:  # bytes are wrong
-        for at in range(3000 + seed, len(data), 500):
+    else:
+        for at in range(3004, len(data), 500):
             data[at] = rng.integers(256)
     path.write_bytes(data)
     whole = read_audio(path, 16000)
