@@ -27,7 +27,7 @@ FILES = {
 
 @pytest.fixture
 def make(tmp_path):
-    """Write an archive of this name, to be unpacked beside it."""
+    """A function that writes an archive of this name and content, and returns its path."""
 
     def write(name: str, content: bytes):
         path = tmp_path / "in" / name
@@ -93,22 +93,23 @@ def sparse_tar() -> bytes:
     info = member("big", tarfile.GNUTYPE_SPARSE)
     block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
     block[156:157] = b"S"
-    block[386:410] = b"%011o\0%011o\0" % (0, 0)
-    block[483:495] = b"%011o\0" % 0o77777777777
-    block[148:156] = b" " * 8
+    block[386:410] = b"%011o\0%011o\0" % (0, 0)  # offset and length of the only section that is stored
+    block[483:495] = b"%011o\0" % 0o77777777777  # size of the file, 8 GB
+    block[148:156] = b" " * 8  # the header's checksum counts its own field as blanks
     block[148:156] = b"%06o\0 " % sum(block)
     return gzip.compress(bytes(block) + bytes(1024))
 
 
 def overlapping_zip() -> bytes:
-    """One compressed blob listed under many names."""
-    data = bytearray(zipped({"a": bytes(1 << 20)}))
+    """One compressed member that the directory lists under 200 names."""
+    data = bytearray(zipped({"000": bytes(1 << 20)}))
     start = data.index(b"PK\x01\x02")
     end = data.index(b"PK\x05\x06")
     entry, tail = bytes(data[start:end]), bytearray(data[end:])
+    entries = b"".join(entry.replace(b"000", b"%03d" % n) for n in range(200))
     tail[8:12] = struct.pack("<HH", 200, 200)
-    tail[12:16] = struct.pack("<I", 200 * len(entry))
-    return bytes(data[:start]) + 200 * entry + bytes(tail)
+    tail[12:16] = struct.pack("<I", len(entries))
+    return bytes(data[:start]) + entries + bytes(tail)
 
 
 def header_bomb() -> bytes:
@@ -250,9 +251,9 @@ def test_a_whole_zip_has_no_damaged_members_however_it_was_written(make, large):
                     member.write(content)
     for content in (bytes(pipe.content), seekable.getvalue()):
         assert damaged_members(make("a.zip", content)) == []
-        start = content.index(b"c/metadata/a.tsv") - 30  # its header
+        start = content.index(b"c/metadata/a.tsv") - 30  # of the member's header, in which the name begins at byte 30
         wrong = bytearray(content)
-        wrong[start + 11] ^= 1
+        wrong[start + 11] ^= 1  # the time of modification
         assert [begin for begin, _ in damaged_members(make("a.zip", bytes(wrong)))] == [start]
 
 
@@ -270,6 +271,7 @@ def test_links_inside_an_archive_become_hard_links(make, tmp_path):
     unpack(make("a.tar.gz", content), tmp_path / "out")
     assert tree(tmp_path / "out") == {"d/a": b"1", "d/hard": b"1", "e/soft": b"1"}
     assert not any(p.is_symlink() for p in (tmp_path / "out").rglob("*"))
+    assert (tmp_path / "out/d/a").stat().st_nlink == 3
 
 
 def test_the_wrapping_folder_is_found(tmp_path):
