@@ -1,4 +1,4 @@
-"""Identify recordings in a shard by their annotations, if their keys (names) do not contain a YouTube id.
+"""Identification of recordings in a shard by their annotations, if their keys (names) do not contain a YouTube id.
 
 Webdataset tars may have a .json of {onset, offset, label} rows beside each recording. It identifies the clip that has
 exactly these events in the metadata, unless two clips or two keys have the same events.

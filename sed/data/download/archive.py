@@ -77,8 +77,8 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None, progres
     Args:
         archive: the file.
         folder: where to unpack; an existing folder is replaced.
-        limits: on number and size of the files.
-        progress: receives the number of unpacked bytes.
+        limits: on number and size of the files; None: those of `Limits()`.
+        progress: receives the number of unpacked bytes; None: no progress is shown.
 
     Returns:
         The number of files.
@@ -270,10 +270,11 @@ class _Counted(io.RawIOBase):
 
 
 def directory_range(path: Path) -> tuple[int, int] | None:
-    """Return the byte range from a zip file's directory to the file's end, which `fetch` downloads again after damage.
+    """Return the bytes (first, last + 1) of a zip file's directory and all after it, for `fetch` to download again.
 
-    None if it is not a zip file or has no entries. The directory is found by the signature of its entries, since the
-    record that states its position may be damaged.
+    The range begins up to _ENTRY bytes earlier. None if the file is not a zip file or has no entries.
+
+    The directory is found by the signature of its entries, since the record that states its position may be damaged.
     """
     size = path.stat().st_size
     with path.open("rb") as file:

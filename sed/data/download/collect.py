@@ -1,4 +1,4 @@
-"""Collect the recordings that the metadata name from copies: link files in folders, extract them from shards.
+"""Collection of the recordings that the metadata name from copies: linked from folders, or extracted from shards.
 
 A recording's place is its path in the corpus; the first copy that is found fills it, and further copies are compared
 with that one. Three tables in the corpus's folder report the result: `origins.tsv` where each recording is from,
@@ -33,6 +33,7 @@ from sed.files import write_json
 
 log = logging.getLogger("sed.recordings")
 
+UNKNOWN_TABLE, DIFFERING_TABLE = "unknown_keys.tsv", "differing_copies.tsv"
 ORIGINS = ("set", "filename", "origin")
 UNKNOWN = ("shard", "key", "why")
 DIFFERING = ("set", "filename", "origin", "other", "seconds", "decibels", "correlation")
@@ -50,7 +51,7 @@ class Place:
 
     @property
     def is_filled(self) -> bool:
-        """True if there is a file, or a link that leads to one."""
+        """True if there is a file that is not empty, or a link to one."""
         return is_filled(self.path)
 
 
@@ -69,7 +70,7 @@ class _Read:
 
 
 class Collection:
-    """Collects the recordings of `sets` in the folder `downloads`."""
+    """Collection of the recordings of `sets`, in the folder `downloads`."""
 
     def __init__(self, sets: Sequence[Set], downloads: Path) -> None:
         self.sets = sets
@@ -122,7 +123,7 @@ class Collection:
                         self._fill(place, origin, path)
 
     def _name_of(self, path: Path, folders: Sequence[Path]) -> tuple[str, str]:
-        """Return a copy's origin, the folder that was given or the part as which it was downloaded, and path there."""
+        """Return a copy's origin, the part that downloaded it or else the folder that was given, and its path there."""
         copies = self.downloads / "copies"
         if path.is_relative_to(copies):
             part = path.relative_to(copies).parts[0]
@@ -346,20 +347,15 @@ class Collection:
                 if place.is_filled:
                     rows.append((place.set, name, self.origin_of.get((place.set, name), _origin_unknown(place.path))))
         self.origins.replace(rows)
-        write_tsv(
-            self.downloads / "unknown_keys.tsv", UNKNOWN, ((shard, shown(key), why) for shard, key, why in unknown)
-        )
+        write_tsv(self.downloads / UNKNOWN_TABLE, UNKNOWN, ((shard, shown(key), why) for shard, key, why in unknown))
         differing = self.differing()
-        write_tsv(self.downloads / "differing_copies.tsv", DIFFERING, differing)
+        write_tsv(self.downloads / DIFFERING_TABLE, DIFFERING, differing)
         if unknown:
             log.warning("%d files in shards are not recordings of the metadata: %s", len(unknown), UNKNOWN_TABLE)
         if differing:
-            log.warning("%d copies differ from the recordings in place: differing_copies.tsv", len(differing))
+            log.warning("%d copies differ from the recordings in place: %s", len(differing), DIFFERING_TABLE)
         for why, copies in self.unreadable.items():
             log.warning("%d copies left out: %s, the first %s", len(copies), why, copies[0])
-
-
-UNKNOWN_TABLE = "unknown_keys.tsv"
 
 
 def _origin_unknown(path: Path) -> str:

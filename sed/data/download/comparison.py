@@ -54,6 +54,6 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> float:
     energy = math.sqrt(float(np.sum(one**2)) * float(np.sum(other**2)))
     if energy == 0:
         return 1.0 if not one.any() and not other.any() else 0.0
-    middle, most = len(other) - 1, round(SHIFT * RATE)
+    unshifted, largest_shift = len(other) - 1, round(SHIFT * RATE)  # index in `products`, and samples
     products = correlate(one, other, mode="full", method="fft")
-    return float(products[max(0, middle - most) : middle + most + 1].max() / energy)
+    return float(products[max(0, unshifted - largest_shift) : unshifted + largest_shift + 1].max() / energy)

@@ -3,7 +3,7 @@
 A file gets its name once it has the size and the checksum that its host's API states; both are stored beside it
 (`.NAME.checked`), so that it is not read again. Until then it is `.NAME.part`, which a later run continues.
 
-Failures are of two kinds: after `Again` the same request is repeated, after `Differs` the file's record is asked again.
+Failures are of two kinds: after `Again` the same request is repeated, after `Differs` the file's record is requested.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ log = logging.getLogger("sed.fetch")
 
 CHUNK = 1 << 16  # bytes read and written at a time
 DOWNLOADS = 4  # times that a file is downloaded if it does not match its record
+RECORDS = 20  # records of a file, each unlike the one before, after which the file is given up
 IGNORED = 3  # times that a range is asked for again if the whole file came, before the server counts as without ranges
 WORTH = 1 << 20  # bytes, or a hundredth of the file if that is less, after which an attempt counts as progress
 SLOWEST = 512  # bytes/s; a slower average over a whole time-out counts as a stall
@@ -141,10 +142,10 @@ class _Session(requests.Session):
 class Fetcher:
     """Downloads over one pool of connections; may be used from several threads.
 
-    meter: shows progress. timeout: seconds without data (less than SLOWEST) that count as a stall. retries: failures in
+    meter: shows progress. timeout: seconds without data, or below SLOWEST, that count as a stall. retries: failures in
     a row, without progress between them, after which another attempt is made; at most 2 if the host has never answered.
-    backoff: first wait between attempts in seconds; it doubles, up to a minute. pause: function that waits. elsewhere:
-    remedy for messages, which depends on the calling command.
+    backoff: longest wait after the first failure in seconds; it doubles, up to a minute, and a random half to all of it
+    is waited. pause: function that waits. elsewhere: remedy for messages, which depends on the calling command.
     """
 
     def __init__(
@@ -255,7 +256,7 @@ class Fetcher:
                 else:  # the record arrived damaged, now or before: the file may be right
                     records += 1
                 remote = fresh
-                if attempts == DOWNLOADS or records == 5 * DOWNLOADS:
+                if attempts == DOWNLOADS or records == RECORDS:
                     times = attempts + records - 1
                     raise UserError(f"{name}: {error}, {times} times over (try later; {self.elsewhere})") from None
 

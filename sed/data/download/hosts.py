@@ -26,7 +26,7 @@ GITHUB_API = "https://api.github.com"
 ARCHIVE = "files-archive"
 """name of the zip file of all of a Zenodo record's files, which Zenodo packs while sending it"""
 MOST_LISTINGS = 8
-"""requests for a listing until two in succession are equal; a damaged listing might lack files"""
+"""largest number of requests for a listing, until two in succession are equal; a damaged one might lack files"""
 LONGEST_NAME = 1000
 """characters of a file's name; longer ones are refused"""
 _CHECKSUM = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}|git:[0-9a-f]{40}")
@@ -84,7 +84,7 @@ def _remote(url: str, size: Any, checksum: str | None) -> Remote:
 
 
 def _plain(name: Any) -> str:
-    """Return a file's name from a listing; ValueError unless it is a plain relative path, as which it is used here."""
+    """Return a file's name from a listing, which is used as a path; ValueError unless it is a plain relative one."""
     path = PurePosixPath(name)
     # control characters, backslashes, and surrogates, which are not valid UTF-8
     odd = any(ord(c) < 32 or c == "\\" or "\ud800" <= c <= "\udfff" for c in name)
@@ -129,7 +129,7 @@ def _hugging_face_files(api: Api, name: str, folder: str) -> Files:
 
 
 def _github_files(api: Api, name: str, folder: str) -> Files:
-    """Return the files of a release; older ones have no digest (`sha256:<hex>`)."""
+    """Return the files of a release; those of older releases have no digest (`sha256:<hex>`)."""
     del folder  # releases have no folders
     repository, _, tag = name.partition("@")
     address = f"{GITHUB}/{repository}/releases/download/{quote(tag)}"

@@ -304,7 +304,7 @@ class Parts:
                 root = archive.root_of(staging, row.holds)
             except UserError as error:
                 raise UserError(f"{path}: {error}") from None
-            # Of an archive's folder for the corpus's own, only what `holds` names: not its README, for example.
+            # Into the corpus's own folder, only what `holds` names is moved: not a README, for example.
             kept = set(row.holds) if row.into == "." else None
             for entry in root.iterdir():
                 if kept is not None and entry.name not in kept:

@@ -1,7 +1,7 @@
 """Tables of downloads: local/<corpus>_records.tsv, the files of each part of a corpus, and local/<corpus>_copies.tsv.
 
-A part is what is downloaded and finished as a whole; `--parts` names parts. Comments in the first table explain its
-columns.
+A part is what is downloaded and finished as a whole; `--parts` names parts. local/desed_records.tsv explains the
+columns of the first table.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Row:
 
     part: str
     source: str
-    """<host>:<name of a record>, or or:<address>"""
+    """`<host>:<name of a record>`; of a fallback, `or:<address>`"""
     file: str
     """path in the record, or a pattern"""
     into: str

@@ -29,13 +29,13 @@ GONE = re.compile(
     r"account .*(closed|terminated)|does not exist|members-only|confirm your age|age-restricted|inappropriate|blocked",
     re.IGNORECASE,
 )
-# Messages about a server that refuses for now; they take precedence over GONE, which some of them match as well. Any
-# audio is requested, so there is no such format only when YouTube withholds all formats from a client.
+# Messages about a server that refuses for now; they take precedence over GONE, which some of them match as well.
+# "Requested format is not available" is one: any audio is requested, so YouTube withholds all formats from this client.
 BUSY = re.compile(
     r"requested format|not a bot|HTTP Error 429|too many requests|rate.?limit|try again later", re.IGNORECASE
 )
 LENGTH = 10_000  # milliseconds to fetch if a file name states a start but no end: AudioSet's clips have at most 10 s
-PATIENCE = 5  # failures in a row after which a run ends; a video that is gone ends the row, since the server did answer
+PATIENCE = 5  # failures in a row after which a run ends; a video that is gone is none, since the server did answer
 REQUEST = 5  # seconds that a request takes, for estimates of the time left
 REPORT = 10  # seconds between lines on progress
 WAV_HEADER = 78  # bytes of the header that ffmpeg writes, with its name in it; a file of this size has no samples

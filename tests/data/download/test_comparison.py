@@ -31,7 +31,7 @@ def written(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
         (-NOISE, 0, 0, 0.0),
     ],
 )
-def test_length_level_and_correlation(
+def test_differences_of_length_level_and_waveform_are_measured(
     tmp_path: Path, other: np.ndarray, seconds: float, level: float, correlation: float
 ) -> None:
     found = compare(written(tmp_path / "a.wav", NOISE), written(tmp_path / "b.flac", other))

@@ -32,7 +32,7 @@ def get(hosts: Hosts, folder: Path, row: Row, **how) -> None:  # type: ignore[no
     stage.get(stage.missing({row.part: [row]}))
 
 
-def test_a_data_sets_pages_folders_large_and_small_files(serve, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_large_and_small_files_of_a_data_set_are_checked_and_placed(serve, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     server = serve(huggingface={"datasets/some/set": {**FILES, "README.md": SMALL, "data/x y.bin": LARGE}})
     hosts = hosts_of(server)
     rows = hosts.expand(DATASET)
@@ -61,7 +61,7 @@ def test_a_pattern_without_a_folder_is_for_the_whole_data_set(serve) -> None:  #
 
 
 @pytest.mark.thorough
-def test_a_data_set_from_a_server_that_fails_and_lies(serve, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_data_set_is_whole_though_its_server_fails_and_lies(serve, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     for seed in range(3):
         faults = Faults(error=0.1, busy=0.1, drop=0.15, wrong=0.1, seed=seed, most=40)
         server = serve(huggingface={"datasets/some/set": FILES}, faults=faults)
@@ -70,7 +70,7 @@ def test_a_data_set_from_a_server_that_fails_and_lies(serve, tmp_path: Path) -> 
             assert (tmp_path / str(seed) / "copies/copy" / name.removeprefix("audio/train/")).read_bytes() == content
 
 
-def test_a_release_with_and_without_digests(serve, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_files_of_a_release_are_downloaded_with_and_without_digests(serve, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     server = serve(
         github={"some/code@v1.0": {"a.pt": LARGE, "b.pt": SMALL}},
         other={"/repos/some/code": b'{"license": {"spdx_id": "MIT"}}'},
@@ -106,7 +106,7 @@ def test_a_zenodo_archive_without_end_is_cut(serve, tmp_path: Path) -> None:  # 
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a//b", "a\\b", "a\nb", "x" * 2000])
-def test_names_that_lead_outside_are_refused(serve, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_names_that_are_not_plain_relative_paths_are_refused(serve, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
     server = serve(huggingface={"datasets/some/set": {}}, zenodo={"7": {}})
     entry = {"type": "file", "path": name, "key": name, "size": 1, "oid": "0" * 40, "checksum": "md5:" + "0" * 32}
     bodies = {"/api/records/7": {"files": [entry]}, "/api/datasets/some/set/tree/main": [entry]}

@@ -31,7 +31,7 @@ def table(path: Path, columns: dict[str, list], rows: int = 2) -> Path:
     return path
 
 
-def test_tars_compressed_or_not_and_zip_files_even_of_tars(tmp_path: Path) -> None:
+def test_tars_compressed_or_not_and_zip_files_even_of_tars_are_read(tmp_path: Path) -> None:
     tar = webdataset(SOUNDS)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as container:
@@ -54,7 +54,7 @@ def test_tars_compressed_or_not_and_zip_files_even_of_tars(tmp_path: Path) -> No
     assert not is_shard(tmp_path / "a.wav") and not is_shard(tmp_path / "a.gz")
 
 
-def test_parquet_tables_by_their_columns(tmp_path: Path) -> None:
+def test_parquet_tables_are_read_by_the_names_of_their_columns(tmp_path: Path) -> None:
     ids, sounds = [f"{n:011d}" for n in range(5)], list(SOUNDS.values())
     hub = table(tmp_path / "hub.parquet", {"audio": [{"bytes": b, "path": k} for k, b in SOUNDS.items()]})
     assert [one.key for one in members(hub)] == [Path(name).stem for name in SOUNDS]
@@ -120,7 +120,8 @@ def test_a_large_tar_is_not_kept_in_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     # pathlib interns names, for which the interpreter's table of names may grow by megabytes, whoever has filled it
     traces = held.filter_traces([tracemalloc.Filter(False, pathlib.__file__)])
-    assert sum(one.size for one in traces.statistics("filename")) < 1_500_000
+    # measured: 0.14 MB; 1.6 MB if tarfile keeps all headers
+    assert sum(one.size for one in traces.statistics("filename")) < 700_000
 
 
 def test_members_that_are_too_large_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

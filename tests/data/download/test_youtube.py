@@ -52,7 +52,7 @@ def test_available_recordings_are_fetched_and_the_others_listed(youtube, tmp_pat
         f"{places[1][0].name}\tgone\t[youtube] 00000000001: Video unavailable",
         f"{places[2][0].name}\tlater\t[youtube] 00000000002: Unable to download",
     ]
-    # Again: only what may come yet is asked for.
+    # The next run requests only the one that failed for now.
     server.status, asked = {}, len(server.requests)
     again = Failures(tmp_path / "not_fetched.tsv")
     assert fetch(places, again, command=program, pause=slept.append) == 1
