@@ -14,7 +14,7 @@ Count = TypeVar("Count", int, "Tensor")
 
 @dataclass(frozen=True)
 class Framing:
-    """Frames of `window` samples, `shift` samples apart.
+    """Frames of `window` samples, `shift` samples apart, for an FFT of `fft_size` samples.
 
     Values of `centring`: `none`: frames that fit completely (Kaldi's snip_edges). `reflect`: centred at multiples of
     the shift, with the waveform mirrored at its ends (torch, librosa). `fade`: the waveform is divided into pieces of

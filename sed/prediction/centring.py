@@ -46,6 +46,12 @@ class Centring:
     """
 
     def __init__(self, *, plan: WindowPlan, predictor: Predictor, scout: Decisions) -> None:
+        """
+        Args:
+            plan: positions of the windows.
+            predictor: the model.
+            scout: decisions of the recording's post-processing, without any frames yet.
+        """
         self._plan, self._predictor, self._scout = plan, predictor, scout
         self._classes = len(predictor.labels)
         # Windows start on the encoder's grid of frames: shifting its patches also moves the borders, by up to 0.05 s.

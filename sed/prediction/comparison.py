@@ -169,6 +169,12 @@ class Scorer:
     """
 
     def __init__(self, recordings: Sequence[Recording], labels: Sequence[str], clip_seconds: float) -> None:
+        """
+        Args:
+            recordings: the recordings with their true events.
+            labels: names of the classes.
+            clip_seconds: length of a clip; the last of a recording may be shorter.
+        """
         self._labels, self._seconds = labels, clip_seconds
         self._truth = [recording.events for recording in recordings]
         self._lengths = [60.0 * recording.minutes for recording in recordings]

@@ -29,12 +29,16 @@ ROWS = 4096
 
 
 class Product:
-    """Function that maps x to x @ weight.T + bias in float32.
-
-    If oneDNN is available, the weight is packed in the layout that is best for about `rows` rows of x.
-    """
+    """Function that maps x (..., inputs) to x @ weight.T + bias (..., outputs), float32."""
 
     def __init__(self, weight: Tensor, bias: Tensor, rows: int, dtype: torch.dtype) -> None:
+        """
+        Args:
+            weight: (outputs, inputs).
+            bias: (outputs,).
+            rows: if oneDNN is available, the weight is packed in the layout that is best for about this many rows of x.
+            dtype: x, weight and bias are rounded to it, and so is the product.
+        """
         self.packed = _has_onednn(dtype)
         self.weight, self.bias = weight.detach().to(dtype), bias.detach().to(dtype)
         if self.packed:
@@ -77,6 +81,12 @@ class PackedGRU:
     """
 
     def __init__(self, gru: nn.GRU, threads: int, dtype: torch.dtype = torch.float32) -> None:
+        """
+        Args:
+            gru: the layers to pack.
+            threads: above 1, the two directions run at the same time.
+            dtype: precision of the matrix products.
+        """
         self._inputs, self._recurrent = [], []
         for layer in range(gru.num_layers):
             directions = [[getattr(gru, f"{name}_l{layer}{suffix}") for name in NAMES] for suffix in ("", "_reverse")]
@@ -114,6 +124,12 @@ class CpuDetector(nn.Module):
     """A detector with faster layers, called like a `Detector`; the original is changed, so do not use it any more."""
 
     def __init__(self, detector: Detector, precision: str, threads: int) -> None:
+        """
+        Args:
+            detector: in evaluation mode, on the CPU.
+            precision: `float32`, `bfloat16` or `int8`.
+            threads: processor threads.
+        """
         super().__init__()
         self.num_frames, self.frame_seconds = detector.num_frames, detector.frame_seconds
         self.encoder_seconds = detector.encoder_seconds

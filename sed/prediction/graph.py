@@ -85,6 +85,12 @@ class PredictionGraph(nn.Module):
     """
 
     def __init__(self, *, detector: Detector, front_end: FrontEnd, plan: WindowPlan) -> None:
+        """
+        Args:
+            detector: the detector, in evaluation mode.
+            front_end: its front end, whose clip is a window.
+            plan: positions of the windows in longer recordings.
+        """
         super().__init__()
         self.features = FeatureGraph(front_end)
         self.detector = detector

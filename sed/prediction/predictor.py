@@ -155,6 +155,15 @@ class TorchPredictor:
         amp: bool = False,
         windows: WindowSettings | None = None,
     ) -> None:
+        """
+        Args:
+            detector: in evaluation mode, on `device`.
+            front_end: its front end.
+            labels: names of the classes.
+            device: where both run.
+            amp: run the detector in bfloat16 autocast.
+            windows: settings for recordings longer than a window; None: the defaults.
+        """
         import torch
 
         self._detector, self._front_end, self._device, self._amp = detector, front_end, torch.device(device), amp

@@ -84,6 +84,16 @@ class Track:
         centring: Centring | None = None,
         live: bool = False,
     ) -> None:
+        """
+        Args:
+            name: name of the recording.
+            plan: positions of the windows.
+            predictor: the model.
+            decisions: post-processing and thresholds, without any frames yet.
+            sink: receiver of the results.
+            centring: centres events that windows share; None: they are not centred.
+            live: the recording is a stream: cut events at the end of the audio received so far.
+        """
         self.result = Result(name, 0.0)
         self.failed = False
         self._plan, self._predictor, self._decisions, self._sink = plan, predictor, decisions, sink

@@ -57,12 +57,17 @@ def output_file(text: str) -> Path:
 
 
 class FormatSink(BaseSink):
-    """Sink that writes one recording in one format to an open text file: posteriors as they come, events at the end.
-
-    `live`: write events as soon as they are decided; flush these and posteriors.
-    """
+    """Sink that writes one recording in one format: posteriors as they come, events at the end."""
 
     def __init__(self, file: IO[str], format: Format, name: str, *, frame_seconds: float, live: bool = False) -> None:
+        """
+        Args:
+            file: open text file, which has the format's header already.
+            format: the format.
+            name: name of the recording in the file.
+            frame_seconds: length of a frame of the posteriors.
+            live: write events as soon as they are decided, and flush these and posteriors.
+        """
         self._file, self._format, self._name, self._live = file, format, name, live
         self._seconds, self._frame = frame_seconds, 0  # length of a frame; number of frames written
 

@@ -13,7 +13,7 @@ from sed.features.logmel import FRONT_ENDS, FrontEnd
 
 
 @pytest.mark.parametrize("kind", FRONT_ENDS)
-def test_frames_bins_and_the_shortest_waveform(kind: str) -> None:
+def test_shapes_are_those_stated_for_the_shortest_waveform_and_a_longer_one(kind: str) -> None:
     front_end = FrontEnd(front_end=kind, mel_bins=32, frame_length=0.064)
     assert front_end.taper.shape == (front_end.window_samples,)
     assert front_end.bank.shape == (front_end.fft_size // 2 + 1, 32)

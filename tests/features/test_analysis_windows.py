@@ -19,7 +19,7 @@ def taper(window: str, ends: str = "symmetric") -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["hann", "hamming", "blackman"])
 @pytest.mark.parametrize("ends", ["symmetric", "periodic"])
-def test_equals_scipy(name: str, ends: str) -> None:
+def test_windows_equal_scipy_s(name: str, ends: str) -> None:
     theirs = scipy.signal.get_window(name, 400, fftbins=ends == "periodic")
     np.testing.assert_allclose(taper(name, ends), theirs, rtol=0, atol=5e-7)
 

@@ -16,7 +16,7 @@ def framing(centring: str, window: int = 20, shift: int = 8, fft_size: int = 20)
     return Framing(window, shift, fft_size, centring)
 
 
-def test_whole_windows() -> None:
+def test_without_centring_frames_are_those_that_fit_completely() -> None:
     found = framing("none").frames(X)
     assert found.shape == (11, 20) and found[0, 0] == 1 and found[-1, -1] == 100
     assert found[3].tolist() == list(range(25, 45))

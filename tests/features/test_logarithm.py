@@ -15,7 +15,7 @@ MEL = torch.tensor([[0.0, 1e-4, 1.0], [10.0, 1e-2, 100.0]])
 
 @pytest.mark.parametrize("log, power, factor", [("ln", 2, 1), ("ln", 1, 1), ("db", 2, 10), ("db", 1, 20)])
 @pytest.mark.parametrize("by", ["max", "add"])
-def test_units_and_floor(log: str, power: int, factor: float, by: str) -> None:
+def test_units_and_floor_are_those_of_plain_arithmetic(log: str, power: int, factor: float, by: str) -> None:
     found = logarithm(MEL, {**PLAIN, "log": log, "power": power, "log_floor_by": by})
     take = math.log if log == "ln" else math.log10
     floored = [[x + 1e-3 if by == "add" else max(x, 1e-3) for x in row] for row in MEL.tolist()]

@@ -41,7 +41,7 @@ def test_slaney_s_scale_bends_at_1_khz() -> None:
 
 
 @pytest.mark.parametrize("mel_norm", ["peak", "area", "sum"])
-def test_normalisation_of_filters(mel_norm: str) -> None:
+def test_filters_have_a_peak_an_area_or_a_sum_of_1(mel_norm: str) -> None:
     bank = mel_bank(FrontEnd(front_end="stft", frame_length=0.256, mel_bins=30, mel_norm=mel_norm).settings).double()
     if mel_norm == "peak":
         assert bank.amax(0).min() > 0.9 and bank.max() <= 1

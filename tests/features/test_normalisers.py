@@ -34,7 +34,7 @@ def test_frames_after_the_clip_have_no_influence(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NORMALISERS)
-def test_values(name: str) -> None:
+def test_values_are_those_of_the_formulas(name: str) -> None:
     front_end = FrontEnd(normaliser=name, norm_bins=BINS, norm_mean=-3, norm_std=2)
     x = torch.randn(2, 30, 128).double().numpy()
     expected = {

@@ -153,7 +153,7 @@ def test_every_front_end_of_conf_is_here() -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_raw_features(name: str) -> None:
+def test_raw_features_equal_the_expression(name: str) -> None:
     expression, frames = CONFIGS[name]
     front_end = of_config(name)
     assert front_end.clip_frames == frames
@@ -165,7 +165,7 @@ def test_raw_features(name: str) -> None:
             np.testing.assert_allclose(ours, expression(x), rtol=1e-5, atol=atol, err_msg=f"{amplitude} {seconds}")
 
 
-def test_normalised_features_of_the_crnns() -> None:
+def test_normalised_features_of_the_crnns_equal_the_expression() -> None:
     x, padded = clip(3), 400
     raw = crnn(x)
     theirs = (raw - raw.min()) / (raw.max() - raw.min())
@@ -241,7 +241,7 @@ def window_shorter_than_the_transform(x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_front_ends_of_published_encoders(name: str) -> None:
+def test_front_ends_equal_those_of_published_encoders(name: str) -> None:
     settings, expression = ENCODERS[name]
     front_end = FrontEnd(**settings)
     for amplitude in AMPLITUDES:

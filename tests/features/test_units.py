@@ -21,7 +21,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("settings", KINDS, ids=str)
-def test_a_decibel_is_a_decibel_and_silence_is_the_floor(settings: dict[str, Any]) -> None:
+def test_a_louder_waveform_raises_features_by_decibel_and_silence_is_the_floor(settings: dict[str, Any]) -> None:
     torch.manual_seed(0)
     for floor in ({}, {"log_floor": 1e-9, "log_floor_by": "add"}):
         front_end, noise = FrontEnd(mel_bins=32, **settings, **floor), torch.randn(1, 8000)
@@ -31,13 +31,13 @@ def test_a_decibel_is_a_decibel_and_silence_is_the_floor(settings: dict[str, Any
         assert torch.allclose(silence, torch.tensor(front_end.silence), atol=1e-4)
 
 
-def test_values() -> None:
+def test_decibel_and_silence_are_those_of_the_presets() -> None:
     kaldi, crnn = FrontEnd(), FrontEnd(front_end="stft")
     assert kaldi.decibel == math.log(10) / 10 and kaldi.silence == math.log(torch.finfo(torch.float32).eps)
     assert crnn.decibel == 1 and crnn.silence == -50
 
 
-def test_limits() -> None:
+def test_limits_are_two_numbers_or_none() -> None:
     assert clamps({"clamp": "none"}) == (-math.inf, math.inf) and clamps({"clamp": "-50, 80"}) == (-50, 80)
     for bad in ("80,-50", "1", "low,high", "1,2,3", ""):
         with pytest.raises(ValueError, match="not two numbers"):

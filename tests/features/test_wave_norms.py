@@ -17,7 +17,7 @@ def clip(seed: int = 0, samples: int = 16000) -> np.ndarray:
     return 0.1 * np.random.default_rng(seed).standard_normal(samples).astype(np.float32)
 
 
-def test_values() -> None:
+def test_values_are_those_of_the_formulas() -> None:
     x = torch.tensor([[0.25, -0.5, 0.125], [2.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     assert none(x) is x
     assert peak(x).tolist() == [[0.5, -1.0, 0.25], [1.0, 0.0, 0.5], [0.0, 0.0, 0.0]]

@@ -71,7 +71,7 @@ def test_a_window_is_run_once(experiment: Path) -> None:
     assert runs == [3]
 
 
-def test_whole_and_in_pieces_are_two_truths() -> None:
+def test_whole_events_and_pieces_are_scored_apart() -> None:
     events = [Event(3.0, 5.0, "a"), Event(8.0, 13.0, "b"), Event(55.0, 58.0, "a")]
     recordings = [Recording(np.zeros(1), events, 1), Recording(np.zeros(1), events[:1], 1)]
     scorer = Scorer(recordings, ["a", "b"], 10.0)

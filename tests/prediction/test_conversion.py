@@ -37,7 +37,7 @@ def recordings(draw: st.DrawFn) -> dict[str, list[Event]]:
 @pytest.mark.parametrize("name", TOGETHER)
 @given(recordings())
 @settings(max_examples=30, deadline=None)
-def test_one_file_round_trip(
+def test_events_in_one_file_read_back(
     tmp_path_factory: pytest.TempPathFactory, name: str, events: dict[str, list[Event]]
 ) -> None:
     path = tmp_path_factory.mktemp("out") / "all.txt"
@@ -50,7 +50,7 @@ def test_one_file_round_trip(
 @pytest.mark.parametrize("name", APART)
 @given(recordings())
 @settings(max_examples=30, deadline=None)
-def test_a_file_each_round_trip(
+def test_events_in_a_file_each_read_back(
     tmp_path_factory: pytest.TempPathFactory, name: str, events: dict[str, list[Event]]
 ) -> None:
     folder = tmp_path_factory.mktemp("out")
@@ -65,7 +65,7 @@ def test_a_file_each_round_trip(
 @pytest.mark.parametrize("name", ["srt", "vtt"])
 @given(recordings())
 @settings(max_examples=30, deadline=None)
-def test_subtitles_round_trip(
+def test_subtitles_read_back(
     tmp_path_factory: pytest.TempPathFactory, name: str, events: dict[str, list[Event]]
 ) -> None:
     folder = tmp_path_factory.mktemp("out")
@@ -93,7 +93,7 @@ def test_label_studio_takes_the_task_as_a_prediction() -> None:
     assert (region["type"], region["from_name"], region["to_name"]) == ("labels", "label", "audio")
 
 
-def test_subtitles_and_times_of_day() -> None:
+def test_subtitles_are_numbered_and_tables_have_times_of_day() -> None:
     events = {"20260501_235959.wav": [Event(0.5, 2.0, "Dog")]}
     assert in_one_file(events, "srt") == "1\n00:00:00,500 --> 00:00:02,000\nDog\n"
     (row,) = csv.DictReader(in_one_file(events, "events-csv").splitlines())
@@ -105,7 +105,7 @@ def test_a_format_of_one_recording_wants_a_folder() -> None:
         in_one_file({"a.wav": [], "b.wav": []}, "raven")
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_converts_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("1\t2\tDog\n")
     assert call(convert, tmp_path / "in") == 0

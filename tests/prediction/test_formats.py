@@ -28,13 +28,13 @@ def test_tsv_reads_back(tmp_path: Path) -> None:
     assert read_events_tsv(tmp_path / "x.tsv") == {"x": [d.event for d in DETECTIONS]}
 
 
-def test_json_lines() -> None:
+def test_json_lines_have_labels_and_rounded_scores() -> None:
     rows = [json.loads(line) for line in events(JsonLines(), "a/x.wav", DETECTIONS).splitlines()]
     assert rows[0] == {"filename": "a/x.wav", "onset": 0.0, "offset": 0.52, "label": "Dog", "score": 0.8765}
     assert [row["label"] for row in rows] == [d.event.label for d in DETECTIONS]
 
 
-def test_audacity_and_webvtt() -> None:
+def test_audacity_labels_are_exact_and_webvtt_is_escaped() -> None:
     assert events(Audacity(), "x", DETECTIONS[:1]) == "0.000000\t0.520000\tDog\n"
     assert WebVtt().header([]) + events(WebVtt(), "x", DETECTIONS) == (
         "WEBVTT\n\n00:00:00.000 --> 00:00:00.520\nDog\n"

@@ -205,7 +205,7 @@ def test_a_fault_of_the_disk_is_one_of_its_recording(tmp_path, experiment, monke
 
 
 @pytest.mark.thorough
-def test_nothing_half_written_of_a_recording_that_breaks_off(tmp_path, experiment, monkeypatch):
+def test_nothing_is_left_of_a_recording_that_breaks_off(tmp_path, experiment, monkeypatch):
     audio = sounds(40)
     audio[-100] = np.nan
     soundfile.write(tmp_path / "x.wav", audio, 16000, subtype="FLOAT")
@@ -338,7 +338,7 @@ def test_bad_usage_is_one_line(tmp_path, experiment, monkeypatch, capsys, option
 
 
 @pytest.mark.thorough
-def test_events_of_a_model_are_events(tmp_path, experiment, monkeypatch, capsys):
+def test_printed_events_read_back_with_the_labels_of_the_model(tmp_path, experiment, monkeypatch, capsys):
     write_sounds(tmp_path / "x.wav", 31)
     assert call(monkeypatch, "--model", experiment, tmp_path / "x.wav") == 0
     (tmp_path / "x.tsv").write_text(capsys.readouterr().out)

@@ -67,7 +67,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 
 
 @pytest.mark.thorough
-def test_each_once_though_killed_while_they_arrive(tmp_path: Path, sounds: list[bytes]) -> None:
+def test_each_recording_is_predicted_once_though_killed_while_they_arrive(tmp_path: Path, sounds: list[bytes]) -> None:
     """Six kills at moments that a seed chooses, while recordings arrive in four manners."""
     folder, table, moments = tmp_path / "in", tmp_path / "out.jsonl", random.Random(0)
     folder.mkdir()
@@ -87,7 +87,9 @@ def test_each_once_though_killed_while_they_arrive(tmp_path: Path, sounds: list[
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("to", ["--out", "--out-dir"])
-def test_each_once_though_killed_at_its_file_system_calls(tmp_path: Path, sounds: list[bytes], to: str) -> None:
+def test_each_recording_is_predicted_once_though_killed_at_file_system_calls(
+    tmp_path: Path, sounds: list[bytes], to: str
+) -> None:
     folder, place = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     for number in (0, 3):
