@@ -237,11 +237,10 @@ def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> 
         log.info("%s: not checked, its features are those of other sets (check these)", dump)
         return []
     faults = [] if list(table) == list(read_scp(dump / "wav.scp")) else [f"{scp}: does not cover wav.scp"]
-    for name in [name for name in shards if not name or rows[name] != [str(row) for row in range(len(rows[name]))]]:
+    disordered = [name for name in shards if not name or rows[name] != [str(row) for row in range(len(rows[name]))]]
+    for name in disordered:
         faults.append(f"{scp}: rows of '{name}' that are not file:0, file:1, ...")
-        if name:
-            (dump / name).with_suffix(".scp").unlink(missing_ok=True)
-        del shards[name]  # stage 2 checks a shard without its list of clips
+        del shards[name]
     front_ends: dict[str, dict[str, Any]] = {name: {} for name in shards}
     for name in shards:
         try:
@@ -255,6 +254,8 @@ def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> 
                 f"{dump / name}: features of another front end than asked: {other} "
                 "(--force true replaces them, another folder keeps both)"
             )
+    for name in filter(None, disordered):
+        (dump / name).with_suffix(".scp").unlink(missing_ok=True)  # stage 2 checks a shard without its list of clips
     for name, clips in shards.items():
         fault = shard_fault(dump / name, clips=clips, front_end=front_ends[name])
         if fault:

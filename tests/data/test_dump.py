@@ -90,3 +90,15 @@ def test_check_dump_removes_what_is_damaged(tmp_path, scp):
     shard.write_bytes(shard.read_bytes()[:-50000])
     assert "damaged" in check_dump(tmp_path)[0]
     assert not shard.exists() and not (tmp_path / "feats.scp").exists()
+
+
+def test_check_dump_removes_nothing_of_a_set_with_another_front_end(tmp_path, scp):
+    """Also if the rows of another shard are wrong, which is found first."""
+    dump_shard(scp, tmp_path / "feats.1.h5", FRONT_END)
+    dump_shard(scp, tmp_path / "feats.2.h5", FRONT_END)
+    first, second = ((tmp_path / f"feats.{job}.scp").read_text() for job in (1, 2))
+    (tmp_path / "feats.scp").write_text(first.replace(".h5:0", ".h5:9", 1) + second.replace("c", "d"))
+    before = {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(UserError, match="mel_bins is 16, not 64"):
+        check_dump(tmp_path, {"mel_bins": 64, "clip_seconds": 1.5})
+    assert {path.name for path in tmp_path.iterdir()} == before
