@@ -28,7 +28,7 @@ from torch import Tensor
 
 from sed.checkpoints import own_layout
 from sed.checkpoints.ast_layouts import to_tagger
-from sed.checkpoints.checkpoint import check_weights, load_checkpoint
+from sed.checkpoints.checkpoint import check_weights, load_checkpoint, misfit
 from sed.checkpoints.hub import local_model
 from sed.checkpoints.importers import Mismatch, importer_of, kind_of
 from sed.checkpoints.packed import FACTS, WEIGHTS, read_facts
@@ -85,7 +85,7 @@ def locate(pretrained: str) -> Path:
         return path
     if pretrained in published_models():
         return download(pretrained)
-    # With a suffix it is no name on the hub, but a file that does not exist.
+    # With one of these suffixes it is no name on the hub, but a file that does not exist.
     if _NAME.fullmatch(pretrained) and path.suffix[1:] not in ("pth", "pt", "ckpt", "bin", "safetensors"):
         try:
             return _from_hub(pretrained)
@@ -195,8 +195,7 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
     state, prefix, _ = read_model(path)
     kind = encoder_of(state)
     importer = own_layout.OwnImporter() if own_layout.encoder_of(state) else importer_of(name)
-    # Our own layout is that of files written by `sed.bin.pretrain`. No kind: the state dict is not recognised; the
-    # encoder's importer then says which of its tensors do not fit.
+    # kind None: the state dict is not recognised, and the encoder's importer says which of its tensors do not fit.
     if kind not in (name, None) or importer is None:
         what = f"for encoder '{kind}'" if kind else "of no layout that is known"
         raise UserError(
@@ -260,8 +259,9 @@ def load_trained(detector: Detector, folder: Path, config: Mapping[str, Any], la
     try:
         detector.load_state_dict(checkpoint["teacher"])
     except RuntimeError as error:
-        first = " ".join(str(error).splitlines()[:2])
-        raise UserError(f"{folder}: another model than the config's: {first} (train from its own config)") from None
+        raise UserError(
+            f"{folder}: another model than the config's: {misfit(error)} (train from its own config)"
+        ) from None
     return f"all of {folder}, its teacher after step {checkpoint['step']}"
 
 

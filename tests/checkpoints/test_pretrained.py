@@ -44,7 +44,7 @@ def write(path, state):
 
 
 @pytest.mark.parametrize("name", ["ast.pth", "ast.safetensors", "folder/model.safetensors", "folder/pytorch_model.bin"])
-def test_every_form_loads(tmp_path, state, name):
+def test_every_form_of_file_loads(tmp_path, state, name):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     write(path, state)
@@ -127,7 +127,7 @@ def test_a_checkpoint_of_another_encoder_is_refused(tmp_path, state):
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
-def test_class_names(tmp_path):
+def test_class_names_are_read_from_csv_json_or_text_and_must_fit_the_checkpoint(tmp_path):
     checkpoint = tmp_path / "model.safetensors"
     (tmp_path / "own.csv").write_text('index,mid,display_name\n1,/m/b,"Bark, yap"\n0,/m/a,Speech\n')
     assert class_names(checkpoint, 2, str(tmp_path / "own.csv")) == ["Speech", "Bark, yap"]
@@ -202,6 +202,7 @@ def test_training_starts_from_a_packed_model(packed, tmp_path, clip_pooling):
     load_pretrained(fresh, config, labels)
     theirs = opened.detector.state_dict()
     of_classes = [key for key in theirs if key.startswith(fresh.OF_CLASSES)]
+    # weight and bias of the classifier, and of the attention
     assert len(of_classes) == (4 if clip_pooling == "attention" else 2)
     for key, value in fresh.state_dict().items():
         if key in of_classes:
@@ -292,7 +293,7 @@ def test_what_is_neither_a_folder_nor_on_the_hub_is_said_to_be_neither(hub):
         locate("exp/none")
 
 
-def test_trainings_that_start_together_download_it_once(hub, options):
+def test_trainings_that_start_together_download_a_model_once(hub, options):
     publish(hub, options)
     with ThreadPoolExecutor(4) as pool:
         names = list(pool.map(lambda _: load_tagger(options)[1], range(4)))
@@ -300,7 +301,7 @@ def test_trainings_that_start_together_download_it_once(hub, options):
     assert sum("model.safetensors" in path for path in hub.asked) == 1
 
 
-def test_by_name_once_with_its_class_names(hub, options, tmp_path, monkeypatch):
+def test_a_model_given_by_name_is_downloaded_once_with_its_class_names(hub, options, tmp_path, monkeypatch):
     tagger = publish(hub, options)
     loaded, names = load_tagger(options)
     assert names == ["Speech", "Dog"]
@@ -309,10 +310,10 @@ def test_by_name_once_with_its_class_names(hub, options, tmp_path, monkeypatch):
     for held in (tmp_path / "cache").rglob(".lock"):
         held.unlink()
     assert load_tagger(options)[1] == names
-    assert not [*(tmp_path / "cache").rglob(".lock")]  # nor is one needed in a cache that is only read
+    assert not [*(tmp_path / "cache").rglob(".lock")]  # reading the cache takes no lock
 
 
-def test_names_of_audiosets_classes_for_a_checkpoint_without(hub, tmp_path, monkeypatch):
+def test_names_of_audiosets_classes_are_fetched_for_a_checkpoint_without_names(hub, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert class_names(tmp_path / "ast.pth", AUDIOSET_CLASSES)[:2] == ["class 0", "class 1"]  # offline
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{hub.server_port}")
