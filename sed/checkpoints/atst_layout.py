@@ -17,7 +17,7 @@ from sed.checkpoints.importers import Mismatch, fitting
 from sed.checkpoints.wrappers import plain_name
 from sed.models.atst_frame import build_atst_frame
 
-# names of tensors that no other supported encoder has
+# names of tensors; no other supported encoder has all of them
 _CHARACTERISTIC = {"pos_embed", "patch_embed.patch_embed.weight", "norm_frame.weight"}
 _IGNORED = ("mask_embed",)  # embedding of masked frames in pre-training
 _POSITIONS = "pos_embed"

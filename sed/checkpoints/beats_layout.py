@@ -27,12 +27,14 @@ _RENAMED = {  # prefix in files: prefix in `sed.models.beats`
     "encoder.layer_norm.": "norm.",
     "encoder.layers.": "blocks.",
 }
-# Our names of tensors that no other supported encoder has; `grep_a` scales the gated relative position bias.
+# Our names of tensors; no other supported encoder has all of them. `grep_a` scales the gated relative position bias.
 _CHARACTERISTIC = {"patch_embedding.weight", "pos_conv.weight_v", "blocks.0.self_attn.grep_a"}
 _BIAS_TABLE = "distances.weight"
 _BIAS_TABLE_IN_FILES = re.compile(r"blocks\.\d+\.self_attn\.relative_attention_bias\.weight")
-# tagging head of the authors' fine-tuned files; feature extraction, a buffer of avex's BEATs
-_IGNORED = ("predictor.", "fbank.")
+_IGNORED = (
+    "predictor.",  # the tagging head of the authors' fine-tuned files
+    "fbank.",  # the front end, in files of the package avex
+)
 
 
 class BeatsImporter:

@@ -17,13 +17,13 @@ from sed.checkpoints.wrappers import plain_name
 from sed.features.logmel import FrontEnd
 from sed.models.dasheng import build_dasheng
 
-# names of tensors that no other supported encoder has
+# names of tensors; no other supported encoder has all of them
 _CHARACTERISTIC = {"time_pos_embed", "freq_pos_embed", "patch_embed.proj.weight", "init_bn.1.weight"}
 _POSITIONS = "time_pos_embed"
 _WINDOW, _BANK = "front_end.0.spectrogram.window", "front_end.0.mel_scale.fb"
 TOLERANCE = 1e-3
 """largest difference of window or mel bank, whose values are at most 1: torchaudio's float32 bank has errors of 2e-4"""
-_IGNORED = ("front_end.", "outputlayer.", "mask_token")  # the front end is compared, heads are not used
+_IGNORED = ("front_end.", "outputlayer.", "mask_token")  # the front end is compared; head and mask token are not used
 
 
 class DashengImporter:

@@ -24,7 +24,7 @@ _RENAMED = {  # prefix in files: prefix in `sed.models.eat`
     "fixed_positional_encoder.": "",
     _AUTHORS: "",
 }
-# our names of tensors that no other supported encoder has
+# our names of tensors; no other supported encoder has all of them
 _CHARACTERISTIC = {"local_encoder.proj.weight", "extra_tokens", "pre_norm.weight", "blocks.0.attn.qkv.weight"}
 _IGNORED = ("_ema.", "decoder.", "shared_decoder.", "recon_proj.", "cls_proj.", "center", "fc_norm.", "head.")
 

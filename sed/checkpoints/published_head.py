@@ -79,7 +79,7 @@ def read_published(path: Path) -> Published:
     tensors = {plain_name(name): value for name, value in state.items()}
     if between := [name for name in tensors if SEQUENCE in name]:
         raise UserError(f"{path}: has layers between encoder and head, {between[0]} first (give the file without)")
-    found = {name: value for name, value in tensors.items() if f".{name}".rpartition(f".{HEAD}")[1]}
+    found = {name: value for name, value in tensors.items() if f".{HEAD}" in f".{name}"}
     parts = {part: [name for name in found if name.endswith(HEAD + part)] for part in ("weight", "bias")}
     if len(found) != 2 or any(len(names) != 1 for names in parts.values()):
         others = ", ".join(found or model.others[:3]) or "nothing"

@@ -1,8 +1,9 @@
 """Published checkpoints by name: downloaded once into the user's cache, with size, checksum and licence shown.
 
-A file is compared with the size and checksum that its host states, as in stage 0 (downloads). If neither host nor table
-has a checksum, the first download is trusted, which the log says, and its SHA-256 is recorded beside the file, so
-that later changes are found. SED_MIRROR names a server to use instead of all hosts, with their paths.
+A file is compared with the size and checksum that its host states, as in stage 0 (downloads), and with the table's
+SHA-256. If neither host nor table has a checksum, the first download is trusted. In any case its SHA-256 is recorded
+beside the file, so that later changes are found. SED_MIRROR names a server to use instead of all hosts, with their
+paths.
 """
 
 from __future__ import annotations
@@ -111,4 +112,4 @@ def _check(model: PublishedModel, path: Path) -> None:
     if not known:
         write_text(recorded, f"{found}  {path.name}\n")
         if model.sha256 == UNKNOWN:
-            log.info("%s: SHA-256 %s, not known before: recorded, and compared from now on", path, found)
+            log.info("%s: SHA-256 %s is recorded, and compared from now on", path, found)

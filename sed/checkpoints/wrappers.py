@@ -11,7 +11,7 @@ from torch import Tensor
 from sed.checkpoints.importers import Mismatch
 
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-"""components of names that wrappers of torch add: DataParallel, DDP, torch.compile, FSDP, activation checkpoints"""
+"""components of names that wrappers of torch add: DataParallel and DDP, torch.compile, FSDP, activation checkpoints"""
 DEPTH = 4
 """largest number of components of a prefix that is searched for: Lightning's `state_dict.model.`, and two more"""
 
@@ -56,7 +56,7 @@ def unwrapped(tensors: Mapping[str, Tensor], recognised: Callable[[Mapping[str, 
         The model (of a self-distilled one, the teacher). If none is recognised, all tensors, with an empty prefix.
 
     Raises:
-        Mismatch: there are several models, or two tensors of one name; the message names the prefixes.
+        Mismatch: there are several models, or two tensors of one name; the message has the prefixes or the names.
     """
     plain = {plain_name(name): tensor for name, tensor in tensors.items()}
     if len(plain) < len(tensors):

@@ -101,7 +101,8 @@ def test_refusals_name_the_keys(tagger, authors):
     assert f"{key} has values that are not finite" in refusal(**{key: torch.full((144, 48), float("nan"))})
     renamed = refusal(**{key: None, "module.v.blocks.1.attn.in_proj.weight": torch.zeros(144, 48)})
     assert "missing" in renamed and "unexpected" in renamed
-    misshapen = refusal(**{"module.v.pos_embed": torch.zeros(1, 2 + 405, 48)})
+    # 405 patches are neither the published number nor a multiple of the four bands of `small`
+    misshapen = refusal(**{"module.v.pos_embed": torch.zeros(1, LEADING + 405, 48)})
     assert "misshapen: module.v.pos_embed" in misshapen
 
 
@@ -112,7 +113,7 @@ def test_another_architecture_is_refused(tagger, state):
 
 
 @pytest.mark.parametrize("target", [(12, 101), (12, 50), (12, 51), (12, 200), (4, 101), (6, 64), (15, 120)])
-def test_positions_as_the_release_fits_them(target):
+def test_positions_are_fitted_as_the_release_does(target):
     """Follow the release step by step: time, then frequency; fewer cut from the middle, more interpolated."""
     torch.manual_seed(0)
     positions = torch.randn(1, LEADING + 12 * 101, 8)

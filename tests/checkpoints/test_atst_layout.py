@@ -27,7 +27,7 @@ SIZES = {
 
 @pytest.fixture
 def published(config: Config) -> State:
-    """State dict of an encoder with the published names, for 50 patches."""
+    """State dict of an encoder with the published names, for 50 patches; clips of `SIZES` have 25."""
     like = build_atst_frame(config(**{**SIZES, "input_frames": 201})).state_dict()
     return weights({**like, "mask_embed": torch.empty(1, 1, 8)})
 
@@ -66,6 +66,7 @@ def test_all_blocks_norm_and_first_positions_are_loaded(
     loaded = load(form(published), tmp_path / "atst.pt", config)
     assert loaded.keys() == published.keys() - {"mask_embed"}
     for name, value in loaded.items():
+        # positions of the class token and of 25 patches
         assert torch.equal(value, published[name][:, :26] if name == "pos_embed" else published[name]), name
 
 

@@ -34,7 +34,9 @@ def windows() -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name, which", [("experiment", "teacher"), ("experiment", "student"), ("pack", "teacher")])
-def test_posteriors(stored: Mapping[str, np.ndarray], windows: list[np.ndarray], name: str, which: str) -> None:
+def test_posteriors_are_those_of_the_commit(
+    stored: Mapping[str, np.ndarray], windows: list[np.ndarray], name: str, which: str
+) -> None:
     model = open_model(FOLDER / name, which=which).model
     assert model.labels == ["Tone", "Burst"]
     output = TorchPredictor(detector=model.detector, front_end=model.front_end, labels=model.labels)(windows)
@@ -42,7 +44,9 @@ def test_posteriors(stored: Mapping[str, np.ndarray], windows: list[np.ndarray],
     np.testing.assert_allclose(output.clip, stored[f"{name}_{which}_clip"], rtol=0, atol=TOLERANCE)
 
 
-def test_posteriors_of_onnx(stored: Mapping[str, np.ndarray], windows: list[np.ndarray]) -> None:
+def test_posteriors_of_onnx_are_those_of_the_commit(
+    stored: Mapping[str, np.ndarray], windows: list[np.ndarray]
+) -> None:
     pytest.importorskip("onnxruntime")
     from sed.prediction.onnx import OnnxPredictor
 

@@ -30,7 +30,10 @@ SIZES = {
 
 @pytest.fixture
 def published(config: Config) -> State:
-    """State dict of an encoder with the published names, for 52 patches, with buffers of torchaudio's front end."""
+    """State dict of an encoder with the published names, for 52 patches, with buffers of torchaudio's front end.
+
+    Clips of `SIZES` have 25 patches.
+    """
     like = build_dasheng(config(**{**SIZES, "input_frames": 208})).state_dict()
     mel = torchaudio.transforms.MelSpectrogram(16000, n_fft=512, win_length=512, hop_length=160, f_max=8000, n_mels=64)
     state = weights({name.replace("init_bn.", "init_bn.1."): value for name, value in like.items()})

@@ -49,7 +49,7 @@ def published(small: Config, tmp_path: Path) -> Path:
     return tmp_path / "ast.pth"
 
 
-def test_importers_are_of_encoders() -> None:
+def test_every_importer_is_of_an_encoder() -> None:
     assert IMPORTERS.keys() <= ENCODERS.keys()
     assert isinstance(importer_of("ast"), AstImporter) and importer_of("cnn") is None
 
@@ -66,7 +66,9 @@ def test_an_ast_is_recognised_and_loaded(small: Config, published: Path) -> None
 
 
 @pytest.mark.usefixtures("with_cnn")
-def test_each_encoder_takes_its_own(small: Config, published: Path, tmp_path: Path) -> None:
+def test_an_encoder_loads_its_own_checkpoint_and_refuses_another_s(
+    small: Config, published: Path, tmp_path: Path
+) -> None:
     cnn = small(encoder="cnn", cnn_width=0.25, pretrained=str(tmp_path / "cnn.pth"))
     torch.manual_seed(1)
     state = build_detector(cnn, 3).get_submodule("encoder").state_dict()

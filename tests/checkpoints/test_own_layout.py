@@ -76,7 +76,7 @@ def test_other_sizes_and_values_that_are_not_finite_are_refused(small: Config, t
     assert "\n" not in str(refused.value)
 
 
-def test_an_ast_does_not_take_them(small: Config, tmp_path: Path) -> None:
+def test_an_ast_does_not_load_a_file_of_another_encoder(small: Config, tmp_path: Path) -> None:
     torch.save(own_layout.export("cnn", tagger(small(encoder="cnn", **SIZES))), tmp_path / "cnn.pth")
     config = small(pretrained=str(tmp_path / "cnn.pth"))
     with pytest.raises(UserError, match="for encoder 'cnn', the config's is 'ast'"):

@@ -115,7 +115,8 @@ def test_killed_at_any_call_the_same_command_gives_the_same_files(
         found = contents(place)
         assert found == undisturbed, (call_number, sorted(found), sorted(undisturbed))
 
-    assert kill_at_every_call(work, prepare, check, place, most=most) > (8 if most else 30)
+    kills = kill_at_every_call(work, prepare, check, place, most=most)
+    assert kills > (8 if most else 30)  # 12 and 77 when this was written; far fewer: calls are not counted
 
 
 @pytest.mark.thorough

@@ -38,7 +38,7 @@ def mel_bank(rate: int, window: int, low: float, high: float) -> np.ndarray:
     def hertz(mels: np.ndarray) -> np.ndarray:
         return np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * np.log(6.4) / 27))
 
-    edges = hertz(np.linspace(mel(low), mel(high), 66))
+    edges = hertz(np.linspace(mel(low), mel(high), 64 + 2))  # of 64 bands
     bins = np.linspace(0, rate / 2, window // 2 + 1)[:, None]
     up, down = (bins - edges[:-2]) / np.diff(edges)[:-1], (edges[2:] - bins) / np.diff(edges)[1:]
     return np.maximum(0, np.minimum(up, down)) * 2 / (edges[2:] - edges[:-2])

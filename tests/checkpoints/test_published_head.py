@@ -116,7 +116,7 @@ def test_other_files_are_refused(change: Callable[[State], State], message: str,
     assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
 
-def test_names_of_other_heads_are_a_file_s(tmp_path: Path) -> None:
+def test_class_names_of_another_head_are_read_from_a_file(tmp_path: Path) -> None:
     torch.save(made_up(config_of("atst_frame", **TINY), classes=3), tmp_path / "x.pt")
     published = read_published(tmp_path / "x.pt")
     with pytest.raises(UserError, match=r"a head of 3 classes, audioset_strong_classes\.txt has 447 names"):
@@ -145,7 +145,7 @@ def test_the_recipe_s_configs_are_those_of_the_published_detectors(encoder: str,
     assert ours["source_classes"] == len(AUDIOSET_STRONG.read_text().splitlines())
 
 
-def test_a_config_is_a_detector_s(tmp_path: Path) -> None:
+def test_a_config_file_is_completed_and_unknown_keys_and_another_encoder_are_refused(tmp_path: Path) -> None:
     assert read_config(None, "atst_frame")["atst_dim"] == 768
     path = tmp_path / "tiny.yaml"
     path.write_text("encoder: atst_frame\natst_dim: 16\n")

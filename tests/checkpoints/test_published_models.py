@@ -43,11 +43,11 @@ def test_size_checksum_and_licence_are_shown_and_it_is_fetched_once(
     assert locate("beats-strong") == path and len(server.requests) == asked
 
 
-def test_an_unknown_checksum_is_said_recorded_and_compared(server: Any, log_lines: list[str]) -> None:
+def test_a_checksum_that_no_host_states_is_recorded_and_compared(server: Any, log_lines: list[str]) -> None:
     path = download("atst-f-strong")
     found = hashlib.sha256(CONTENT["ATST-F_strong_1.pt"]).hexdigest()
     assert any("no checksum stated by its host, licence MIT" in line for line in log_lines)
-    assert f"{path}: SHA-256 {found}, not known before: recorded, and compared from now on" in log_lines
+    assert f"{path}: SHA-256 {found} is recorded, and compared from now on" in log_lines
     assert path.with_name("ATST-F_strong_1.pt.sha256").read_text() == f"{found}  ATST-F_strong_1.pt\n"
     path.write_bytes(b"4" * 5000)
     with pytest.raises(UserError, match=rf"SHA-256 .*, {found} is recorded in .*remove the file.*; both, if") as error:
