@@ -9,7 +9,7 @@ step          a training step; frozen: with a frozen encoder; eager, fp32: uncom
 encoder       a mean-teacher step of the encoder alone; peer: of Hugging Face's AST of equal size, if installed
 convolutions  mixing convolutions of a CNN (FDY and the like) beside plain ones
 heads         all after the encoder
-gru           the decoder's Bi-GRU by each implementation here: the persistent kernel, cuDNN, FlashRNN if installed
+gru           the decoder's Bi-GRU; on a GPU by each implementation: the persistent kernel, cuDNN, FlashRNN if installed
 data          inputs of a step from HDF5
 inference     forward pass of the detector
 """

@@ -4,7 +4,7 @@ usage: python3 -m sed.bin.benchmark_dump [options] <empty scratch dir>
 
 The clips are --files recordings of noise, each listed many times. For comparison, a bare loop of reading
 (soundfile), resampling (soxr) and front end runs first, in as many processes as there are dump jobs. Last, random clips
-are read back on one core. It needs Linux (/proc).
+are read back on one core. The memory is read from /proc, so it needs Linux.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
         raise UserError(f"{args.scratch}: not empty (name a new folder)")
     lists = _lists(args)
 
-    # The bare loop runs on fewer clips, to save time; their number is chosen by hand.
+    # The bare loop runs on fewer clips, to save time.
     bare = [
         float(text)
         for text in _together([[sys.executable, "-c", _BARE, scp, str(max(50, args.clips // 20))] for scp in lists])
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def _lists(args: argparse.Namespace) -> list[str]:
-    """Write the recordings, and each job's wav.scp."""
+    """Write the recordings and each job's wav.scp; return the paths of the latter."""
     import numpy as np
     import soundfile
 
@@ -109,8 +109,8 @@ def _together(commands: list[list[str]]) -> list[str]:
 def _memory(commands: list[list[str]]) -> list[tuple[float, float]]:
     """Run commands in parallel; return resident MB of each after a quarter of its time, and the maximum after that.
 
-    If the maximum is much larger, memory grows with the number of clips. The first quarter, chosen by hand, is left for
-    the start of the program.
+    If the maximum is much larger, memory grows with the number of clips. The first quarter is left for the start of the
+    program.
     """
     running = [subprocess.Popen(command) for command in commands]
     seen: list[list[float]] = [[] for _ in running]
@@ -125,12 +125,12 @@ def _memory(commands: list[list[str]]) -> list[tuple[float, float]]:
     if any(process.returncode for process in running):
         raise RunError("a dump job failed (see above)")
     if not all(seen):
-        raise RunError("a dump job ended before its memory could be read (give more --clips; it needs Linux)")
+        raise RunError("a dump job ended before its memory could be read (give more --clips; needs Linux)")
     return [(r[len(r) // 4], max(r[len(r) // 4 :])) for r in seen]
 
 
 def _read_back(dump: Path) -> float:
-    """Return clips per second when reading 3000 random clips in batches of 24, both numbers chosen by hand."""
+    """Return clips per second when reading 3000 random clips in batches of 24."""
     import numpy as np
 
     from sed.data.store import FeatureStore

@@ -1,4 +1,4 @@
-"""Measure time and memory with a large label set: building targets, one epoch's batches and losses, scoring.
+"""Measure time and memory with a large label set: building targets, one epoch's batches, scoring.
 
 usage: python3 -m sed.bin.benchmark_labels [options] <empty scratch dir>
 
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from sed.data.targets import FrameTargets
 
 SECONDS = 10.0  # of a clip
-STAGES = {"labels": "targets", "batches": "an epoch's batches and their loss", "scores": "making random scores"}
+STAGES = {
+    "labels": "targets",
+    "batches": "an epoch's batches, and the loss of every hundredth",
+    "scores": "making random scores",
+}
 UNSENT = ("scratch", "stage")  # options that the process of a stage does not inherit
 
 

@@ -2,7 +2,8 @@
 
 usage: python3 -m sed.bin.check_data_dir [--labels FILE] [--no-wav] data/<set>...
 
-wav.scp and durations.tsv name the same clips, each once, and wav.scp is sorted by bytes (LC_ALL=C); events.tsv has
+In a good one, wav.scp and durations.tsv name the same clips, each once, and wav.scp is sorted by bytes (LC_ALL=C);
+events.tsv has
 0 <= onset < offset <= duration (2 ms of rounding allowed), as has soft.tsv, in which spans of a label ascend and do
 not overlap; tags.tsv has one row per clip; all have labels of labels.txt only.
 """

@@ -19,7 +19,7 @@ from sed.data.prepare.cutting import Cut, cut_split
 from sed.errors import UserError
 from sed.files import lock
 
-SHORTEST_HOP = 0.01  # seconds; in less than a sample, no clip would follow the first
+SHORTEST_HOP = 0.01  # seconds; a hop that rounds to no sample would never reach the next clip
 
 
 def _parser() -> Parser:
@@ -52,7 +52,7 @@ def _parser() -> Parser:
     parser.option(
         "alpha",
         16.0,
-        "with --aggregation weighted: an annotator's weight is the annotator's score to this power",
+        "with --aggregation weighted: an annotator's weight is proportional to the annotator's score to this power",
         least=0,
         most=1000,
     )

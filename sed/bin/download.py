@@ -1,6 +1,6 @@
 """Stage 0: download a corpus into its own layout; complete files are kept.
 
-python3 -m sed.bin.download [--parts a,b] [--mirror URL] [--archives DIR] [--ast FILE] NAME_records.tsv downloads
+usage: python3 -m sed.bin.download [options] NAME_records.tsv downloads
 
 NAME_copies.tsv beside the table has the terms of those parts that are copies published by others than the corpus's
 authors.

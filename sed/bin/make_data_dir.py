@@ -31,7 +31,7 @@ def main() -> None:
     parser.option(
         "durations",
         "",
-        "TSV of durations (filename, seconds) that the audio must have; clips not in it: the times in an AudioSet name",
+        "TSV of durations (filename, seconds) that the audio must have; for other clips, times in AudioSet names count",
     )
     parser.option("origins", "", "origins.tsv of stage 0: adds where the clips are from to coverage.tsv")
     parser.option("soft", "", "TSV of soft labels for the clips of a strong TSV: its columns, and share in (0, 1]")

@@ -1,4 +1,4 @@
-"""Lay out own recordings with a table of events or tags as a corpus in DESED's layout, split by recording.
+"""Lay out your own recordings with a table of events or tags as a corpus in DESED's layout, split by recording.
 
 usage: python3 -m sed.bin.own_data --events events.tsv recordings/ downloads/
 
@@ -35,7 +35,7 @@ def _parser() -> Parser:
     parser.option(
         "group",
         "",
-        "regular expression for file names; recordings with the same match are not split up",
+        "regular expression for file names; recordings with the same match go to the same set",
     )
     parser.option("seed", 0, "random seed of the split")
     parser.option(

@@ -141,7 +141,9 @@ def _check_labels(where: object, labels: Sequence[str], source: Path) -> None:
 
     known = read_set_labels(source)
     if others := [label for label in labels if label not in known]:
-        raise UserError(f"{where}: label '{others[0]}' is not among those of {source} (use a model of the same)")
+        raise UserError(
+            f"{where}: label '{others[0]}' is not among those of {source} (use a model with that set's labels)"
+        )
 
 
 def _tags(sources: list[Path]) -> dict[str, tuple[str, ...]]:

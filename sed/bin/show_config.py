@@ -2,8 +2,8 @@
 
 usage: python3 -m sed.bin.show_config conf/crnn.yaml [--keys features,init_from]
 
-Equivalent configs print the same: 10 and 10.0 are one number. Keys left to the program's defaults have no line; only
-`--keys` prints the defaults of features and init_from, which only recipes read.
+Equivalent configs print the same: 10 and 10.0 are one number. Keys left to the program's defaults have no line, except
+with `--keys` those that only recipes read (features, init_from ...: `sed/config/recipe_options.py`).
 """
 
 from __future__ import annotations

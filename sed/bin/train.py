@@ -76,8 +76,8 @@ def main() -> None:
                 if (args.exp / "checkpoints").exists() and not (args.exp / "progress.json").exists():
                     from sed.training.loop import drop_resume_state
 
-                    # Left by a run killed at the end of `mark_done`: it removes progress.json, then writes .done.
-                    # Earlier versions ended with both files, and with checkpoints that were meant to be kept.
+                    # Left by a run killed at the end of `mark_done`, which removes progress.json, writes .done and
+                    # removes checkpoints/. Earlier versions ended with progress.json, and kept their checkpoints.
                     drop_resume_state(args.exp)
             return
         _train(args, config, earlier, local_rank)
@@ -162,7 +162,9 @@ def _out_of_memory(trainer: Trainer | None, config: dict[str, Any]) -> str:
         return f"{message} before the first step (--cache ram keeps the features off the GPU)"
     parts = trainer.parts_that_fit()
     if parts is None:
-        return f"{message}, and it has no equal shares that fit (smaller batches or model, or --checkpoint-activations)"
+        return (
+            f"{message}, and no equal parts of the batches fit (smaller batches or model, or --checkpoint-activations)"
+        )
     present = config["accumulate"]
     asked = f" --accumulate {present}" if present > 1 else ""
     fitting = [size * present / parts for size in config["batch_sizes"]]

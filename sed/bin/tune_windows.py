@@ -110,7 +110,7 @@ def main() -> None:
         if args.clips:
             own = chosen.f1[OWN]
             print(
-                f"{model}: predict uses the setting that finds most on these recordings (EB-F1 {100 * own:.1f} %, an "
+                f"{model}: predict uses the setting with the highest EB-F1 on these recordings ({100 * own:.1f} %, an "
                 "optimistic number, since they chose it)"
             )
 

@@ -13,7 +13,7 @@ def test_one_batch_size_is_that_of_every_set(monkeypatch: pytest.MonkeyPatch) ->
     assert benchmark.parse().batch_sizes == [4, 4, 4]
 
 
-def test_the_clips_of_a_training_are_those_of_its_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_are_deseds_unless_given_and_each_set_needs_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     sets = ["benchmark", "--train-sets", "strong_real,pseudo", "--batch-sizes", "4"]
     monkeypatch.setattr("sys.argv", sets)
     assert benchmark.parse().clips == [3470, 15990]

@@ -51,7 +51,7 @@ def test_pages_that_processes_share_count_once() -> None:
 
 
 @pytest.mark.thorough
-def test_what_is_made_up_is_trained_on_and_scored(tmp_path: Path) -> None:
+def test_the_random_corpus_makes_batches_and_scores(tmp_path: Path) -> None:
     args = options(tmp_path)
     benchmark_labels.write_labels(args)
     benchmark_labels.batches(args)
@@ -65,6 +65,7 @@ def test_what_is_made_up_is_trained_on_and_scored(tmp_path: Path) -> None:
     benchmark_labels.measured(benchmark_labels.scoring(args))
     result = json.loads((tmp_path / "scored" / "result.json").read_text())
     assert result["clips"] == 12 and result["operating_points"] == 50
+    # posteriors are raised within events by random amounts: some events are detected, and not all
     assert 0.2 < result["psds2_class_mean"] < 1.0 and 0.2 < result["psds2_exact_class_mean"] < 1.0
 
 

@@ -1,4 +1,4 @@
-"""The command that shows the verdict of `DataDir.load`, and the script of its public name."""
+"""sed.bin.check_data_dir, which reports the faults that `DataDir.load` finds, and the script that runs it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def data(tmp_path: Path) -> Path:
 def verdict(command: list[str], *arguments: str, cwd: Path) -> tuple[int, str]:
     """Return the exit code and standard error; standard output must be empty."""
     bare = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    python_path = {"PYTHONPATH": str(ROOT)} if command is COMMAND else {}  # the script knows where it lies
+    python_path = {"PYTHONPATH": str(ROOT)} if command is COMMAND else {}  # the script sets it itself
     done = subprocess.run([*command, *arguments], cwd=cwd, env=bare | python_path, capture_output=True, text=True)
     assert done.stdout == ""
     return done.returncode, done.stderr
@@ -65,7 +65,7 @@ def test_audio_is_looked_for_by_default(data: Path) -> None:
     assert code == 2 and said.startswith("check_data_dir: data/strong/wav.scp:3: b: no such audio file: b c.wav (")
     assert verdict(COMMAND, "--no-wav", "data/strong", cwd=data) == (0, "")
     assert verdict(SCRIPT, "--no-wav", "data/strong", cwd=data) == (0, "")
-    assert verdict(SCRIPT, "--no-wav", "false", "data/strong", cwd=data)[0] == 2
+    assert verdict(SCRIPT, "--no-wav", "false", "data/strong", cwd=data)[0] == 2  # audio is looked for
 
 
 def test_what_is_missing_is_named(data: Path) -> None:
@@ -79,7 +79,7 @@ def test_what_is_missing_is_named(data: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_forty_thousand_clips_take_a_moment_and_no_torch(data: Path) -> None:
+def test_forty_thousand_clips_are_checked_within_20_s_and_without_numpy_or_torch(data: Path) -> None:
     weak = data / "data" / "weak"
     (weak / "wav.scp").write_text("".join(f"Y{i} a.wav\n" for i in range(100_000, 140_000)))
     (weak / "durations.tsv").write_text(

@@ -1,4 +1,4 @@
-"""sed.bin.download: mostly by way of local/download.sh, which a recipe calls, and which then runs index_audio."""
+"""sed.bin.download, mostly called by local/download.sh, the recipes' script, which runs index_audio after it."""
 
 import json
 import os
@@ -36,7 +36,8 @@ def test_a_recipe_folder_is_filled_and_left_alone_the_second_time(server, tmp_pa
     assert sorted(p.name for p in real.iterdir()) == [f"Y{i:011d}_30.000_40.000.wav" for i in (12, 13)]
     assert "audio/validation/validation: 2 of 4 recordings there, 2 of them new" in run.stderr
     missing = (tmp_path / "downloads" / "missing_recordings.tsv").read_text().splitlines()
-    assert len(missing) == 1 + 2 + (5 - 3) + 7 + 6, "three weak ones come in X-ARES's shards"
+    # the header; of validation, weak (three come in X-ARES's shards), unlabelled and strong clips those not there
+    assert len(missing) == 1 + (4 - 2) + (5 - 3) + 7 + 6
     asked = len(server.requests)
     again = download(*options, "downloads", cwd=tmp_path)
     assert (again.returncode, len(server.requests)) == (0, asked)
@@ -56,7 +57,7 @@ def test_what_is_missing_is_fetched(server, tmp_path, monkeypatch):
     (tmp_path / "d" / "metadata" / "validation").mkdir(parents=True)
     names = [f"Y{i:011d}_30.000_40.000.wav" for i in (12, 15)]
     (tmp_path / "d/metadata/validation/validation.tsv").write_text("\n".join(["filename", *names]) + "\n")
-    (tmp_path / "d" / "ast.pth").symlink_to(program)
+    (tmp_path / "d" / "ast.pth").symlink_to(program)  # any file: a linked checkpoint is not downloaded
     options = ["--mirror", server.url, "--parts", "ast", "--fetch", "--fetch-pause", 0]
     run = download(*options, tmp_path / "d")
     assert run.returncode == 0, run.stderr
@@ -85,7 +86,7 @@ def test_an_ast_that_cannot_be_had_does_not_keep_recordings_from_being_linked(se
 
 
 @pytest.mark.thorough
-def test_archives_and_a_checkpoint_of_ones_own_need_no_network(tmp_path):
+def test_local_archives_and_a_local_checkpoint_need_no_network(tmp_path):
     desed = made_up_desed(scale=500)
     for number, files in enumerate(desed["zenodo"].values()):
         folder = tmp_path / f"usb{number % 2}"
@@ -148,7 +149,7 @@ def test_a_checkpoint_replaces_links_but_no_other_checkpoint(tmp_path, name):
         (["--corpus", "none", "d"], 2, "none_records.tsv: no such table"),
     ],
 )
-def test_bad_usage_and_no_network_are_one_line(tmp_path, arguments, code, words):
+def test_bad_usage_and_a_missing_network_are_named_in_the_last_line(tmp_path, arguments, code, words):
     run = download(*arguments, cwd=tmp_path)
     assert (run.returncode, words in run.stderr.splitlines()[-1]) == (code, True), run.stderr
     assert "Traceback" not in run.stderr

@@ -70,7 +70,7 @@ def test_a_tagger_is_scored_on_a_dumped_set_by_its_own_config(bank, tmp_path, mo
     assert "no such config" in capsys.readouterr().err
 
 
-def test_pretraining_holds_its_checkpoint_and_not_the_folder(bank, tmp_path, monkeypatch, capsys):
+def test_pretraining_locks_its_checkpoint_and_not_the_folder(bank, tmp_path, monkeypatch, capsys):
     args = [*SHORT.split(), *FRONT_END, "--steps-per-epoch", "1", bank, tmp_path / "ast.pth"]
     with lock(tmp_path, "ast"):
         assert run(monkeypatch, pretrain, *args) == 2

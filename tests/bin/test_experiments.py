@@ -32,7 +32,7 @@ def config(name: str, text: str = "lr: 1\n") -> None:
     Path(f"own/{name}.yaml").write_text(text)
 
 
-def test_names_of_experiments(listed):
+def test_an_experiment_is_named_by_its_config_its_rates_and_its_seed(listed):
     config("a")
     assert listed("train", "a") == [["a", "own/a.yaml", "dump"]]
     assert listed("train", "x=own/a.yaml", "own/a.yaml", "--dump", "d") == [
@@ -59,14 +59,14 @@ def test_all_configs_are_trained_with_the_first_seed_before_any_with_the_second(
     ]
 
 
-def test_front_ends_and_their_dumps(listed):
+def test_each_front_end_has_a_dump_of_its_name_and_the_recipe_s_is_dump_itself(listed):
     for name, features in {"a": "", "b": f"features: {ROOT}/conf/logmel.yaml", "c": "features: own_mel.yaml"}.items():
         config(name, f"lr: 1\n{features}\n")
     config("own_mel", "mel_bins: 64\n")
     mine = str(Path("own/own_mel.yaml").resolve())
     assert listed("features", "a", "b", "c", "a") == [[str(ROOT / "conf/logmel.yaml"), "dump"], [mine, "dump/own_mel"]]
     assert listed("features", "c") == [[mine, "dump/own_mel"]]
-    # the recipe's own front end is in dump, whatever it is
+    # dump is of the front end that --feature-conf names
     assert listed("features", "a", "c", "--feature-conf", "own/own_mel.yaml") == [["own/own_mel.yaml", "dump"]]
     Path("copy.yaml").write_text("# the same\nmel_bins: 64.0\n")
     assert listed("features", "c", "--feature-conf", "copy.yaml") == [["copy.yaml", "dump"]]
@@ -83,7 +83,7 @@ def test_a_key_may_have_dashes(listed):
     assert [row[3] for row in listed("import", "zero")] == [str(Path("map.tsv").resolve())]
 
 
-def test_what_a_training_starts_from(listed):
+def test_a_training_starts_from_its_config_s_init_from_or_else_from_pretrained(listed):
     config("first")
     config("second", "init_from: first\n")
     config("none", "init_from: none\n")
@@ -114,7 +114,7 @@ def test_a_published_checkpoint_is_that_of_the_config_s_encoder(listed):
     assert listed("train", "theirs", "--downloads", "d", "--pretrained", "none")[0][3] == "--pretrained none"
 
 
-def test_encoders_that_a_recipe_pre_trains(listed):
+def test_an_encoder_pre_trained_by_the_recipe_precedes_pretrained_but_not_init_from(listed):
     config("pre")
     config("a", "init_from: none\npretrained_by: pre\n")
     config("b", "pretrained_by: pre\n")
@@ -179,11 +179,11 @@ def test_a_name_that_is_no_folder_below_exp_is_refused(listed, name):
     assert f"{name}=own/a.yaml: '{name}' is no name of an experiment" in listed("train", f"{name}=own/a.yaml")
 
 
-def test_what_is_not_there_is_refused_in_a_line(listed):
+def test_wrong_arguments_are_refused_in_a_line(listed):
     config("a")
     Path("other").mkdir()
     Path("other/a.yaml").write_text("lr: 2\n")
-    assert len(listed("train", "own/a.yaml", "a", "x=other/a.yaml")) == 2
+    assert len(listed("train", "own/a.yaml", "a", "x=other/a.yaml")) == 2  # `a` is own/a.yaml
     for args, expected in [
         (["train", "nothing_such"], "nothing_such: no such config in own"),
         (["train", "own/none.yaml"], "own/none.yaml: no such config"),
@@ -197,7 +197,7 @@ def test_what_is_not_there_is_refused_in_a_line(listed):
         assert isinstance(said, str) and expected in said and said.count("\n") == 1
 
 
-def test_every_combination_of_other_values(listed):
+def test_vary_lists_each_combination_of_values_and_names_those_that_the_config_lacks(listed):
     config("a", "frozen_epochs: 6\nencoder_lr: 0.00005\n")
     rows = listed("train", "a", "--seeds", "1", "--vary", "clip_pooling=mean,max frozen-epochs=0,6.0")
     assert [(row[0], row[3]) for row in rows] == [

@@ -69,7 +69,7 @@ def test_it_is_packed_and_exported_as_any_model(files: Path, tmp_path: Path) -> 
     facts = json.loads((tmp_path / "again" / "model.json").read_text())
     assert facts["labels"] == ["dog", "talk"] and facts["post_processing"]["threshold"] == {"dog": 0.3, "talk": 0.3}
     assert "not trained here" in (tmp_path / "again" / "README.md").read_text()
-    assert call(export_onnx, "--tolerance", "1e-4", files / "mapped", tmp_path / "mapped.onnx") == 0  # from torch
+    assert call(export_onnx, "--tolerance", "1e-4", files / "mapped", tmp_path / "mapped.onnx") == 0
     write_sounds(tmp_path / "a.wav", 12)
     onnx, torch_ = (sed.load(path).detect(tmp_path / "a.wav") for path in (tmp_path / "mapped.onnx", files / "mapped"))
     assert [(e.label, round(e.onset, 3)) for e in onnx] == [(e.label, round(e.onset, 3)) for e in torch_] != []
@@ -92,7 +92,7 @@ def test_training_starts_from_its_encoder_alone(files: Path) -> None:
     ],
     ids=["unknown", "duplicate", "bad line", "unmapped"],
 )
-def test_a_wrong_class_map_is_one_line_and_exit_2(
+def test_a_wrong_class_map_is_named_and_nothing_is_written(
     table: str, message: str, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "map.tsv").write_text(table)

@@ -1,4 +1,4 @@
-"""sed.bin.launch: what torchrun cannot start is one line."""
+"""sed.bin.launch: what torchrun cannot start is reported without a traceback."""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 
 def scores_of(path: Path, clips: list[str], labels: list[str] = LABELS) -> Path:
+    """Write posteriors with an event of the second label from 0.2 to 0.6 s in every clip."""
     frame = np.zeros((len(clips), 50, len(LABELS)), np.float32)
     frame[:, 10:30, 1] = 0.9
     clip = frame.max(1)
@@ -90,7 +91,7 @@ def test_an_ensemble_s_scores_are_corrected_by_the_tuned_bias(dump: Path, monkey
 
 
 @pytest.mark.parametrize("kind", ["table", "scores", "labels", "count", "two", "none"])
-def test_labels_of_other_clips_end_with_a_line_and_exit_2(
+def test_wrong_inputs_end_with_a_line_and_exit_2(
     dump: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     Path("other.tsv").write_text("filename\tonset\toffset\tevent_label\nelsewhere.wav\t0.1\t0.4\tDog\n")

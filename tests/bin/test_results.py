@@ -11,7 +11,7 @@ from sed.bin import results
 
 
 @pytest.mark.parametrize("name", ["RESULTS.csv", "RESULTS.tex"])
-def test_the_table_s_other_forms_are_not_overwritten(
+def test_an_output_named_like_the_csv_or_tex_beside_it_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     assert call(results, tmp_path, tmp_path / name) == 2

@@ -69,7 +69,9 @@ def test_events_of_an_earlier_scoring_do_not_stay_beside_a_result_without_detect
     assert not (place / "scored" / "events.tsv").exists()
 
 
-def test_detections_in_the_folder_of_the_truth_are_no_truth(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_detections_in_the_folder_of_the_truth_are_not_read_as_truth(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (place / "labels").mkdir()
     (place / "labels" / "a.txt").write_text("1.0\t2.0\tDog\n")
     (place / "labels" / "found.tsv").write_text(f"{HEAD}a\t5\t6\tDog\n")

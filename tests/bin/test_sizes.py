@@ -92,9 +92,9 @@ def test_six_hours_take_as_much_memory_as_six_minutes(experiment: Path, tmp_path
 @pytest.mark.slow
 def test_five_hundred_classes_take_less_than_2_gib(tmp_path: Path) -> None:
     dump, exp = write_dump(tmp_path / "dump"), tmp_path / "exp"
-    others = "".join(f"class {number}\n" for number in range(497))
+    others = "".join(f"class_{number}\n" for number in range(497))
     for folder in (dump, *(path for path in dump.iterdir() if path.is_dir())):
-        (folder / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS) + others.replace(" ", "_"))
+        (folder / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS) + others)
     (tmp_path / "c.yaml").write_text(
         yaml.safe_dump({**TRAINING, "epochs": 1, "steps_per_epoch": 1, "loggers": "jsonl"})
     )

@@ -90,7 +90,7 @@ def test_an_experiment_from_before_an_option_goes_on(tiny_config, tmp_path, go_o
 def test_what_an_option_meant_before_it_existed_holds_for_experiments_of_that_time(tiny_config, tmp_path, go_on):
     experiment = experiment_of(tmp_path / "exp", tiny_config(), epoch_clips=None)
     (experiment / ".done").unlink()
-    for _ in range(2):  # what is written says nothing that the first run did not say
+    for _ in range(2):  # the first run does not store the option, so the second one says the same
         code, said = go_on(experiment)
         assert code == 0 and "the experiment is older than option epoch_clips: keeps found" in said
         assert "epoch_clips" not in yaml.safe_load((experiment / "config.yaml").read_text())
@@ -113,7 +113,7 @@ def test_the_best_epoch_by_a_metric_is_kept(score, tmp_path, go_on):
     assert (
         torch.load(experiment / "final.pt", weights_only=True)["step"]
         == info["best_step"]
-        == 6 * (1 + scores.index(max(scores)))
+        == 6 * (1 + scores.index(max(scores)))  # 6 steps per epoch
     )
 
 
@@ -127,7 +127,7 @@ def test_another_config_is_refused(tiny_config, tmp_path, go_on):
 
 
 @pytest.mark.thorough
-def test_what_only_resuming_needs_goes_with_the_end_or_the_next_run(tmp_path, go_on):
+def test_files_that_only_resuming_needs_are_removed_at_the_end_or_by_the_next_run(tmp_path, go_on):
     assert go_on(tmp_path / "whole", "--checkpoint-seconds", "0")[0] == 0
     names = sorted(path.name for path in (tmp_path / "whole").iterdir())
     assert ".done" in names and "checkpoints" not in names and "progress.json" not in names

@@ -121,7 +121,7 @@ def test_what_cannot_be_tuned_is_one_line(
 
 
 @pytest.mark.thorough
-def test_a_cross_fitted_result_is_marked_and_decides_nothing_later(
+def test_a_cross_fitted_result_is_marked_and_prediction_does_not_use_it(
     sets: tuple[list[object], list[object], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, _, path = sets

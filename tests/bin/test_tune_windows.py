@@ -1,4 +1,4 @@
-"""The choice of a model's windows, and who uses it then."""
+"""The choice of a model's windows, and the commands that use it."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def test_the_highest_mean_is_chosen(tuned: Path) -> None:
     stored = json.loads((tuned / "windows.json").read_text())
     measured = stored["measured"]
     assert [(one["overlap"], one["centre_events"]) for one in measured] == [
-        (0.0, True), (0.0, False), (5.0, True), (5.0, False),
+        (0.0, True), (0.0, False), (5.0, True), (5.0, False),  # overlaps of 0 and 0.5 windows, in seconds
     ]  # fmt: skip
     best = max(measured, key=lambda one: one["event_f1"]["sparse"])
     assert (stored["overlap"], stored["centre_events"]) == (best["overlap"], best["centre_events"])
@@ -86,7 +86,9 @@ def test_soundscapes_that_chose_are_not_reported_on(tuned: Path, capsys: pytest.
         ('{"format": 1, "overlap": 1, "centre_events": "yes", "tuned_on": null}', "broken settings of windows"),
     ],
 )
-def test_a_broken_choice_is_one_line(tmp_path: Path, text: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_choice_is_named_in_the_last_line(
+    tmp_path: Path, text: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = save_tiny(tmp_path / "exp")
     (folder / "windows.json").write_text(text)
     write_sounds(tmp_path / "a.wav", 1)
@@ -95,7 +97,9 @@ def test_a_broken_choice_is_one_line(tmp_path: Path, text: str, words: str, caps
     assert words in err[-1] and "tune again" in err[-1] and "Traceback" not in "".join(err)
 
 
-def test_own_recordings_choose_from_their_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_windows_are_chosen_on_recordings_joined_from_their_clips(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, data = save_tiny(tmp_path / "exp"), tmp_path / "data"
     (tmp_path / "wavs").mkdir()
     write_sounds(tmp_path / "wavs/x_0.000_10.000.wav", 10), write_sounds(tmp_path / "wavs/x_10.000_14.000.wav", 4)

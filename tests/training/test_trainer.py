@@ -116,7 +116,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(dump, tiny_config, tm
         ([], 6, "--batch-sizes 2,2,4,4: 1,1,2,2 fits; --accumulate 2 takes the same step"),
         (["--batch-sizes", "4,4,4,4", "--accumulate", "2"], 4, "--accumulate 2: 2,2,2,2 fits; --accumulate 4 takes"),
         ([], 5, "2,2,4,4: --accumulate 4 takes the same step"),  # one strong clip per share, of two sets
-        ([], 2, "no equal shares that fit"),
+        ([], 2, "no equal parts of the batches fit"),
     ],
 )
 def test_out_of_memory_says_which_batch_fits(dump, config_file, tmp_path, monkeypatch, capsys, options, room, advice):
