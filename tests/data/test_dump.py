@@ -92,8 +92,7 @@ def test_check_dump_removes_what_is_damaged(tmp_path, scp):
     assert not shard.exists() and not (tmp_path / "feats.scp").exists()
 
 
-def test_check_dump_removes_nothing_of_a_set_with_another_front_end(tmp_path, scp):
-    """Also if the rows of another shard are wrong, which is found first."""
+def test_check_dump_removes_nothing_of_a_set_with_another_front_end_even_if_rows_are_wrong(tmp_path, scp):
     dump_shard(scp, tmp_path / "feats.1.h5", FRONT_END)
     dump_shard(scp, tmp_path / "feats.2.h5", FRONT_END)
     first, second = ((tmp_path / f"feats.{job}.scp").read_text() for job in (1, 2))
