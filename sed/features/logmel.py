@@ -172,7 +172,7 @@ class FrontEnd(nn.Module):
 
     Settings are the options of the same names, with the options' defaults; unknown names raise TypeError, values
     outside the options' choices and bounds, or that do not fit together, ValueError. Settings are attributes as well,
-    with `auto` and 0 resolved. `taper` (window_samples,) is the analysis window, `bank` (fft_size / 2 + 1, mel_bins)
+    with `auto` and 0 resolved. `taper` (window_samples,) is the analysis window, `bank` (fft_size // 2 + 1, mel_bins)
     the mel bank; `decibel` and `silence` are those of `units`.
     """
 

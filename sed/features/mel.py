@@ -14,7 +14,7 @@ SLANEY_STEP = math.log(6.4) / 27  # natural logarithm of frequency per mel above
 
 
 def mel_bank(settings: Mapping[str, Any]) -> Tensor:
-    """Return the bank (fft_size / 2 + 1, mel_bins) float32 of a front end's resolved settings."""
+    """Return the bank (fft_size // 2 + 1, mel_bins) float32 of a front end's resolved settings."""
     s = settings
     sizes = s["mel_bins"], s["fft_size"], s["sample_rate"], s["f_min"], s["f_max"]
     if s["mel_scale"] == "kaldi":
@@ -45,7 +45,7 @@ def kaldi_mel_bank(bins: int, fft_size: int, sample_rate: int, f_min: float, f_m
         f_max: upper edge of the last filter, Hz.
 
     Returns:
-        (fft_size / 2 + 1, bins) float32; the weights of the Nyquist bin, which an odd size does not have, are 0.
+        (fft_size // 2 + 1, bins) float32; the weights of the Nyquist bin, which an odd size does not have, are 0.
     """
     low, high = 1127.0 * math.log(1.0 + f_min / 700.0), 1127.0 * math.log(1.0 + f_max / 700.0)
     step = (high - low) / (bins + 1)
@@ -70,7 +70,7 @@ def frequency_mel_bank(
         f_max: upper edge of the last filter, Hz.
 
     Returns:
-        (fft_size / 2 + 1, bins) float32, of height 1.
+        (fft_size // 2 + 1, bins) float32, of height 1.
     """
     edges = torch.tensor(mel_edges(mel_scale, bins, f_min, f_max), dtype=torch.float64)
     highest = fft_size // 2 * sample_rate / fft_size  # half of the rate if the size is even

@@ -14,7 +14,7 @@ def clamps(settings: Mapping[str, Any]) -> tuple[float, float]:
     """Return the lower and the upper limit of features by a front end's resolved settings (infinite without `clamp`).
 
     Raises:
-        ValueError: `clamp` is not two numbers.
+        ValueError: `clamp` is not two numbers, the lower first, or none.
     """
     if settings["clamp"] == "none":
         return -math.inf, math.inf

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 NOT_STATED = "Not stated."
 CAUTION = (
-    "Expect reliable results only on recordings similar to its training data; it is not made for decisions about "
-    "people or for safety."
+    "Expect reliable results only on recordings similar to the training data; the model is not made for decisions "
+    "about people or for safety."
 )
 
 
@@ -118,7 +118,7 @@ def _chosen(windows: WindowSettings) -> str:
 
 def _results(results: Mapping[str, Any]) -> str:
     if not results:
-        return "None with this model: it was packed before scoring."
+        return "None: the model was packed without scores."
     entries = shown_in("card")
     heads = [f"{entry.title} ({entry.counted_by})" for entry in entries]
     lines = [f"| set | clips | {' | '.join(heads)} |", "|---|---|" + "---|" * len(entries)]

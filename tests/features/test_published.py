@@ -28,14 +28,14 @@ def clip(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def spectra_of(x: np.ndarray, window: np.ndarray, hop: int, fft_size: int) -> np.ndarray:
-    """Return the spectra of windows that fit completely, float64 (frames, fft_size / 2 + 1)."""
+    """Return the spectra of windows that fit completely, float64 (frames, fft_size // 2 + 1)."""
     count = 1 + (len(x) - len(window)) // hop
     rows = np.stack([x[i * hop : i * hop + len(window)] for i in range(count)]).astype(np.float64)
     return np.fft.rfft(rows * window, fft_size)
 
 
 def triangles(edges: np.ndarray, fft_size: int) -> np.ndarray:
-    """Return triangles (fft_size / 2 + 1, bins) from edge k over edge k + 1 to edge k + 2."""
+    """Return triangles (fft_size // 2 + 1, bins) from edge k over edge k + 1 to edge k + 2."""
     hertz = np.arange(fft_size // 2 + 1) * RATE / fft_size
     return np.stack([np.interp(hertz, edges[k : k + 3], [0, 1, 0]) for k in range(len(edges) - 2)], 1)
 

@@ -18,7 +18,7 @@ def test_packed_gru_is_torchs(layers, batch, threads):
     with torch.inference_mode():
         expected = gru(x.repeat_interleave(5, 1))[0]
         packed = PackedGRU(gru, threads)
-        for _ in range(2):
+        for _ in range(2):  # the second call takes the weights that the first has packed
             torch.testing.assert_close(packed(x, 5), expected, atol=1e-6, rtol=1e-5)
 
 

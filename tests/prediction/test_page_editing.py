@@ -128,11 +128,11 @@ def test_borders_are_dragged_by_mouse_and_on_a_phone(chromium, page, touch):
     x, y = border(chromium, 2, 1)
     chromium.drag((x, y), (x + width(chromium, 1.5), y), touch=touch)
     x, y = border(chromium, 2, 0)
-    # 2 pixels beside the border it is still caught, and goes to where the pointer goes
+    # a pointer that starts 2 pixels beside the border still catches it, and moves it to where the pointer ends
     chromium.drag((x + 2, y), (x - width(chromium, 0.5), y), touch=touch)
     moved = on_page(chromium)[2]
     assert moved.onset == pytest.approx(4.5, abs=0.02) and moved.offset == pytest.approx(8.5, abs=0.02)
-    assert chromium.js("recordings[0].begin") == 0  # the picture has not moved with them
+    assert chromium.js("recordings[0].begin") == 0  # the picture has not moved with the borders
     if touch:
         sizes = chromium.js("[...recordings[0].editing.bar.querySelectorAll('button')].map(b => b.offsetHeight)")
         assert min(sizes) >= 44

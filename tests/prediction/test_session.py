@@ -239,7 +239,7 @@ def test_formats_give_the_posteriors_of_the_plain_file(
     for path in (tmp_path / "plain.wav", tmp_path / name):
         assert call(monkeypatch, "--model", experiment, "--format", "csv", path) == 0
         rows = capsys.readouterr().out.splitlines()[1:]
-        found.append(np.array([line.split(",")[3:] for line in rows], float)[:390])
+        found.append(np.array([line.split(",")[3:] for line in rows], float)[:400])  # 4 s; later posteriors are 0
     assert np.abs(found[0] - found[1]).mean() < (0.1 if kind in ("PCM_U8", "VORBIS", "MPEG_LAYER_III") else 1e-3)
 
 
