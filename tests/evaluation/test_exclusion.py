@@ -20,6 +20,8 @@ def test_a_clip_is_named_by_its_file_or_by_its_video(tmp_path: Path) -> None:
     clips = ["Yabcdefghijk_0.000_10.000", "abcdefghijk_10.000_20.000", "Y-bcdefghijk_30.000_40.000", "room 1", "zzz"]
     clips += ["Y-bcdefghijk_50.000_60.000"]  # another part of a video of which one is listed
     assert listed(names, clips) == {"room 1": [clips[3]], names[1]: clips[:2], names[2]: [clips[2]], "other": []}
+    both = ["abcdefghijk", clips[0]]
+    assert listed(both, clips[:2]) == {both[0]: [clips[1]], both[1]: [clips[0]]}  # the full name comes first
 
 
 def test_a_list_of_nothing_is_refused(tmp_path: Path) -> None:

@@ -70,6 +70,9 @@ def test_only_numbers_that_both_have_are_compared() -> None:
     assert list(class_differences(a, b, "event_f1")) == ["x"] and class_differences(a, b, "psds1") == {}
     undefined = [replace(b.samples[0], values=np.full_like(b.samples[0].values, np.nan))]
     assert paired(a, replace(b, samples=undefined), "psds1") is None
+    of_samples_only = b.samples[0].values.copy()
+    of_samples_only[:, 0] = np.nan
+    assert paired(a, replace(b, samples=[replace(b.samples[0], values=of_samples_only)]), "psds1") is None
 
 
 def test_the_table_has_the_unit_of_each_number() -> None:

@@ -14,4 +14,6 @@ def test_a_class_without_ground_truth_is_reported_and_in_no_average_over_classes
     result, plain = summary(three, with_alarms), summary(made, without)
     assert result["classes_without_ground_truth"] == ["silent"]
     assert result["per_class"]["silent"]["event_f1"] is None
-    assert result["event_f1_macro"] == plain["event_f1_macro"]
+    for kind in ("event", "segment", "intersection"):
+        assert result[f"{kind}_f1_macro"] == plain[f"{kind}_f1_macro"]
+        assert result[f"{kind}_f1_micro"] < plain[f"{kind}_f1_micro"]  # counts the false alarms of all classes

@@ -49,6 +49,17 @@ def test_psds_of_operating_points_is_psds_evals(seed, parameters):
         assert areas[0][[made.labels[i] for i in made.present].index(label)] == pytest.approx(theirs, abs=1e-12)
 
 
+@pytest.mark.parametrize("parameters", [ONE, TWO])
+def test_a_single_class_has_a_psds_without_cross_triggers(parameters):
+    made = problem(0, classes=1)
+    decoded = stack([detections(point, made) for point in range(3)], len(made.clips), 1)
+    value = value_of(made, parameters, count_points(made, parameters, decoded)).value
+    plain = replace(parameters, alpha_ct=0.0)
+    counts = point_counts(made, plain, decoded)
+    assert value == pytest.approx(from_points(Truth.of(made), plain, counts, np.ones((1, 5)))[0][0], abs=1e-12)
+    assert value > 0
+
+
 @pytest.mark.thorough
 @SLOWLY
 @given(seeds, st.sampled_from([ONE, TWO, OWN]))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from problems import problem
 
 from sed.evaluation.metrics.events import EventTable
-from sed.evaluation.metrics.task import Problem
+from sed.evaluation.metrics.task import FAR, Problem
 
 
 def small() -> Problem:
@@ -26,6 +26,12 @@ def test_events_that_touch_are_one_when_joined_and_two_otherwise() -> None:
     made = small()
     assert len(made.truth) == 3 and len(made.joined.truth) == 2
     assert made.joined.truth.offset.max() == 2.0 and made.joined.joined is made.joined
+
+
+def test_events_inside_a_recording_have_a_length_and_begin_in_it_and_do_not_end_far_beyond_it() -> None:
+    onset, offset = [0.0, 1.0, 2.0, 2.5, 3.0], [1.0, 1.0, 3.0 + FAR, 3.1 + FAR, 3.5]  # of recordings of 3 s
+    inside = small().inside(EventTable.of([0] * 5, [0] * 5, onset, offset))
+    assert list(zip(inside.onset, inside.offset, strict=True)) == [(0.0, 1.0), (2.0, 3.0 + FAR), (2.5, 3.0)]
 
 
 @settings(max_examples=20, deadline=None)

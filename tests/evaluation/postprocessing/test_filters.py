@@ -12,6 +12,7 @@ from sed.evaluation.postprocessing.median import Median
 def test_windows_are_odd_and_nearest() -> None:
     assert window_frames(0.32, 0.01) == 33  # 32 lies between 31 and 33
     assert window_frames(0.32, 0.064) == 5
+    assert window_frames(0.58, 0.01) == 59  # 58, but 57.99999999999999 in floating point
     assert window_frames(0.0, 0.01) == 1
     assert all(window_frames(s, 0.02) % 2 for s in np.linspace(0, 5, 77))
 

@@ -38,7 +38,9 @@ def test_clips_in_blocks_give_what_all_at_once_give(monkeypatch, block):
     rows = np.concatenate([uneven.start[clip] + np.arange(length) for clip, length in enumerate(lengths)])
     columns = {name: getattr(uneven, name)[rows] for name in ("onset", "offset", "values")}
     uneven = replace(uneven, start=np.cumsum([0, *lengths]), **columns)
-    steps = (WeakMask(), MEDIAN, BOXES, MAXIMUM)
+    many_boxes = Csebbs(dict.fromkeys(LABELS, BoxParameters(0.1, 0.2, 1.5)))
+    # a filter after boxes depends on the usual length of all clips' frames
+    steps = (WeakMask(), MEDIAN, many_boxes, Maximum({"a": 0.1, "b": 0.3}))
     expected = uneven
     for step in steps:
         expected = step.apply(expected)
