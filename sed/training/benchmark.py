@@ -303,7 +303,7 @@ class Benchmark:
         return self.row(name, call, work=self.step_work("encoder"))
 
     def convolutions(self) -> list[Row]:
-        """Time forward and backward of the encoder's mixing convolutions, and of plain ones with as many filters.
+        """Time forward and backward of the encoder's mixing convolutions, and of plain ones with all kernels' filters.
 
         Returns:
             Both measurements; none if the encoder has no mixing convolutions.
@@ -374,7 +374,7 @@ class Benchmark:
         return self.row(name, run, work=(self.work("detector") + self.work("encoder") * -1) * 4)
 
     def grus(self) -> list[Row]:
-        """Time forward and backward of the decoder's Bi-GRU, as often as there are implementations of it here.
+        """Time forward and backward of the decoder's Bi-GRU by each implementation that runs on the device.
 
         Returns:
             A measurement per implementation; none if the decoder has no Bi-GRU.
@@ -423,7 +423,9 @@ class Benchmark:
             started = time.perf_counter()
             for _ in range(5):
                 maker.make(next(steps))
-            repeats = max(5, min(200, int(5 * 3 / (time.perf_counter() - started))))  # those of 3 s, 5 to 200
+            repeats = max(
+                5, min(200, int(5 * 3 / (time.perf_counter() - started)))
+            )  # as many as take 3 s, but 5 to 200
             started = time.perf_counter()
             for _ in range(repeats):
                 maker.make(next(steps))
@@ -431,7 +433,7 @@ class Benchmark:
         return Row(name=name, clips_per_second=self.clips / seconds, milliseconds=1e3 * seconds, gigabytes=0.0)
 
     def peer(self, name: str = "Hugging Face AST of as many blocks, eager") -> Row | None:
-        """Time the step of `bare_encoder` with Hugging Face's AST of the config's size, with its fused attention.
+        """Time the step of `bare_encoder` with Hugging Face's AST of the config's size, eager but for fused attention.
 
         Returns:
             The measurement; None if transformers is not installed.
@@ -480,7 +482,7 @@ def table(rows: list[Row]) -> str:
     """Format measurements as a table of text.
 
     Columns after the time: operations and bytes that the part needs at least, the time that these take on the device
-    (the limit), the limit's share of the measured time, and peak memory.
+    (the limit), the limit's share of the measured time, and peak memory on the GPU.
     """
     columns = "{:42} {:>9} {:>9} {:>8} {:>8} {:>8} {:>6} {:>6}"
     lines = [columns.format("part", "clips/s", "ms/batch", "TFLOP", "GB moved", "limit ms", "share", "GB")]

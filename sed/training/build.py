@@ -79,7 +79,7 @@ OPTIONS = {
     },
     "valid_set": {
         "default": "",
-        "help": "set of the dump, with events, to validate on after each epoch (synth_valid); '': none; no test set",
+        "help": "set of the dump, with events, to validate on after each epoch, such as synth_valid; '': none",
     },
     "select": {
         "default": "last",
@@ -88,7 +88,7 @@ OPTIONS = {
     },
     "select_by": {
         "default": "frame_f1",
-        "help": "score to select by: frame F1 at threshold 0.5, EB-F1, threshold-free PSDS1 or its mean over classes",
+        "help": "score to select by: frame F1 at threshold 0.5, EB-F1, threshold-free PSDS1, or that with alpha_st 0",
         "choices": ["frame_f1", "event_f1", "psds1", "psds1_class_mean"],
     },
     "select_post_processing": {
@@ -143,7 +143,7 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
         raise UserError(f"{dump}: none of the sets {', '.join(names)} (run stage 2, or name others by --train-sets)")
     if missing and config["missing_sets"] == "refuse":
         raise UserError(
-            f"{dump} has no {', '.join(missing)}, which train_sets names (bring it by stages 0 to 2; if it is meant: "
+            f"{dump} has no {', '.join(missing)}, which train_sets names (make it by stages 0 to 2, or train without: "
             f"--train-sets {','.join(s.name for s in sets)} --batch-sizes {','.join(str(s.batch_size) for s in sets)})"
         )
     if missing:
@@ -386,7 +386,7 @@ def make_pictures(
         front_end: normalises the features, on the teacher's device.
 
     Returns:
-        A function that returns images by clip, as `picture_clips`; none if no logger shows images.
+        A function that returns images by clip, as `picture_clips`; an empty dict if no logger shows images.
     """
     if valid is None or not set(config["loggers"]) - {"jsonl", "none"}:
         return dict  # a function that returns no images
@@ -549,7 +549,7 @@ def build_trainer(
         device: device to train on.
         world: the processes that train together.
         make_scorer: `sed.evaluation.selection.Selection`, passed in because training must not import evaluation;
-            None: only the frame F1 is available.
+            None: the score is the frame F1.
 
     Returns:
         The trainer, ready to run.
@@ -615,7 +615,7 @@ def log_start(weights: str, model: nn.Module, device: torch.device, precision: s
 
 
 def warn_of_drift(front_end: FrontEnd) -> None:
-    """Warn if `frame_shift` is not a whole number of samples, so that features drift away from labels by over 1 ms."""
+    """Warn if features and labels drift over 1 ms apart in a clip: `frame_shift` is not a whole number of samples."""
     shift = front_end.framing.shift / front_end.sample_rate
     drift = abs(front_end.frame_shift - shift) * front_end.clip_frames
     if drift > 1e-3:

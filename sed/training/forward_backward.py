@@ -19,11 +19,12 @@ from sed.models.decoders import Directed
 from sed.models.detector import Detector, DetectorOutput
 from sed.training.losses import PARTS, tags_of
 
-ABSENT, PRESENT = 0.01, 0.99  # targets between them come from mixup; nearer to 0 or 1 they are rounded (chosen by hand)
+ABSENT, PRESENT = 0.01, 0.99
+"""targets up to the first are rounded to 0, from the second on to 1; those in between (from mixup) are ignored"""
 
 
 def known(targets: Tensor) -> Tensor:
-    """Return where targets are 0 or 1, rather than soft (from mixup) or NaN (unknown)."""
+    """Return where targets are about 0 or 1, rather than soft (from mixup) or NaN (unknown)."""
     return (targets <= ABSENT) | (targets >= PRESENT)
 
 

@@ -1,6 +1,7 @@
 """Registry of the loggers of a run, and their protocol.
 
-A new logger is a module with a class that has the methods of `Logger` (and `OPTIONS`), and a line in `LOGGERS`.
+A new logger is a module with a class that has the methods of `Logger` and, for options of its own, `OPTIONS`; and a
+line in `LOGGERS`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ OPTIONS = {
     },
     "log_pictures": {
         "default": 2,
-        "help": "validation clips whose posteriors are drawn beside the truth after each epoch, for loggers of images",
+        "help": "number of validation clips drawn after each epoch, posteriors above truth, for loggers of images",
         "least": 0,
     },
 }

@@ -223,7 +223,7 @@ class Loop(ABC):
                 self._stop(done)
 
     def _read_losses(self, done: int) -> None:
-        """Read and log the losses of the steps since the last read: the only synchronisation with the device.
+        """Read the losses of the steps since the last read, which waits for the device, and log them.
 
         Raises:
             RunError: a loss is not finite.
@@ -313,7 +313,7 @@ class Loop(ABC):
     def checkpoint(self, step: int, *, with_optimiser: bool) -> dict[str, Any]:
         """Return the content of a checkpoint.
 
-        It depends on config, seed and step only: two runs that reach the same step write the same bytes.
+        It depends on config, data, seed and step only: two runs that reach the same step write the same bytes.
 
         Args:
             step: number of steps done.

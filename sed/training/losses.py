@@ -111,7 +111,7 @@ def objective(
         student_clip: clip posteriors (clips, classes).
         teacher_logits: (clips, frames, classes).
         teacher_clip: clip posteriors (clips, classes).
-        strong_targets: (strong clips, frames, classes), in [0, 1], between 0 and 1 after mixup or for soft labels; NaN:
+        strong_targets: (strong clips, frames, classes), 0 or 1, or in between after mixup or for soft labels; NaN:
             unknown.
         weak_targets: (weak clips, classes), in [0, 1].
         weights: weights (6,) of `PARTS`.

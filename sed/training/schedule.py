@@ -17,7 +17,7 @@ OPTIONS = {
     "epochs": {"default": 10, "help": "epochs to train (P)", "least": 1},
     "steps_per_epoch": {
         "default": 0,
-        "help": "steps per epoch; 0: one pass over the set that needs the fewest (epoch_clips)",
+        "help": "steps per epoch; 0: one pass over the set that needs the fewest (see epoch_clips)",
         "least": 0,
     },
     "most_passes": {
@@ -53,7 +53,11 @@ OPTIONS = {
         "help": "epochs over which the consistency weight (and with warmup: exp the learning rates) ramps up",
         "least": 0,
     },
-    "constant_epochs": {"default": 5.0, "help": "epochs at the full learning rate before the decay (P)", "least": 0},
+    "constant_epochs": {
+        "default": 5.0,
+        "help": "epochs from the start, warm-up included, after which the learning rates decay (P)",
+        "least": 0,
+    },
     "decay": {
         "default": "exponential",
         "help": "shape of the decay to the final factor f over t from 0 to 1: exponential f^t (P), squared f^(t^2) (L)",

@@ -93,15 +93,15 @@ class Preparation:
         pseudo_y = self._pseudo(inputs, label_period)
         unmixed, valid_unmixed = x, valid
         x, valid = self._mixed(x, valid, mixtures)
-        if strong_slots:  # [1:3] of a mixture: partner and weight
-            strong_y = augment.mix_labels(strong_y, *strong[1:3], self.mixup_labels, strong.added)
+        if strong_slots:
+            strong_y = augment.mix_labels(strong_y, strong.partner, strong.weight, self.mixup_labels, strong.added)
         if strong.slots and not self.interpolated:
             n = len(strong.weight)  # strong clips; the mask of a mixture is that of its first clip
             masks = inputs.mask_start[:n], inputs.mask_width[:n]
             x = torch.cat([self._masked(x[:n], *masks, floor, ratio), x[n:]])
             strong_y = augment.time_mask(strong_y, *masks, 0.0)
         if weak.slots:
-            weak_y = augment.mix_labels(weak_y, *weak[1:3], self.mixup_labels, weak.added)
+            weak_y = augment.mix_labels(weak_y, weak.partner, weak.weight, self.mixup_labels, weak.added)
         student = self._finish(x, inputs.student_gain, inputs.student_warp, valid)
         teacher = student
         if self.interpolated:
@@ -223,8 +223,8 @@ class TrainingStep:
             device: device of the models.
             world: processes that train together.
             objective: the loss.
-            consistent: whether the loss has consistency parts; if not, the teacher is updated but not evaluated, and
-                both parts are 0.
+            consistent: whether the loss has consistency parts; if not, these are 0, and the teacher is updated but not
+                evaluated.
         """
         self.student, self.teacher, self.consistent = student, teacher, consistent
         self.flat, self.optimiser, self.average = flat, optimiser, average

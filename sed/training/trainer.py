@@ -148,8 +148,8 @@ class Trainer(Loop):
     def mark_done(self, info: dict[str, Any]) -> None:
         """Write info.json, remove progress.json, write the marker `.done`, then remove the checkpoints.
 
-        So a folder with `.done` and without progress.json is that of a finished training, whenever the process is
-        killed.
+        So a folder with `.done` and without progress.json is that of a finished training, at whatever instant the
+        process is killed; checkpoints in it are not needed.
         """
         if self.world.first:
             write_json(self.folder / "info.json", info)

@@ -1,8 +1,9 @@
 """Waveform mixing: two clips played at once, with the union of their labels.
 
 Features are dumped before training, so there are no waveforms to add. The sum of two independent waveforms has, in
-expectation, the sum of their powers, and a mel bin is a sum of powers: features are mixed by adding powers. This leaves
-out the interference of clips that are loud in the same bin, which has mean 0. Mixup (`sed.training.augment`) instead
+expectation, the sum of their powers, and a mel bin is a sum of powers (with `power` 1 of magnitudes, for which this is
+an approximation): features are mixed by adding powers. This leaves out the interference of clips that are loud in the
+same bin, which has mean 0. Mixup (`sed.training.augment`) instead
 adds amplitudes and weights the labels. Letters such as (C) name sources: see egs/desed/README.md.
 """
 

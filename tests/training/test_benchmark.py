@@ -12,7 +12,7 @@ def benchmark(tiny_config):
 
 
 @pytest.mark.thorough
-def test_every_part_is_timed(benchmark):
+def test_each_row_of_the_table_has_a_time(benchmark):
     rows = [
         benchmark.step("step", accelerate_as="eager", precision="fp32"),
         benchmark.step("frozen step", accelerate_as="eager", precision="fp32", frozen=True),
@@ -44,7 +44,7 @@ def test_mixing_convolutions_are_timed_beside_plain_ones(tiny_config):
     assert Benchmark(tiny_config(**cnn), device=CPU, repeats=2).convolutions() == []
 
 
-def test_the_paper_s_schedule(tiny_config):
+def test_the_paper_s_schedule_has_3940_steps_and_980_in_batches_of_48(tiny_config):
     config = tiny_config(epochs=10, steps_per_epoch=0, batch_sizes=[2, 2, 4, 4])
     assert training_seconds(config, 100.0, [3470, 10000, 1578, 14412]) == (3940, 394.0)
     config["batch_sizes"] = [8, 8, 16, 16]

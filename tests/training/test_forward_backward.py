@@ -57,7 +57,7 @@ def call(directions: Tensor, strong: Tensor, weak: Tensor, weights: tuple[float,
     return objective(output, output, strong_targets=strong, weak_targets=weak, weights=every)
 
 
-def test_is_a_plain_loop_over_clips_classes_and_frames() -> None:
+def test_the_loss_is_that_of_loops_over_clips_classes_and_frames() -> None:
     torch.manual_seed(0)
     nan = math.nan
     frames = [[0.0, 0.0, 1.0, 0.0], [1.0, 0.0, None, 0.3], [0.0, 0.0, None, 1.0], [1.0, 0.0, 0.0, 0.3]]
@@ -94,7 +94,7 @@ def test_at_the_optimum_the_lesser_direction_is_between_the_boundaries_and_the_l
     assert y.amax(0)[0, :, 1].max() < 0.01, "an absent class is in neither"
 
 
-def test_unknown_targets_have_no_gradient() -> None:
+def test_classes_of_unknown_tags_get_no_gradient() -> None:
     directions = torch.randn(2, 3, 5, 2, requires_grad=True)
     soft = torch.tensor([[1.0, 0.5]])
     strong = torch.full((1, 5, 2), math.nan)

@@ -22,7 +22,7 @@ from sed.training.schedule import Schedule
 
 
 class Numbers:
-    """Input maker whose inputs are random numbers, a function of the step."""
+    """Input maker whose inputs are random numbers, a function of step and share."""
 
     clips, in_memory = 2, True
 
@@ -34,7 +34,7 @@ class Numbers:
 
 
 class Toy(Loop):
-    """Fit of a line to noisy data, with noise in the gradient: a resume with other random numbers ends elsewhere."""
+    """Linear map fitted to random targets: a resume that draws other random numbers ends with other weights."""
 
     logged = ("loss", "noise")
 

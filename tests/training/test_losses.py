@@ -27,7 +27,7 @@ def test_objective_equals_a_hand_computation():
     )
 
 
-def test_only_the_student_gets_gradients_and_unlabelled_clips_count_in_consistency_alone():
+def test_only_the_student_gets_gradients_and_unlabelled_clips_none_from_labels():
     torch.manual_seed(0)
     student, teacher = (torch.randn(4, 6, 3, requires_grad=True) for _ in range(2))
     clips = [torch.rand(4, 3, requires_grad=True) for _ in range(2)]

@@ -56,7 +56,7 @@ def test_buffers_may_be_the_student_s_or_the_teacher_s_own(buffers: str) -> None
     flat = FlatParameters(parameter_groups(net, net.encoder), gradients=True)
     teacher = make_teacher(net, buffers=buffers)
     average = MovingAverage(net, flat, teacher, buffers=buffers)
-    expected = nn.BatchNorm1d(5)  # that of the teacher, alone
+    expected = nn.BatchNorm1d(5)  # gets what the teacher's gets, and has statistics of its own
     for _ in range(3):
         x = torch.randn(3, 6, 4)
         net(x)

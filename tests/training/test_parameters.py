@@ -35,7 +35,7 @@ def flat_of(net):
     return FlatParameters(parameter_groups(net, net.encoder), gradients=True)
 
 
-def test_groups_by_rate_and_decay():
+def test_parameters_are_grouped_by_rate_and_decay():
     groups = parameter_groups(Net(), (net := Net()).encoder)
     assert set(groups) == {"head", "head_plain"}  # another model's encoder
     groups = parameter_groups(net, net.encoder)
@@ -48,7 +48,7 @@ def test_groups_by_rate_and_decay():
 def test_flat_training_equals_adamw_on_the_separate_tensors():
     torch.manual_seed(0)
     net = Net()
-    net.norm = nn.Identity()  # it would cancel the token's gradient, and Adam would blow up the rounding that is left
+    net.norm = nn.Identity()  # batch norm cancels the token's gradient but for rounding, which Adam would scale up
     plain = copy.deepcopy(net)
     flat = flat_of(net)
     ours = build_optimiser(flat, weight_decay=0.1, betas=(0.9, 0.99), device=CPU)
@@ -83,7 +83,7 @@ def test_flat_training_equals_adamw_on_the_separate_tensors():
         assert torch.allclose(a, b, atol=1e-6), name
 
 
-def test_optimiser_state_round_trip_and_refusal():
+def test_the_optimiser_s_state_is_restored_exactly_and_that_of_other_groups_is_refused():
     torch.manual_seed(0)
     net, flat = (n := Net()), flat_of(n)
     optimiser = build_optimiser(flat, weight_decay=0.0, betas=(0.9, 0.99), device=CPU)
@@ -174,6 +174,6 @@ def test_layer_decay_equals_adamw_with_a_group_for_each_parameter(decay):
         assert torch.allclose(a, b, atol=1e-7), name
 
 
-def test_an_encoder_without_blocks_has_no_layers():
+def test_layers_of_an_encoder_without_blocks_are_refused():
     with pytest.raises(ValueError, match="layer_decay needs an encoder made of blocks"):
         parameter_groups(net := Net(), net.encoder, by_layer=True)

@@ -1,4 +1,4 @@
-"""Pictures of posteriors beside truth: colours where they belong, and nothing of the model changed by drawing."""
+"""Pictures of posteriors above ground truth: colours where they belong, and drawing changes no trained weight."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ def test_a_linear_map_reads_inputs_and_weights_and_writes_outputs():
     assert found == Work(operations=2 * 4 * 3 * 8 * 5, bytes=2 * (4 * 3 * (8 + 5) + 8 * 5 + 5))
 
 
-def test_a_transformer_block():
+def test_a_transformer_block_multiplies_weights_and_tokens():
     dim, tokens = 16, 6
     found = forward_work(
         Block(dim=dim, heads=2, mlp_ratio=4), lambda m: m(torch.zeros(1, tokens, dim)), clips=3, value_bytes=4
     )
-    products = 2 * tokens * dim * (4 * dim + 2 * 4 * dim)  # query, key, value, output; two of the MLP
+    products = 2 * tokens * dim * (4 * dim + 2 * 4 * dim)  # query, key, value, output; both layers of the MLP
     attention = 2 * 2 * tokens * tokens * dim  # scores and weighted sums
     assert found.operations == 3 * (products + attention)
 

@@ -1,4 +1,4 @@
-"""Runtime options: those that may change on resume are options; those that change no rounding change no weights."""
+"""Runtime options: they exist, are read without torch, and change no weights unless they change the rounding."""
 
 from __future__ import annotations
 

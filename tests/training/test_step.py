@@ -77,7 +77,7 @@ def test_steps_equal_a_mean_teacher_written_out(trainer: Trainer, tiny_config: C
         expected = [loss.item(), *parts.tolist(), norm.item()]
         assert logged.tolist() == pytest.approx(expected, rel=1e-4, abs=1e-6), dict(zip(LOGGED, expected, strict=True))
     for model, plain in ((step.student, student), (step.teacher, teacher)):
-        # Outputs, not weights: a key's bias has no gradient but rounding, which Adam makes a step of.
+        # Outputs, not weights: the gradient of a key's bias is 0 but for rounding, which Adam scales to a whole step.
         x = torch.randn(2, 112, 16)
         with torch.no_grad():
             found, wanted = model.eval()(x), plain.eval()(x)

@@ -61,7 +61,7 @@ def test_accumulated_steps_are_the_same_steps(dump, tiny_config, tmp_path):
 
 
 @pytest.mark.thorough
-def test_it_learns(dump, tiny_config, tmp_path):
+def test_the_loss_falls_by_a_fifth(dump, tiny_config, tmp_path):
     config = tiny_config(lr=1e-2, encoder_lr=3e-3, epochs=10, constant_epochs=10, mixup_probability=0.0)
     found = losses_of({**config, "consistency_weight": 0.1}, dump, tmp_path / "a")
     assert sum(found[-6:]) < 0.8 * sum(found[:6])
@@ -145,7 +145,7 @@ def test_out_of_memory_says_which_batch_fits(dump, config_file, tmp_path, monkey
         assert ended.value.code == 0 and (tmp_path / "exp/final.pt").exists()
 
 
-def test_refusals(dump, tiny_config, tmp_path):
+def test_a_config_that_does_not_fit_is_refused_before_training(dump, tiny_config, tmp_path):
     def refused(match, **changes):
         with pytest.raises(UserError, match=match):
             trainer_of(tiny_config(**changes), dump, tmp_path / "x")

@@ -22,7 +22,7 @@ PARTNER = torch.tensor([1, 0])
 @pytest.mark.parametrize("decibels", [-6.0, 0.0, 6.0])
 @pytest.mark.parametrize("amplitude", [0.1, 0.001])
 def test_features_are_mixed_like_waveforms_and_mixup_s_are_not(decibels: float, amplitude: float) -> None:
-    """The mean power of mixed noises is right to 0.1 dB; mixup adds amplitudes: unequal ones get another power."""
+    """The mean power of mixed noises is right to 0.1 dB; mixup weights the power of a far louder one by share**2."""
     front_end = FrontEnd(front_end="stft", power=2, clip_seconds=1.0, mel_bins=32)
     torch.manual_seed(0)
     one, other = torch.tensor([[0.1], [amplitude]]) * torch.randn(2, front_end.clip_samples)
@@ -42,7 +42,7 @@ def test_features_are_mixed_like_waveforms_and_mixup_s_are_not(decibels: float, 
         means[added is None] = 10 * np.log10(float(power.mean() / expected.mean()))
         torch.testing.assert_close(mixed[1], clips[1], rtol=0, atol=1e-4)
     assert abs(means[False]) < 0.1, means
-    assert amplitude == 0.1 or means[True] == pytest.approx(10 * np.log10(share), abs=0.5), "the square of the share"
+    assert amplitude == 0.1 or means[True] == pytest.approx(10 * np.log10(share), abs=0.5), "share**2 instead of share"
 
 
 def test_levels_are_uniform_and_powers_keep_their_sum() -> None:

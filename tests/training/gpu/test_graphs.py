@@ -11,6 +11,7 @@ from sed.models.detector import build_detector
 from sed.training import build
 from sed.training.distributed import World
 from sed.training.gpu import graphs
+from sed.training.losses import PARTS
 from sed.training.step import TrainingStep
 
 SECOND = {"interpolation_consistency": True, "warp_probability": 0.5, "wavmix_probability": 0.5, "layer_decay": 0.5}
@@ -22,7 +23,7 @@ class Recorded(graphs.GraphedStep):
 
     wrong = ()  # numbers of the captures that are wrong
     begins = 0  # first wrong step
-    stale = False  # whether the loss reads the teacher's outputs before they are computed
+    stale = False  # whether, with a second stream, the logged consistency loss is not that of the outputs
     captures = 0
     last = None
 
@@ -43,7 +44,7 @@ class Recorded(graphs.GraphedStep):
     def _replay(self, share):
         self._logged = self.backward(self._static, share)
         if self.stale and self._side is not None:
-            self._logged[3] *= 2
+            self._logged[1 + PARTS.index("frame_consistency")] *= 2
 
     def models(self, prepared):
         if not self._plain and self.captures in self.wrong and self._calls >= self.begins:

@@ -21,7 +21,7 @@ def test_classes_are_the_set_s_labels_or_the_bank_s_kinds(pretraining: Build, tm
     assert len(pretraining("bank", tmp_path / "c.pth", procedural=40).labels) > 3
 
 
-def test_label_frames_are_parts_of_a_patch_s_step(pretraining_config: dict[str, Any]) -> None:
+def test_label_frames_divide_the_time_steps_of_patches(pretraining_config: dict[str, Any]) -> None:
     config = {**pretraining_config, "stride_time": 10, "frame_shift": 0.01, "clip_seconds": 1.0}
     assert label_frames(config) == (10, pytest.approx(0.1))
     assert label_frames({**config, "frame_detail": 5}) == (50, pytest.approx(0.02))
@@ -29,7 +29,7 @@ def test_label_frames_are_parts_of_a_patch_s_step(pretraining_config: dict[str, 
     assert label_frames({**config, "clip_seconds": 9.0})[0] == 10  # the grid has no more
 
 
-def test_label_frames_of_any_encoder_are_parts_of_its_steps(pretraining_config: dict[str, Any]) -> None:
+def test_label_frames_divide_the_time_steps_of_any_encoder(pretraining_config: dict[str, Any]) -> None:
     config = {**pretraining_config, "encoder": "cnn", "cnn_width": 0.125, "frame_shift": 0.01, "clip_seconds": 1.0}
     frames = config["input_frames"] // 4
     assert label_frames(config) == (min(25, frames), pytest.approx(0.04))
@@ -42,7 +42,7 @@ def test_an_epoch_is_one_pass_over_the_set_by_default(pretraining_config: dict[s
     assert make_schedule({**config, "steps_per_epoch": 7}, 25).steps == 21
 
 
-def test_refusals(pretraining: Build, tmp_path: Path) -> None:
+def test_options_that_do_not_fit_are_refused_before_anything_is_written(pretraining: Build, tmp_path: Path) -> None:
     def refused(match: str, name: str = "weak", **changes: Any) -> None:
         with pytest.raises(UserError, match=match):
             pretraining(name, tmp_path / "x.pth", **changes)
@@ -51,8 +51,8 @@ def test_refusals(pretraining: Build, tmp_path: Path) -> None:
     refused("needs labels", "unlabelled")
     refused("keep at least one", patchout=99)
     cnn = {"encoder": "cnn", "cnn_width": 0.125}
-    refused("patchout 1: encoder 'cnn' has no patches", patchout=1, **cnn)
-    refused("drop_path 0.1: encoder 'cnn' has no patches", drop_path=0.1, **cnn)
+    refused("patchout 1: only for encoder 'ast', not 'cnn'", patchout=1, **cnn)
+    refused("drop_path 0.1: only for encoder 'ast', not 'cnn'", drop_path=0.1, **cnn)
     refused("number of soundscapes is unlimited", "bank", steps_per_epoch=0, procedural=0)
     refused("mel_bins is 16, not 32", mel_bins=32)
     refused("--loggers nonesuch: unknown", loggers=["nonesuch"])

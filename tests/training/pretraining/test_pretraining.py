@@ -70,7 +70,7 @@ def test_any_encoder_s_result_loads(
 @pytest.mark.parametrize("sizes", [{"ast_dim": 16}, {"encoder": "cnn", "cnn_width": 0.25, "cnn_dropout": 0.0}])
 def test_it_learns_the_tags_and_the_frames(pretraining: Build, tmp_path: Path, sizes: dict[str, Any]) -> None:
     run = pretraining("strong_synth", tmp_path / "x.pth", epochs=30, constant_epochs=30, mixup_probability=0.0, **sizes)
-    inputs = run.maker.make(10_000)
+    inputs = run.maker.make(10_000)  # a batch that is not trained on
     before = torch.stack(run.objective(inputs, None))
     run.run()
     assert (torch.stack(run.objective(inputs, None)) < before).all()

@@ -77,12 +77,12 @@ def test_a_filter_of_equal_gains_is_a_gain_and_a_room_rings_after(mixer):
     (clip,) = mixer(scene(wet=wet))
     tail = clip[3 * RATE // 2 + 100 : 3 * RATE // 2 + 1600]
     assert tail.abs().max() > 1e-3
-    same = mixer(scene(filter=torch.full((1, 3, KNOTS), 7.0)))  # gone again by the peak
+    same = mixer(scene(filter=torch.full((1, 3, KNOTS), 7.0)))  # undone by the scaling to the peak
     assert torch.allclose(same, mixer(scene()), atol=1e-5)
 
 
 def test_rendering_events_one_by_one_or_at_once_agrees(mixer):
-    """Compare the code paths of CPU and GPU."""
+    """A CPU renders one event at a time, a GPU all at once."""
     two = scene(
         **{
             "source": torch.tensor([0, 800]),
@@ -100,24 +100,32 @@ def test_rendering_events_one_by_one_or_at_once_agrees(mixer):
     assert torch.equal(apart, together)
 
 
-def test_targets_are_active_where_the_sound_is(config):
-    """Mix three tones without background: the energy of a band is high exactly while its target is active."""
+def test_targets_are_active_where_a_sound_is_and_nowhere_else(config):
+    """Mix three tones without background: a band is loud only while its target is active, and not silent then."""
     config.update(snr_min=20.0, snr_max=20.0, filter_db=0.0, wet_max=0.0, speed_octaves=0.0, filter_augment="none")
     sounds = tones(300.0, 1000.0, 3000.0, seconds=1.3)
     front_end = FrontEnd.from_config(config)
     maker = SoundscapeMaker(sounds, front_end, config=config, frames=100, frame_seconds=0.1, device=CPU)
     bins = [int(front_end.bank[round(h / RATE * front_end.fft_size)].argmax()) for h in (300, 1000, 3000)]
-    wrong = active = 0
+    wrong = active = inside = silent = 0
     for step in range(4):
         inputs = maker.fetched(maker.make(step))
         most = inputs.features.amax((1, 2), keepdim=True)
-        loud = (inputs.features[:, :, bins] > most - 6) & (most > -10)  # a clip may have no event
+        bands = inputs.features[:, :, bins]
+        loud = (bands > most - 6) & (most > -10)  # 6: 26 dB; a clip may have no event
         targets = inputs.strong_targets.repeat_interleave(10, 1)[:, :998].bool()
-        widened = F.max_pool1d(targets.float().transpose(1, 2), 31, 1, 15).transpose(1, 2).bool()
-        sure = targets == widened  # not within 0.15 s of an edge
-        wrong += int((loud & ~targets & sure).sum())
+        near_active, near_inactive = (_widened(mask) for mask in (targets, ~targets))
+        wrong += int((loud & ~near_active).sum())
+        silent += int(((bands < most - 12) & ~near_inactive).sum())  # 12: 52 dB, more than levels differ
         active += int(targets.sum())
+        inside += int((~near_inactive).sum())
     assert active > 1000 and wrong < 0.01 * active
+    assert inside > 1000 and silent < 0.01 * inside  # gaps of less than a label frame are active
+
+
+def _widened(mask):
+    """Return where a mask (clips, frames, classes) is set within 0.15 s, 15 frames of features."""
+    return F.max_pool1d(mask.float().transpose(1, 2), 31, 1, 15).transpose(1, 2).bool()
 
 
 def test_inputs_are_a_function_of_seed_and_step(config):

@@ -57,7 +57,9 @@ def test_scores_are_the_definition_s(dump: Path, tagger: dict[str, Any], name: s
     assert clips == len(store.clips)
 
 
-def test_refusals(dump: Path, tagger: dict[str, Any], tmp_path: Path) -> None:
+def test_sets_without_labels_or_of_other_features_clips_or_classes_are_refused(
+    dump: Path, tagger: dict[str, Any], tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=r"neither events\.tsv nor tags\.tsv"):
         average_precisions(tagger, dump / "unlabelled", batch_size=4, device=CPU)
     (tmp_path / "labels.txt").write_text("Cat\nDog\nSpeech\n")
