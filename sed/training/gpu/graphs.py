@@ -234,7 +234,7 @@ class GraphedStep(CompiledStep):
         return errors
 
     def _disagreements(self) -> list[float]:
-        """Return the disagreement of the student and, if it is evaluated, of the teacher, on about four clips.
+        """Return the disagreement of the student and, if it is evaluated, of the teacher, on at most four clips.
 
         The eager models use another attention kernel, so that an error of the fused one is found as well.
         """
@@ -282,7 +282,8 @@ def _cannot_be_compared(module: nn.Module) -> bool:
 def disagreement(found: Tensor, expected: Tensor) -> float:
     """Return the RMS difference of two sets of logits (clips, frames, classes), relative to their spread.
 
-    The difference is that of the worst clip, the spread is the standard deviation of the expected logits.
+    The difference is that of the worst clip, the spread is the standard deviation of the expected logits around the
+    means of their classes.
 
     Returns:
         0: equal; about 1 or more: unrelated; infinite: some logit is not finite.

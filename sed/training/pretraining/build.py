@@ -126,14 +126,16 @@ def label_frames(config: Mapping[str, Any]) -> tuple[int, float]:
     """Return the number of label frames per clip, and their length in seconds.
 
     Raises:
-        UserError: patchout drops all bands of patches, or the encoder has no patches or blocks to drop.
+        UserError: patchout drops all bands of patches, or patchout or drop_path is given and the encoder is not an AST.
     """
     with torch.device("meta"):
         tagger = build_any_tagger(config, 1)
     bands, columns = tagger.encoder.grid
     for option in ("patchout", "drop_path"):
         if config[option] and not isinstance(tagger, Tagger):
-            raise UserError(f"{option} {config[option]}: encoder '{config['encoder']}' has no patches (leave it at 0)")
+            raise UserError(
+                f"{option} {config[option]}: only for encoder 'ast', not '{config['encoder']}' (leave it at 0)"
+            )
     if config["patchout"] and config["patchout"] >= bands:
         raise UserError(f"patchout {config['patchout']}: the patch grid has {bands} bands (keep at least one)")
     step_seconds = tagger.encoder.time_stride * config["frame_shift"]
@@ -237,7 +239,7 @@ def make_preparation(config: Mapping[str, Any], front_end: FrontEnd, frame_secon
         frame_seconds: length of a label frame in seconds.
 
     Returns:
-        The preparation, with the same input for student and teacher, since there is no teacher.
+        The preparation, which makes no separate input for a teacher.
     """
     return Preparation(
         front_end=front_end,

@@ -47,7 +47,7 @@ OPTIONS = {
     "frame_detail": {"default": 1, "help": "label frames per time step of the encoder (finer labels)", "least": 1},
     "drop_path": {
         "default": 0.0,
-        "help": "stochastic depth: probability that a residual branch is skipped for a clip",
+        "help": "stochastic depth: probability that a residual branch is skipped for a clip (AST only)",
         "least": 0,
         "most": 0.9,
     },

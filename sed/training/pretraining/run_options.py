@@ -15,7 +15,7 @@ OPTIONS = {
         "default": 1,
         "help": "random seed of initial weights, batches and augmentation",
         "least": 0,
-        "most": 9223372036854775807,  # 64 bits, as PyTorch takes
+        "most": 9223372036854775807,  # 2^63 - 1, the largest integer of 64 bits with a sign
     },
     "precision": {
         "default": "auto",

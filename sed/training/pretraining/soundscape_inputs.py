@@ -2,9 +2,9 @@
 
 A clip has a background and a few kinds of sounds, each once or several times. A kind is all sounds of one name, and a
 class of the training; an event is a sound or background placed in a clip. Speed, gain and onset are drawn for every
-event, a filter for every track, and a room for every track of sounds. The distribution is broader than that of the
-synthetic corpus (`sed/data/synthesis/soundscape.py`), because pre-training should help with other recordings, too. Its
-constants are choices of ours, not taken from a publication.
+sound, the speed for every background, a filter for every track, and a room for every track of sounds. The distribution
+is broader than that of the synthetic corpus (`sed/data/synthesis/soundscape.py`), because pre-training should help with
+other recordings, too. Its constants are choices of ours, not taken from a publication.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ KNOTS = 8
 """points of a filter's curve, evenly spaced in log frequency"""
 FREQUENCIES = (60.0, 8000.0)  # Hz, of the first and the last knot
 LONGEST_EVENT = 6.0  # s, unless it is a texture (a kind of which stretches of any length are played)
-SHORTEST_EVENT = 0.02  # s; events that a clip's borders cut to less are left out
+SHORTEST_EVENT = 0.02  # s; shorter events, such as those cut by a clip's border, are left out
 FADE = 0.005  # s, linear, at both ends of an event
 MOST_KINDS, MOST_REPETITIONS = 5, 6  # kinds in a clip, and repetitions of a kind after the first event
 MOST_OCTAVES = 0.45  # largest change of the playback speed, in either direction
-# dB, standard deviations of a kind's level around the clip's, drawn from snr_min to snr_max, and of its sounds' levels
+# dB, standard deviations: of a kind's level around the clip's (drawn from snr_min to snr_max), and of an event's level
+# around its kind's
 KIND_SPREAD, SOUND_SPREAD = 3.0, 1.5
 TEXTURE_SECONDS, TEXTURE_SPREAD = 4.0, 0.7  # s, median length of a texture; standard deviation of its natural logarithm
 NO_BACKGROUND = 0.05  # probability
@@ -60,7 +61,7 @@ OPTIONS = {
     },
     "procedural_share": {
         "default": 0.15,
-        "help": "share of procedurally generated sounds among the kinds of sounds in clips",
+        "help": "share of procedurally generated sounds among the kinds of sounds in clips; the rest: distractors",
         "least": 0,
         "most": 1,
     },
@@ -71,7 +72,12 @@ OPTIONS = {
         "least": 0,
         "most": 5,
     },
-    "repeats": {"default": 1.2, "help": "mean number of repetitions of a kind within a clip", "least": 0},
+    "repeats": {
+        "default": 1.2,
+        "help": "mean of the Poisson distribution of a kind's repetitions within a clip, which is cut to six; textures "
+        "(stretches of sustained sounds) are not repeated",
+        "least": 0,
+    },
     "speed_octaves": {"default": 0.2, "help": "standard deviation of the playback speed, octaves", "least": 0},
     "filter_db": {"default": 4.0, "help": "standard deviation of a random filter's gains, dB", "least": 0},
     "snr_min": {"default": 5.0, "help": "lowest mean level of a clip's events, dB; the SNR is 6 dB more"},
@@ -360,6 +366,7 @@ class SoundscapeMaker:
 
     def _choose(self, kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw a sound of each kind (n,), by the sounds' probabilities; return their indices (n,)."""
+        # 1 - 1e-9: so that rounding does not reach the next kind
         at = np.searchsorted(self._chances, kind + rng.random(len(kind)) * (1 - 1e-9), side="right")
         return np.minimum(at, len(self._chances) - 1)
 
