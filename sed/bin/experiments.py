@@ -3,8 +3,8 @@
 usage: python3 -m sed.bin.experiments [options] <features|pretrain|train|import|label|score|cross_fit> <config...>
 
 A config is given as a file, as the name of a file in --conf-dirs (without .yaml), or as NAME=file. NAME, else the name
-of the file, is the name of the experiment, whose folder is exp/NAME. Suffixes are added to it for the options that vary
-the config: _lr<head>_<encoder> for --rates, _<key>_<value> for --vary where the config has another value, _seed<k> for
+of the file, is the name of the experiment, whose folder is exp/NAME. Options that vary the config add suffixes to the
+name: _lr<head>_<encoder> for --rates, _<key>_<value> for --vary where the config has another value, _seed<k> for
 --seeds. The columns of the lists are
 
 features  front end, folder of its dump; one line per front end
@@ -13,8 +13,8 @@ train     name, config, dump, options of sed.bin.train, experiment of this list 
 import    name, config, dump, class map, published checkpoint; only configs with a class map
 label     set of pseudo-labels to write, experiment that predicts them, dump
 score     name, config, dump, options of sed.bin.score; only experiments whose model exists
-cross_fit name, config, dump, options of sed.bin.score that tune each half of the scored set on the other; only imported
-          models that exist
+cross_fit name, config, dump, options of sed.bin.score that tune for each half of the scored set on the other; only
+          imported models that exist
 
 Five keys of a config decide what is listed:
 
@@ -191,7 +191,7 @@ def _imported_steps(tuned: Path) -> str:
 
 
 def cross_fit_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
-    """Yield the imported models to score again, with each half of the scored set tuned on the other half."""
+    """Yield the imported models to score again, with post-processing tuned for each half of the set on the other."""
     options = f"--post-processing {STEPS} --cross-fit {STEPS},threshold {args.score_args}".strip()
     for e in experiments:
         if e.is_imported and (args.exp / e.name / PACKED).exists():

@@ -212,8 +212,8 @@ def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device, d
 def _values_before_options(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """Return {option: value} for options newer than the experiment whose default differs from the earlier behaviour.
 
-    Options set to another value than their default are not among them; `_check_config` refuses those whose value is not
-    the earlier behaviour either.
+    Options that are set to another value than their default are left out: `_check_config` refuses them, unless that
+    value is the earlier behaviour.
     """
     path = exp / "config.yaml"
     if not path.exists():

@@ -166,7 +166,9 @@ class LoadedModel:
     front_end: FrontEnd
     labels: list[str]
     config: dict[str, Any]
+    """all options of the model and the front end"""
     info: dict[str, Any]
+    """best score and step of the training, if any; of a packed model also its info.json, or facts on its import"""
 
     def __post_init__(self) -> None:
         # cuDNN's GRU uses TF32 by default: errors of 5e-3 in the posteriors of conf/ast_sed.yaml (measured).

@@ -26,6 +26,7 @@ _RENAMED = {  # prefix in files: prefix in `sed.models.eat`
 }
 # our names of tensors; no other supported encoder has all of them
 _CHARACTERISTIC = {"local_encoder.proj.weight", "extra_tokens", "pre_norm.weight", "blocks.0.attn.qkv.weight"}
+# what only pre-training needs, and the tagging head of fine-tuned files
 _IGNORED = ("_ema.", "decoder.", "shared_decoder.", "recon_proj.", "cls_proj.", "center", "fc_norm.", "head.")
 
 

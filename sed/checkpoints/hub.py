@@ -23,7 +23,9 @@ class Place(NamedTuple):
     """Location of a model on the hub."""
 
     repository: str
+    """organisation/name"""
     revision: str | None
+    """branch, tag or commit; None: the default branch"""
 
     def __str__(self) -> str:
         return f"{PREFIX}{self.repository}" + (f"@{self.revision}" if self.revision else "")

@@ -177,7 +177,7 @@ def test_realdesed_comes_by_the_same_script(serve, tmp_path):
     splits = {
         f"{s}.zip": zipped({f"{s}/audio/{s}.wav": b"1", f"{s}/metadata.csv": b"filename\n"}) for s in ("train", "test")
     }
-    splits["validation.zip"] = zipped({"audio/v.wav": b"1", "metadata.csv": b"filename\n"})  # not wrapped: as good
+    splits["validation.zip"] = zipped({"audio/v.wav": b"1", "metadata.csv": b"filename\n"})  # without a folder
     (tmp_path / "my.pth").write_bytes(b"x")
     server = serve(zenodo={"20056072": splits})
     run = download(
@@ -198,7 +198,7 @@ def test_realdesed_comes_by_the_same_script(serve, tmp_path):
     assert set(json.loads((tmp_path / "d" / ".train.done").read_text())["files"]) == {"train.zip"}
 
 
-def test_an_interrupt_ends_it_at_once(serve, tmp_path):
+def test_an_interrupt_ends_a_download_before_it_is_complete(serve, tmp_path):
     import signal
     import time
 

@@ -88,6 +88,7 @@ def test_what_is_tuned_on_one_set_is_used_on_another_and_refused_on_its_own(
     assert not (tmp_path / "own.json").exists()
 
 
+# 0.64 is the default: typed, it counts like any other value
 @pytest.mark.parametrize("typed", ["--csebbs-filter=0.9", "--csebbs-filter=0.64", "--median=0.9", "--threshold=0.5"])
 def test_a_tuned_file_takes_no_options_beside_it(
     sets: tuple[list[object], list[object], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], typed: str
