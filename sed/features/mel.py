@@ -15,16 +15,13 @@ SLANEY_STEP = math.log(6.4) / 27  # natural logarithm of frequency per mel above
 
 def mel_bank(settings: Mapping[str, Any]) -> Tensor:
     """Return the bank (fft_size // 2 + 1, mel_bins) float32 of a front end's resolved settings."""
-    s = settings
-    sizes = s["mel_bins"], s["fft_size"], s["sample_rate"], s["f_min"], s["f_max"]
-    if s["mel_scale"] == "kaldi":
-        bank = kaldi_mel_bank(*sizes)
-    else:
-        bank = frequency_mel_bank(s["mel_scale"], *sizes)
-    if s["mel_norm"] == "area":
-        edges = torch.tensor(mel_edges(s["mel_scale"], s["mel_bins"], s["f_min"], s["f_max"]), dtype=torch.float64)
+    mel_scale, bins, f_min, f_max = (settings[key] for key in ("mel_scale", "mel_bins", "f_min", "f_max"))
+    sizes = bins, settings["fft_size"], settings["sample_rate"], f_min, f_max
+    bank = kaldi_mel_bank(*sizes) if mel_scale == "kaldi" else frequency_mel_bank(mel_scale, *sizes)
+    if settings["mel_norm"] == "area":
+        edges = torch.tensor(mel_edges(mel_scale, bins, f_min, f_max), dtype=torch.float64)
         bank = (bank.double() * (2 / (edges[2:] - edges[:-2]))).float()
-    elif s["mel_norm"] == "sum":
+    elif settings["mel_norm"] == "sum":
         bank = bank / bank.sum(0).clamp_min(torch.finfo(torch.float32).tiny)  # a filter between two FFT bins is empty
     return bank
 

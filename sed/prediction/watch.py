@@ -35,7 +35,7 @@ STATE = "watch.jsonl"
 
 
 def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, stack: ExitStack) -> int:
-    """Predict on files that arrive in a folder, until there is none for `--watch-idle` seconds (0: for ever).
+    """Predict on files that arrive in a folder, until none has arrived for `--watch-idle` seconds (0: for ever).
 
     Args:
         args: the command line.

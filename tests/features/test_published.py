@@ -257,8 +257,9 @@ def test_the_maximum_is_taken_per_clip(name: str) -> None:
     front_end = FrontEnd(**ENCODERS[name][0])
     quiet, loud = torch.zeros(RATE), torch.from_numpy(clip(1, seed=1))
     quiet[8000:8100] = 1e-3
-    batch = front_end(torch.stack([quiet, 8 * loud]))
-    torch.testing.assert_close(batch[0], front_end(quiet[None])[0], rtol=0, atol=0)
+    # As on a GPU; on a CPU, `forward` computes clips one by one.
+    batch = front_end._logmel(front_end.prepare(torch.stack([quiet, 8 * loud])))
+    torch.testing.assert_close(batch[0], front_end(quiet[None])[0], rtol=0, atol=1e-4)
 
 
 def test_mel_banks_equal_torchaudio_s() -> None:
