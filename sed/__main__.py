@@ -1,6 +1,6 @@
 """Entry point of all commands: `ast-sed COMMAND ...`, or `python3 -m sed COMMAND ...`.
 
-Command `export-onnx` is the module `sed.bin.export_onnx`, so each is also `python3 -m sed.bin.export_onnx`.
+Each command is a module of `sed.bin`: `ast-sed export-onnx` is the same as `python3 -m sed.bin.export_onnx`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GROUPS = {
         "tune": "tune post-processing on one set, for use on others",
         "tune-windows": "tune the windows with which a model predicts on long recordings",
         "pseudo-label": "label clips with a trained model",
-        "launch": "start a training on several GPUs",
+        "launch": "start a training or pre-training on several GPUs",
     },
     "score and compare": {
         "score": "score any system's output: F1, PSDS, intervals",
@@ -48,11 +48,11 @@ GROUPS = {
         "own-data": "lay out your own recordings and labels for training",
         "download": "download a corpus",
         "lay-out-set": "lay out recordings with one label file each as a set",
-        "index-audio": "link the real recordings of a corpus",
+        "index-audio": "link the real recordings of a corpus, or fetch them from YouTube",
         "make-data-dir": "make a data directory from a table and recordings",
         "check-data-dir": "check data directories",
         "dump-features": "compute the features of a data directory",
-        "check-dump": "check computed features",
+        "check-dump": "check computed features, and remove damaged ones",
         "compare-levels": "warn where sets differ in level",
         "cut-recordings": "cut long annotated recordings into clips",
         "synthesize": "mix a small corpus from synthetic sounds or a soundbank",
@@ -96,7 +96,7 @@ def main() -> None:
         if missing in ("", "sed"):
             raise
         fail(
-            f"the package {missing} is missing (utils/bootstrap.sh makes an environment that has all; "
+            f"the package {missing} is missing (utils/bootstrap.sh makes an environment with all that recipes need; "
             "it prints the folder to put on PATH)"
         )
 

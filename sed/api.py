@@ -313,7 +313,7 @@ def load(
             exported `.onnx` file.
         device: `cpu`, `cuda`, `cuda:1`; `auto`: a GPU if there is one.
         which: network of the mean-teacher pair: `teacher` or `student`.
-        precision: `float32`, `bfloat16` or `int8`.
+        precision: `float32`, `bfloat16` or `int8`. For an `.onnx` file, `which`, `device` and `precision` are unused.
         threads: processor threads; None for as many as there are idle processors.
         post_processing: steps in order as in `--post-processing` of `sed.bin.predict`, such as `weak_mask,median`, or
             `none`; None for the model's, or, if it stores none, the AST-SED paper's (`weak_mask,median`).
@@ -323,6 +323,7 @@ def load(
 
     Raises:
         UserError: there is no such model, or it cannot be read; or an argument has an unknown value.
+        RunError: the hub does not answer.
     """
     for name, value, known in (("which", which, WHICH), ("precision", precision, PRECISIONS)):
         if value not in known:

@@ -48,10 +48,10 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
     @functools.wraps(main)
     def wrapped() -> None:
         end_with_owner()
-        if sys.stdout is None:  # closed by who started this, as of a daemon
+        if sys.stdout is None:  # closed by the process that started this one, as for daemons
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
         _separate_stderr()
-        # File names may hold bytes that are not valid UTF-8; scripts that read them need them unchanged.
+        # File names may hold bytes that are not valid UTF-8; scripts that read printed names need them as they are.
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="surrogateescape")
         try:
@@ -70,17 +70,15 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
             package = (error.name or "").split(".")[0]
             if package in ("", "sed"):
                 raise
-            code = _fail(2, f"the package {package} is missing (pip install '.[recipe]'; utils/bootstrap.sh has all)")
+            code = _fail(2, f"the package {package} is missing (pip install '.[recipe]', or run utils/bootstrap.sh)")
         except OSError as error:
             code = _fail(*_described(error))
         except UnicodeEncodeError as error:
             if codecs.lookup(sys.stdout.encoding).name == "utf-8":
                 raise
             lacking = error.object[error.start : error.end]
-            code = _fail(
-                2, f"standard output, in {sys.stdout.encoding}, lacks {lacking} (PYTHONIOENCODING=utf-8 has it)"
-            )
-        except RuntimeError as error:  # pathlib raises it for circular links, instead of an OSError
+            code = _fail(2, f"standard output, in {sys.stdout.encoding}, lacks {lacking} (set PYTHONIOENCODING=utf-8)")
+        except RuntimeError as error:  # before Python 3.13, pathlib raises it for circular links instead of an OSError
             if not str(error).startswith("Symlink loop from "):
                 raise
             where = str(error).removeprefix("Symlink loop from ").strip("'")
@@ -95,7 +93,7 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
 def _separate_stderr() -> None:
     """Give Python's standard error a descriptor of its own: `sed.data.containers.silence` redirects the usual one.
 
-    Otherwise lines of other threads would be lost while one decodes MP3.
+    Otherwise lines of other threads would be lost while a thread decodes MP3.
     """
     usual = sys.__stderr__
     if usual is not None and sys.stderr is usual:  # not one that a test or a notebook has put there

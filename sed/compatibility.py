@@ -107,9 +107,9 @@ ADDED: dict[int, dict[str, Any]] = {
 """{format: {option that came with it: value that older files, which lack the option, imply}}
 
 An option of the model or of the front end that is added, or whose default changes, needs a line here: under the newest
-format while no released version writes it, else under a new one. Released versions then refuse files of the new format;
-they would ignore the option and compute something else. Options of the training are here so that an experiment of an
-earlier version resumes as it began (`sed.bin.train`).
+format if no released version writes that format yet, else under a new format. Released versions refuse files of a new
+format; otherwise they would ignore the option and compute something else. Options of the training are here so that an
+experiment of an earlier version resumes as it began (`sed.bin.train`).
 """
 
 FORMAT = max(ADDED)
@@ -127,7 +127,7 @@ ALIASES: dict[str, str | Removed] = {"crnn_width": "cnn_width", "crnn_dropout": 
 
 
 class NewerFormat(UserError):
-    """An intact file that a later version of the program wrote."""
+    """Refusal of a file whose format only a later version of the program reads; the file is not damaged."""
 
 
 def check_format(path: object, stored: Mapping[str, Any], *, oldest: int, remedy: str) -> None:
@@ -137,11 +137,11 @@ def check_format(path: object, stored: Mapping[str, Any], *, oldest: int, remedy
         path: the file, for the message.
         stored: the file's header: `format` and, from format 3 on, `version`.
         oldest: the oldest format that is still read for this kind of file.
-        remedy: what to do about a file of an older one, for the message.
+        remedy: what to do about a file of an older format, for the message.
 
     Raises:
         NewerFormat: the format is newer than `FORMAT`.
-        UserError: it is older than `oldest`, or not stated.
+        UserError: the format is older than `oldest`, or not stated.
     """
     found = stored.get("format")
     if type(found) is int and found > FORMAT:  # True is an int, too

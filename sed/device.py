@@ -18,7 +18,7 @@ def describe(device: torch.device) -> str:
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
     """Return the device of a name: `cpu`, `cuda`, `cuda:1`, or `auto`: a GPU if there is one.
 
-    With several processes, `cuda` is the GPU of number `local_rank`.
+    A GPU without a number is that of number `local_rank`, the process's number on its machine.
 
     Raises:
         UserError: the device is unknown or not available.

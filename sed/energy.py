@@ -1,7 +1,8 @@
 """Energy of a training or of inference, in an energy.json: kWh by codecarbon, offline, and multiply-accumulates.
 
 codecarbon is an extra (pip install 'ast-sed[energy]'). It counts the whole machine, as in the DCASE baseline. It
-measures where processor and driver have energy counters and estimates elsewhere; the file states which, part by part.
+measures where processor and driver have energy counters and estimates elsewhere; the file states which, for processor,
+GPU and memory each.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def relative_to(baseline: Path, ours: Mapping[str, Any]) -> dict[str, Any]:
         For training and for inference, where both files have it: the baseline's kwh and epochs, and the ratio.
 
     Raises:
-        UserError: the file has no energy of the work that `ours` has, or that of another device.
+        UserError: the baseline's file has no energy of any work that `ours` has, or it has that of another device.
     """
     reference = read_energy(baseline)
     ratios: dict[str, Any] = {}

@@ -31,7 +31,7 @@ def sync_folder(folder: str | Path) -> None:
         os.close(descriptor)
 
 
-# For names of temporary files: process ids are unique only on one machine, and a network folder may have several.
+# For names of temporary files: process ids are unique only on one machine, and several may write to a network folder.
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _TEMPORARY = re.compile(r"\..+\.(\d+)-([0-9a-f]{8})-\d+\.part", re.DOTALL)
 _numbers = itertools.count()

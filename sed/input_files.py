@@ -29,7 +29,7 @@ def check_file(path: str | Path) -> None:
         kind = stat.S_IFMT(Path(path).stat().st_mode)
     except OSError:
         return
-    # Named pipes have a path; that of a shell's pipe, /dev/fd/63, resolves to `pipe:[123]`, which is none.
+    # A named pipe's path exists; that of a shell's pipe, /dev/fd/63, resolves to `pipe:[123]`, which does not.
     is_shell_pipe = kind == stat.S_IFIFO and not Path(path).resolve().exists()
     if kind in _DEVICES and not is_shell_pipe:
         raise UserError(f"{path}: {_DEVICES[kind]}, not a file (give a file)")
@@ -61,8 +61,8 @@ def read_text(
         The text.
 
     Raises:
-        UserError: it is not a regular file, not text, or larger than `MOST`.
-        OSError: it cannot be opened.
+        UserError: it is refused by `check_file`, not text, or larger than `MOST`.
+        OSError: it cannot be opened or read.
     """
     try:
         return io.TextIOWrapper(io.BytesIO(read_bytes(path)), encoding, errors).read()
@@ -74,7 +74,7 @@ def read_bytes(path: str | Path) -> bytes:
     """Return a file's content as bytes, such as for a checksum.
 
     Raises:
-        UserError: it is not a regular file, or larger than `MOST`.
+        UserError: it is refused by `check_file`, or larger than `MOST`.
         OSError: it cannot be opened or read.
     """
     check_file(path)
@@ -104,11 +104,11 @@ def read_json(path: str | Path, *, remedy: str) -> Any:
 
     Args:
         path: the file.
-        remedy: what to do where it is no JSON.
+        remedy: what to do where it is not text or not JSON, for the message.
 
     Raises:
-        UserError: as `read_text`, or it is no JSON.
-        OSError: it cannot be opened.
+        UserError: as `read_text`, or it is not JSON.
+        OSError: as `read_text`.
     """
     try:
         return parse_json(read_text(path, remedy=remedy))
@@ -149,7 +149,7 @@ def misfit(value: Any, shape: Any, where: str = "") -> str:
 
 
 def _is(value: Any, types: Any) -> bool:
-    """Return whether a value is of one of these types; booleans, NaN and infinity are no numbers."""
+    """Return whether a value is of one of these types; a boolean is no int, NaN and infinity are of no type."""
     types = types if isinstance(types, tuple) else (types,)
     if isinstance(value, float) and not math.isfinite(value):
         return False

@@ -43,7 +43,10 @@ def available() -> int:
 
 
 def _left_by_groups() -> Iterator[int]:
-    """Yield the bytes that each control group of this process with a limit leaves (versions 1 and 2 of cgroups)."""
+    """Yield the bytes that each control group of this process with a limit leaves (versions 1 and 2 of cgroups).
+
+    The file cache counts as left, since the kernel frees it on demand.
+    """
     for line in _GROUPS.read_text().splitlines() if _GROUPS.exists() else []:
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):

@@ -25,7 +25,7 @@ def default_jobs() -> int:
 
 
 def free_processors() -> int:
-    """Return how many of the processors that this process may use are idle; at least 1.
+    """Return the number of idle processors of the machine, at most as many as this process may use; at least 1.
 
     With more threads than idle processors, threads wait for one another (measured on a busy machine: prediction at a
     tenth of the speed).

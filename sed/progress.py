@@ -20,8 +20,8 @@ EVERY = 10.0
 WINDOW = 60.0
 """seconds over which the rate is averaged"""
 STEADY = 0.75
-"""ratio of the rates in the two halves of the time since a slow start, the lower to the higher, from which on the rate
-is steady; the time left is shown from then on"""
+"""The rate counts as steady once the slower half of the time since a slow start has at least this share of the other
+half's rate; only then is the time left shown."""
 
 
 class Progress:

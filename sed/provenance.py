@@ -46,7 +46,7 @@ def command_line() -> str:
 def environment() -> dict[str, str]:
     """Return {name: version} of Python, the platform and the packages that compute models and metrics.
 
-    It is for result.json and RESULTS.md. Packages are not imported; those that are not installed are left out.
+    Packages are not imported; those that are not installed are left out.
     """
     versions = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
     for package in ("ast-sed", "torch", "torchaudio", "numpy", "scipy", "psds_eval", "sed_eval", "sed_scores_eval"):
@@ -63,7 +63,7 @@ _PATH_INSIDE = re.compile(r"(?<![\w/:.~])(?:~[\w.-]*|\.\.)?(?:/[^/\s'\"`,;:)\]]+
 
 
 def without_folders(value: Any) -> Any:
-    """Return a JSON value in which absolute paths and paths with `..` are reduced to their last component.
+    """Return a JSON value in which paths that begin with `/`, `~` or `..` are reduced to their last component.
 
     For published files: paths would reveal user names and machines.
     """
@@ -102,5 +102,5 @@ def _in_word(word: str) -> str:
 
 
 def _last(path: str) -> str:
-    """Return the last component of a path, or of each in a comma-separated list, such as the seeds of one system."""
+    """Return the last component of a path, or of each in a comma-separated list, such as a model per seed."""
     return ",".join(PurePosixPath(part).name or part for part in path.split(","))

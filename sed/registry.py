@@ -1,4 +1,4 @@
-"""Registries: components by name, each a `module:function` that is imported when it is chosen.
+"""Registries: components by name, each a `module:attribute` that is imported when it is chosen.
 
 A registry is a literal, so that the options of its components can be read without importing them
 (`sed.config.literals`).

@@ -88,7 +88,7 @@ def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_config() -> Callable[..., dict[str, Any]]:
-    """`make_config`, for tests that change some of it."""
+    """`tiny_training.make_config`, whose keyword arguments replace options of the tiny config."""
     from tiny_training import make_config
 
     return make_config

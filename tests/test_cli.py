@@ -1,4 +1,4 @@
-"""Entry points: every failure of the operating system ends in one line, with the file and a cure."""
+"""Entry points: expected failures end in one line and an exit code; what is printed and logged survives odd names."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_failure_is_one_line(error, code, text, capsys):
 
 
 @pytest.mark.parametrize("number", sorted(errno.errorcode))
-def test_every_number_of_the_operating_system_is_one_line_with_its_file(number, capsys):
+def test_every_errno_is_one_line_with_its_file(number, capsys):
     error = OSError(number, os.strerror(number), "some/file")
     if isinstance(error, BrokenPipeError):  # the reader of our output has ended: no failure
         return
@@ -55,7 +55,7 @@ def test_every_number_of_the_operating_system_is_one_line_with_its_file(number, 
     assert found in (1, 2) and "some/file: " in line and line.count("\n") == 1
 
 
-def test_an_error_of_ours_keeps_its_traceback():
+def test_a_bug_keeps_its_traceback():
     @entry
     def main() -> None:
         raise ZeroDivisionError
@@ -65,7 +65,7 @@ def test_an_error_of_ours_keeps_its_traceback():
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
-def test_names_that_are_no_text_are_named_on_any_terminal(encoding, tmp_path):
+def test_file_names_that_are_not_utf8_are_escaped_in_messages_on_any_terminal(encoding, tmp_path):
     script = tmp_path / "x.py"
     script.write_text(
         "import os\nfrom sed.cli import entry, setup_logging\nfrom sed.errors import UserError\n"
@@ -94,13 +94,13 @@ def test_a_label_that_the_output_s_encoding_lacks_is_one_line(tmp_path):
         )
         assert done.returncode == code and b"Traceback" not in done.stderr
         texts.append((done.stdout.decode(), done.stderr.decode()))
-    assert texts[0][1] == "convert: standard output, in iso8859-15, lacks \\u5420 (PYTHONIOENCODING=utf-8 has it)\n"
+    assert texts[0][1] == "convert: standard output, in iso8859-15, lacks \\u5420 (set PYTHONIOENCODING=utf-8)\n"
     assert "Bä吠" in texts[1][0]
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("path", ["plain/below", "loop/below", "x" * 300, "loop"])
-def test_paths_that_cannot_be_are_refused_in_a_line(path, tmp_path):
+def test_impossible_paths_are_refused_in_a_line(path, tmp_path):
     (tmp_path / "plain").write_text("")
     (tmp_path / "loop").symlink_to("loop")
     command = [sys.executable, "-m", "sed.bin.dump_features", "wav.scp", path]
@@ -112,8 +112,9 @@ def test_paths_that_cannot_be_are_refused_in_a_line(path, tmp_path):
     assert done.returncode in (1, 2) and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr, done.stderr
 
 
-def test_logging_goes_to_the_file_too(tmp_path):
+def test_logging_goes_to_standard_error_and_to_the_file(tmp_path, capsys):
     setup_logging(tmp_path / "x.log").info("here")
+    assert capsys.readouterr().err == (tmp_path / "x.log").read_text()
     assert (tmp_path / "x.log").read_text().endswith(" here\n")
     setup_logging()  # later tests do not log into the file
 
@@ -127,7 +128,7 @@ def test_a_package_that_is_not_installed_is_named_with_what_installs_it(monkeypa
     with pytest.raises(SystemExit) as done:
         main()
     assert done.value.code == 2
-    line = "score: the package no_such_package is missing (pip install '.[recipe]'; utils/bootstrap.sh has all)\n"
+    line = "score: the package no_such_package is missing (pip install '.[recipe]', or run utils/bootstrap.sh)\n"
     assert capsys.readouterr().err == line
 
 
@@ -157,7 +158,7 @@ def test_a_closed_standard_output_is_no_failure(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_names_that_are_no_text_are_printed_as_they_are(tmp_path):
+def test_file_names_that_are_not_utf8_are_printed_unchanged(tmp_path):
     done = run_main(tmp_path, "import os; print(os.fsdecode(b'k\\xfcche'))", text=False)
     assert done.stdout == b"k\xfcche\n"
 
@@ -177,7 +178,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.thorough
 @pytest.mark.parametrize("path", sorted((ROOT / "sed").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
 def test_refusals_say_what_to_do(path):
-    """The words of a `UserError` hold something in brackets, unless another error's words are passed on."""
+    """What to do is in parentheses: each `UserError` has some, unless it passes on another error's message."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "UserError" and node.args):
             continue

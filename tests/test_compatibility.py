@@ -9,7 +9,7 @@ from sed.compatibility import FORMAT, Removed, check_format, complete
 from sed.errors import UserError
 
 
-def test_what_is_lacking_is_the_default_unless_the_table_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_option_is_the_default_unless_the_table_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compatibility, "ADDED", {3: {"b": "as before"}, 4: {"c": 4, "elsewhere": 5}})
     assert complete({"a": 1, "other": 2}, {"a": 0, "b": "new", "c": 0, "d": 0}) == {
         "a": 1, "b": "as before", "c": 4, "d": 0, "other": 2,
@@ -17,7 +17,7 @@ def test_what_is_lacking_is_the_default_unless_the_table_says_otherwise(monkeypa
     assert complete({"b": "stored"}, {"b": "new"}) == {"b": "stored"}
 
 
-def test_other_names_and_options_that_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_earlier_names_become_todays_and_gone_options_keep_one_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compatibility, "ALIASES", {"units": "gru_units", "gone": Removed(False)})
     assert complete({"units": 8, "gone": False}, {"gru_units": 768}) == {"gru_units": 8}
     assert complete({"units": 8, "gru_units": 9}, {"gru_units": 768}) == {"gru_units": 9}
@@ -25,7 +25,7 @@ def test_other_names_and_options_that_are_gone(monkeypatch: pytest.MonkeyPatch) 
         complete({"gone": True}, {})
 
 
-def test_aliases_name_no_option_twice() -> None:
+def test_aliases_lead_to_todays_names_in_one_step() -> None:
     names = [name for name in compatibility.ALIASES.values() if isinstance(name, str)]
     assert not {*names} & {*compatibility.ALIASES}, "an option renamed twice: both earlier names need today's"
 

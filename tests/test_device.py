@@ -24,14 +24,14 @@ def test_auto_is_a_gpu_where_there_is_one(monkeypatch):
     "name,there,message",
     [("cuda", 0, "no GPU"), ("cuda:2", 2, "no number 2"), ("gpu", 2, "'gpu'"), ("mps", 2, "'mps'")],
 )
-def test_what_is_not_there_is_said(monkeypatch, name, there, message):
+def test_an_unknown_or_missing_device_is_refused(monkeypatch, name, there, message):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
     with pytest.raises(UserError, match=message):
         choose_device(name)
 
 
-def test_more_processes_than_gpus(monkeypatch):
+def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UserError, match="lower --ngpu"):

@@ -68,7 +68,7 @@ def test_killed_at_any_call_the_next_writer_clears_what_is_left(tmp_path: Path) 
         assert [path.name for path in folder.iterdir()] == ["a"], call
         assert (folder / "a").read_text() == "text"
 
-    assert kill_at_every_call(write, lambda: None, check, folder) >= 3
+    assert kill_at_every_call(write, lambda: None, check, folder) >= 3  # at least: list the folder, open, rename
 
 
 def test_a_living_writer_s_file_is_left_alone(tmp_path: Path) -> None:
@@ -135,15 +135,15 @@ def test_folders_exchange_their_names(tmp_path: Path) -> None:
     assert error.value.errno == errno.ENOENT
 
 
-def test_what_is_no_file_is_not_replaced(tmp_path):
-    """Root would lose /dev/null to `--out /dev/null`."""
+def test_a_pipe_is_not_replaced(tmp_path):
+    """The same check keeps root from replacing the device by `--out /dev/null`."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match=r"pipe: not a file that can be replaced \(choose another name\)"):
         write_text(tmp_path / "pipe", "text")
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_bytes_of_names_that_are_no_text_are_escaped(tmp_path):
+def test_bytes_of_file_names_that_are_not_utf8_are_escaped_in_json(tmp_path):
     write_json(tmp_path / "x.json", {"model": os.fsdecode(b"k\xfcche")})
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"model": "k\udcfcche"}
 
@@ -156,7 +156,7 @@ def test_a_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert failure.value.filename == str(Path(name))
 
 
-def test_a_full_disk_is_named_by_what_is_written(tmp_path: Path) -> None:
+def test_the_error_of_a_full_disk_names_the_file_that_is_written(tmp_path: Path) -> None:
     with limited_files(100), pytest.raises(OSError) as failure, open_replacing(tmp_path / "a", "wb") as file:
         file.write(bytes(100_000))
     assert failure.value.filename == str(tmp_path / "a") and not list(tmp_path.iterdir())

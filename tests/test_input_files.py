@@ -1,4 +1,4 @@
-"""Files that may have no end or be no text, and JSON of other shapes."""
+"""Refusal of files that may have no end, are too large, or are not text or JSON; and of JSON of other shapes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_pipe_of_a_shell_is_read() -> None:
 
 
 @pytest.mark.thorough
-def test_text_has_limits(tmp_path: Path) -> None:
+def test_files_that_are_not_text_too_large_or_missing_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_bytes(b"k\xfcche")
     with pytest.raises(UserError, match="not a text file"):

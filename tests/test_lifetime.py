@@ -58,7 +58,7 @@ def test_workers_of_a_killed_process_end_with_it_and_keep_no_lock(tmp_path: Path
 
 @pytest.mark.thorough
 def test_a_killed_synthesis_goes_on_at_once(tmp_path: Path) -> None:
-    """Workers that outlived the first process held its lock for up to a second: three of four refused."""
+    """Workers once kept the lock for up to a second after the kill, in which the next run was refused."""
 
     def work(place: Path) -> int:
         os.dup2(os.open(tmp_path / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
@@ -67,7 +67,7 @@ def test_a_killed_synthesis_goes_on_at_once(tmp_path: Path) -> None:
         return call(synthesize, *sets, "--validation", 120, "--clip-seconds", 1, "--nj", 2, place)
 
     assert ended(begin(lambda: work(tmp_path / "whole"))) == 0
-    for kills in range(3):  # each as soon as a block more is made
+    for kills in range(3):  # each run is killed as soon as it has made a block
         child = begin(lambda: work(tmp_path / "killed"))
         while len(list((tmp_path / "killed" / ".blocks").glob("*.json"))) <= kills and alive(child):
             time.sleep(0.001)

@@ -1,4 +1,4 @@
-"""`ast-sed` and `python3 -m sed`: the same commands as sed.bin, named, grouped and helped."""
+"""`ast-sed` and `python3 -m sed`: the modules of sed.bin as commands, their overview, and errors in one line."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def test_every_module_of_bin_is_a_command_once() -> None:
 def test_help_names_every_command_once_with_what_it_does() -> None:
     done = ast_sed("--help")
     assert done.returncode == 0
-    named = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
-    assert sorted(named) == sorted([*COMMANDS, "--version"])
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert sorted(name for name, *_ in rows) == sorted([*COMMANDS, "--version"])
+    assert all(len(row) > 1 for row in rows), "a command without a description"
     assert max(map(len, done.stdout.splitlines())) <= 100
     assert ast_sed().returncode == 2
 

@@ -1,4 +1,4 @@
-"""Counts of processors and of free ones, tasks in worker processes, and numbers that a launcher sets."""
+"""Counts of all and of idle processors, tasks in worker processes, and numbers that a launcher sets."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sed import parallel
-from sed.errors import RunError
-from sed.parallel import default_jobs, free_processors, run_tasks
+from sed.errors import RunError, UserError
+from sed.parallel import default_jobs, free_processors, launched, run_tasks
 
 
 @pytest.fixture
@@ -37,16 +37,16 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     [
         (8, 8, 0.1, 1, 8),
         (8, 8, 3.4, 6, 5),
-        (8, 8, 8.0, 1, 8),  # what made the load has ended
-        (8, 8, 0.2, 9, 8),  # what runs now is no lasting load
+        (8, 8, 8.0, 1, 8),  # the tasks of the last minute have ended
+        (8, 8, 0.2, 9, 8),  # the tasks running now have only begun
         (2, 2, 16.0, 17, 1),
         (64, 4, 40.0, 41, 4),
         (64, 4, 62.0, 70, 2),
-        (8, 8, 5.0, None, 3),  # no Linux
+        (8, 8, 5.0, None, 3),  # not Linux
         (8, 8, None, None, 8),
     ],
 )
-def test_threads_are_those_that_are_idle(machine, processors, mine, load, running, free) -> None:
+def test_free_processors_are_idle_and_allowed_ones(machine, processors, mine, load, running, free) -> None:
     machine(processors, mine, load, running)
     assert free_processors() == free and default_jobs() == mine
 
@@ -78,9 +78,6 @@ def test_an_error_in_a_task_does_not_wait_for_the_other_tasks() -> None:
 
 
 def test_a_rank_that_is_no_number_is_named(monkeypatch):
-    from sed.errors import UserError
-    from sed.parallel import launched
-
     monkeypatch.delenv("RANK", raising=False)
     assert launched("RANK", 0) == 0
     monkeypatch.setenv("RANK", "3")

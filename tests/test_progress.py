@@ -108,7 +108,7 @@ def test_a_caller_may_choose_the_words_and_the_moment(clock: Clock, log_lines: l
     assert not run.report()
     hidden = Progress(8, "step", shown=False)
     clock.now += 60
-    assert hidden.advance()  # what else is due is due
+    assert hidden.advance()  # the caller's other periodic work is due all the same
     assert log_lines == ["step 2: 0.17/s"]
 
 
@@ -138,7 +138,7 @@ def test_a_transfer_counts_what_arrives_and_no_byte_twice(clock: Clock, log_line
     # The last byte of b is to come.
     assert log_lines == ["download: 29 MB of 100 MB, 2 MB/s", "download: 49 MB of 100 MB, 2 MB/s, 26 s left"]
     assert meter.left() == {"a": 10_000_000, "b": 40_000_000}
-    meter.at("b", 0)  # begun again: b's bytes are to come again, and nothing was lost from the rate
+    meter.at("b", 0)  # begun again: b's bytes are to come again, but still count for the rate
     clock.now += 10
     meter.at("b", 1_000_000)
     assert log_lines[2] == "download: 31 MB of 100 MB, 1 MB/s, 50 s left"

@@ -33,7 +33,7 @@ def test_registries_are_found() -> None:
 
 
 @pytest.mark.parametrize("where", REGISTRIES)
-def test_everything_that_is_named_is_there_and_in_the_registry_s_package(where: str) -> None:
+def test_every_component_exists_and_is_in_the_registry_s_package(where: str) -> None:
     registry = REGISTRIES[where]
     for name in registry:
         try:
@@ -43,6 +43,6 @@ def test_everything_that_is_named_is_there_and_in_the_registry_s_package(where: 
     assert {reference.split(".")[1] for reference in registry.values()} == {where.split(".")[1]}
 
 
-def test_a_name_that_is_not_there() -> None:
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"colour 'red' is not known \(green, blue\)"):
         chosen({"green": "a:b", "blue": "c:d"}, "red", "colour")

@@ -57,7 +57,7 @@ class Experiment:
     def published(self, downloads: str) -> str:
         """Return the path of the encoder's published checkpoint in the folder `downloads`; '' if it is not there.
 
-        It is <encoder>.safetensors or <encoder>.pth.
+        Its name is <encoder>.safetensors or <encoder>.pth.
         """
         encoder = self.settings.get("encoder", ENCODER)
         found = [Path(downloads, f"{encoder}{suffix}") for suffix in (".safetensors", ".pth")] if downloads else []
@@ -125,7 +125,7 @@ def find(config: str, folders: list[str]) -> tuple[str, str]:
 
 
 def combinations(ranges: list[str]) -> list[tuple[tuple[str, str], ...]]:
-    """Return all combinations of the values of some keys, each as (key, value) pairs; an empty one without keys.
+    """Return all combinations of the values of some keys, each as (key, value) pairs; [()] for no ranges.
 
     Raises:
         UserError: a range is not `KEY=VALUE,VALUE...`, or its key is one of `recipe_options`.

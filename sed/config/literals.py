@@ -30,7 +30,7 @@ def literals(module: str) -> Mapping[str, Any]:
     """
     try:
         spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # of its package, which is imported
+    except ModuleNotFoundError:  # the module's package, which find_spec imports, is missing
         spec = None
     if spec is None or spec.origin is None:
         raise ValueError(f"no module '{module}' to read options from")
@@ -59,10 +59,7 @@ class _Named(ast.NodeTransformer):
 
 
 def option_modules(module: str) -> list[str]:
-    """Return `module` and, recursively, the modules of its `OPTIONS_FROM`, in the order of --help.
-
-    `OPTIONS_FROM` is a list of modules, or a registry {name: module:builder}.
-    """
+    """Return `module` and, recursively, the modules of its `OPTIONS_FROM`, in the order of --help."""
     found = [module]
     named = literals(module).get("OPTIONS_FROM", [])
     for reference in named.values() if isinstance(named, dict) else named:

@@ -59,7 +59,7 @@ def numbers(text: str) -> list[int]:
 
 
 def config_file(text: str) -> str:
-    """Convert an option's text to the absolute path of a config, relative to the current folder or the repository."""
+    """Convert an option's text to an absolute path: that in the current folder if it exists, else in the repository."""
     path = Path(text)
     return str((path if path.exists() else ROOT / path).resolve())
 

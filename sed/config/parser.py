@@ -40,7 +40,7 @@ class _Yaml(configargparse.ConfigFileParser):
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Formatter that shows flags only in the spelling with dashes.
 
-    A default is added to the help unless that states one, or the default is None or an empty sequence.
+    A default is added to an option's help unless the help states one, or the default is None or an empty sequence.
     """
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
@@ -169,7 +169,7 @@ class Parser(configargparse.ArgumentParser):
     ) -> None:
         """Register an option in both spellings, `--na-me` and `--na_me`, and as keys of a config.
 
-        A bool (by its default or type) becomes the pair `--name` and `--no-name`. Invalid values exit with 2.
+        A bool (by its default or type) becomes the pair `--name` and `--no-name`.
 
         Args:
             name: name of the option.

@@ -66,6 +66,6 @@ def test_no_module_registers_an_option_twice() -> None:
     assert len(names) == len(set(names)) and set(names) == set(default_options(*TRAINING))
 
 
-def test_a_default_that_was_changed_stays_the_default() -> None:
+def test_a_list_of_returned_defaults_may_be_changed_without_changing_the_default() -> None:
     default_options(*TRAINING)["batch_sizes"].append(7)
     assert default_options(*TRAINING)["batch_sizes"] == [2, 2, 4, 4]

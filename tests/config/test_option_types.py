@@ -13,7 +13,7 @@ from sed.errors import UserError
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_types_by_name() -> None:
+def test_a_type_may_be_given_by_its_name() -> None:
     parser = Parser("test")
     parser.option("sets", ["a"], "sets", type="words")
     parser.option("sizes", [1], "sizes", type="numbers")
@@ -46,7 +46,7 @@ def test_a_folder_is_refused_as_a_file_to_write(tmp_path):
         ("sets", "a,,b", "'a,,b' is not a comma-separated list"),
     ],
 )
-def test_values_that_do_not_pass_are_refused(option: str, text: str, message: str) -> None:
+def test_values_of_another_type_or_out_of_range_are_refused(option: str, text: str, message: str) -> None:
     parser = Parser("test")
     parser.option("rate", 0.5, "a share", least=0, most=1)
     parser.option("level", 0.0, "a number")

@@ -176,7 +176,7 @@ def test_show_config_reads_without_torch():
         '"\\0"',
     ],
 )  # fmt: skip
-def test_invalid_values_are_one_line(folder, value):
+def test_invalid_values_are_refused_in_one_line(folder, value):
     for text in (f"lr: {value}\n", f"lr: 1\nseed: {value}\n", f"? {value}\n: 1\n"):
         own = write(folder / "own.yaml", text)
         with pytest.raises(UserError, match=rf"^{re.escape(str(own))}(:\d+)?: .*\(.+\)$") as error:
