@@ -4,8 +4,8 @@
 # usage: tests/run.sh [options] [<pytest argument>...]
 #
 #   --thorough BOOL  also tests of a second or more, as .ci/run does (false)
-#   --slow BOOL   also those that take longer than a few seconds (false)
-#   --only WHAT   all, python or shell (all)
+#   --slow BOOL      all tests: also those that take longer than a few seconds, and every campaign (false)
+#   --only WHAT      all, python or shell (all)
 #   --campaign NAME  only the campaign of this name (CONTRIBUTING.md says what each tries): flips, kills, at_once, newest, fuzz, paths, servers, watch, trackers
 #
 # Arguments go to pytest; after `--`, options too: tests/run.sh -- -k psds.

@@ -1,4 +1,4 @@
-"""Every config of conf/ resolves to the recorded values, parses strictly, builds, trains a step and infers."""
+"""Configs of conf/: each resolves to its recorded values; front ends and systems build; systems train and infer."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ QUICK = [
     CONF / "mini" / f"{system}.yaml"
     for system in ("ast_gru", "ast_sed", "beats_sed", "conformer", "dasheng_sed", "eat_sed")
 ]
+"""configs that train a step in every run of the tests, as those of BEST do; those of other systems only with --slow"""
 
 BEST = sorted((CONF / "best").glob("*.yaml"))
 """configs of the published encoders, which train at a tiny size here"""
@@ -147,7 +148,8 @@ def test_systems_have_the_front_end_of_their_features(path):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("path", PRETRAINING, ids=name)
-def test_pretraining_writes_what_its_systems_import(path):
+def test_pretraining_has_the_encoder_and_front_end_of_the_systems_that_start_from_it(path):
+    """The systems are those that name the config in `pretrained_by`, else those of its folder with an AST."""
     config = parse(path)
     own = {other: parse(other) for other in SYSTEMS if other.parent == path.parent}
     named = {other: theirs for other, theirs in own.items() if theirs["pretrained_by"] == path.stem}

@@ -213,7 +213,7 @@ def test_results_are_kept_compactly() -> None:
     assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) < 3000
 
 
-def test_four_symlinks() -> None:
+def test_only_the_layers_in_egs_desed_are_symlinks() -> None:
     links = {name: str((ROOT / name).readlink()) for name in tracked() if (ROOT / name).is_symlink()}
     assert links == {f"egs/desed/{name}": f"../../{name}" for name in ("local", "steps", "utils", "conf")}
 

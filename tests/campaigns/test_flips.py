@@ -41,7 +41,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("count", SAMPLES)
-def test_flips_in_a_checkpoint(packed: Path, tmp_path: Path, count: int) -> None:
+def test_flips_in_a_checkpoint_are_refused(packed: Path, tmp_path: Path, count: int) -> None:
     from sed.checkpoints.checkpoint import load_detector
 
     path = Path(shutil.copy(packed / "exp" / "final.pt", tmp_path))
@@ -49,7 +49,7 @@ def test_flips_in_a_checkpoint(packed: Path, tmp_path: Path, count: int) -> None
 
 
 @pytest.mark.parametrize("count", SAMPLES)
-def test_flips_in_a_packed_model(packed: Path, tmp_path: Path, count: int) -> None:
+def test_flips_in_a_packed_model_are_refused(packed: Path, tmp_path: Path, count: int) -> None:
     from sed.prediction.model import open_model
 
     folder = shutil.copytree(packed / "model", tmp_path / "model")
@@ -58,7 +58,7 @@ def test_flips_in_a_packed_model(packed: Path, tmp_path: Path, count: int) -> No
 
 
 @pytest.mark.parametrize("count", SAMPLES)
-def test_flips_in_scores(tmp_path: Path, count: int) -> None:
+def test_flips_in_scores_are_refused(tmp_path: Path, count: int) -> None:
     from sed.data.scores import Scores, read_scores, write_scores
 
     rng = np.random.default_rng(0)
@@ -69,7 +69,7 @@ def test_flips_in_scores(tmp_path: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("count", SAMPLES)
-def test_flips_in_a_shard(tmp_path: Path, count: int) -> None:
+def test_flips_in_a_shard_are_refused(tmp_path: Path, count: int) -> None:
     from sed.data.store import FeatureStore, FeatureWriter
 
     rng = np.random.default_rng(0)

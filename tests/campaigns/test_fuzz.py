@@ -40,7 +40,6 @@ class Kind:
 
 
 def of(file: str, edit: hostile.Edit, *commands: str) -> Kind:
-    """Return a kind."""
     return Kind(file, edit, commands)
 
 
@@ -165,14 +164,14 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def add_sounds(folder: Path) -> None:
-    """Write one sound in every format that libsndfile writes."""
+    """Write one sound in every format of SOUNDS."""
     folder.mkdir()
     for name, how in SOUNDS.items():
         soundfile.write(folder / f"sound.{name}", beep(16000, 1.2), 16000, **how)
 
 
 def fuzzed(name: str, number: int, scratch: Path, workplace: Path) -> tuple[Ended, str]:
-    """Run the `number`-th input of a kind; how it ended, and the command line."""
+    """Run a command on the `number`-th file of a kind; return how it ended, and the command line."""
     kind = KINDS[name]
     rng = random.Random(f"{name} {number}")
     place = emptied(scratch / "place", lambda folder: shutil.copytree(workplace, folder, dirs_exist_ok=True))

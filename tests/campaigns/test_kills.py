@@ -1,4 +1,4 @@
-"""Every command that writes, killed at each of its file-system calls: the same command ends with the same files.
+"""Commands that write, killed at each of their file-system calls: the same command ends with the same files.
 
 Outside the campaign only some commands are killed, most of them at a sample of their calls.
 """
@@ -42,4 +42,5 @@ def test_killed_at_every_call_the_same_command_gives_the_same(
 
     kills = kill_at_every_call(work, prepare, check, place, most=most)
     print(f"{name}: {kills} kills")
-    assert kills >= (most or 5) - 2
+    # A sample may be smaller than `most`, where evenly spread calls are also the last of their kind.
+    assert kills >= (3 if most is None else most - 2)

@@ -17,7 +17,7 @@ from paths import ROOT
 pytestmark = [pytest.mark.campaign, pytest.mark.slow]
 
 
-def test_newest_allowed_versions(tmp_path: Path) -> None:
+def test_tests_pass_with_the_newest_allowed_versions(tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python3"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

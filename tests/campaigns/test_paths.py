@@ -1,4 +1,4 @@
-"""Every command with bad paths in every place that takes one: a line that names it and a cure, and nothing else.
+"""Commands with a bad path in each place that takes one: a refusal in one line with a cure, or success.
 
 A sample tries one kind in each place, drawn at random; all kinds are a campaign.
 """
@@ -134,7 +134,7 @@ def _sparse(path: Path) -> None:
 
 
 def _chain(path: Path) -> None:
-    for number in range(50):
+    for number in range(50):  # Linux follows 40 links at most
         Path(f"{path}{number or ''}").symlink_to(f"{path.name}{number + 1}")
 
 
@@ -256,17 +256,18 @@ def kinds_of(command: str, slot: int, count: int) -> list[str]:
     if command in ("benchmark_dump", "benchmark_labels"):  # where they succeed they take half a minute
         kinds = [kind for kind in kinds if kind in ("empty", "folder", "below a file", "loop", "pipe", "full")]
     if slots(command)[slot] == "tiny.yaml" and command.startswith("benchmark"):
-        kinds.remove("empty file")  # is the config of the paper's size
+        kinds.remove("empty file")  # an empty config is that of the paper's size: too slow
     if count >= len(kinds):
         return kinds
     return random.Random(f"{command} {slot}").sample(kinds, count)
 
 
 def is_read(command: str, slot: int) -> bool:
-    """Return whether a command opens what is named there."""
-    # experiments passes paths on to other commands, and --features of train is read by recipes only
-    by_recipes = (command, slots(command)[slot]) in (("experiments", slots(command)[slot]), ("train", "logmel.yaml"))
-    return not by_recipes and not slots(command)[slot].startswith(">")
+    """Return whether a command itself reads the path in this slot."""
+    # experiments passes paths on to other commands, and only recipes read train's --features
+    place = slots(command)[slot]
+    by_others = command == "experiments" or (command, place) == ("train", "logmel.yaml")
+    return not by_others and not place.startswith(">")
 
 
 def test_every_command_is_tried() -> None:

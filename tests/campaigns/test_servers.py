@@ -27,7 +27,10 @@ EXPECTED |= {"public_eval": 5}
 
 
 def sounds(seed: int, rate: int) -> Callable[[str], bytes]:
-    """Recordings of the length that their names say, the same for the same name: both copies agree."""
+    """Return a function from the name of a recording to its WAV: noise of 10 s if the name has a `_`, else of 2 s.
+
+    The same name gives the same noise, so that a recording is the same in both copies of DESED.
+    """
 
     def sound(name: str) -> bytes:
         number = int("".join(filter(str.isdigit, name))[:11])
@@ -54,7 +57,7 @@ def command(url: str, work: Path) -> list[str]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return what stage 0 made, less what it remembers."""
+    """Return {path: content} of what stage 0 made, without hidden files and archives."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -98,7 +101,7 @@ def test_deseds_layout_whole_from_servers_that_lie_and_in_spite_of_kills(
         with suppress(ProcessLookupError):  # it may be done
             os.killpg(run.pid, signal.SIGKILL)
         run.wait()
-        time.sleep(0.2)  # what the kernel still held for a dead client is not sent again
+        time.sleep(0.2)  # the server notices that its client is dead, and stops sending
     done = subprocess.run(command(server.url, tmp_path / "w"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert server.sent <= 1.1 * server.size, (server.sent, server.size, server.needless(), faults.kinds)

@@ -17,7 +17,7 @@ from paths import ROOT
 pytestmark = [pytest.mark.campaign, pytest.mark.slow]
 
 
-def test_trackers(tmp_path: Path) -> None:
+def test_loggers_of_trackers_pass_their_tests_with_the_packages(tmp_path: Path) -> None:
     packages = ("wandb>=0.17", "mlflow-skinny>=2.14")
     assert all(f'"{package}"' in (ROOT / "setup.py").read_text() for package in packages)
     pip = [sys.executable, "-m", "pip", "install", "-q", "--target", tmp_path / "packages"]

@@ -1,5 +1,5 @@
 // Runs the kernels of sed/gpu/persistent_gru.cu on a CPU, to test their indexing and arithmetic: a process per
-// block, a thread per thread. `EMULATE` launches a kernel.
+// block, a thread per thread. `emulate` launches a kernel.
 
 #include <sched.h>
 #include <sys/wait.h>

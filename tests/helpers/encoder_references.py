@@ -1,6 +1,6 @@
 """Outputs of other implementations' encoders on made-up weights and audio, recorded for tests to compare with.
 
-usage: PYTHONPATH=.:tests/helpers python3 tests/helpers/encoder_references.py  # writes them; needs the extra `parity`
+usage: PYTHONPATH=.:tests/helpers python3 tests/helpers/encoder_references.py  # needs the extra `parity`
 
 The reference of EAT also needs timm and a checkout of github.com/cwx-worst-one/EAT, in the folder EAT_CHECKOUT (an
 environment variable).
@@ -164,7 +164,6 @@ REFERENCES: dict[str, Callable[..., Outputs]] = {
     "eat": eat,
 }
 SMALL = {"dim": 32, "depth": 3, "heads": 2}
-PUBLISHED = {"dim": 768, "depth": 12, "heads": 12}
 
 
 def main() -> None:

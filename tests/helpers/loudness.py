@@ -72,7 +72,8 @@ def predict(recordings, overlap=None, batch_size=4, block=999, model=None, centr
     """Run recordings, arrays at `RATE`, through a detector.
 
     Windows overlap by `overlap` seconds (None: the default). `block` is the number of samples per block that is read; a
-    block with NaN stands for a file that cannot be read. `advance` gets the seconds of recordings that are done.
+    block with NaN stands for a file that cannot be read. `model` is the detector (None: `Loudness`). With `centred`,
+    events that windows share are centred. `advance` gets the seconds of recordings that are done.
 
     Returns:
         The recordings' sinks, the problems as (name, error), and the detector.

@@ -40,7 +40,7 @@ def drop(folder: Path, number: int, data: bytes, pause: float) -> str:
                 file.write(data[at : at + len(data) // 3])
                 time.sleep(pause)
     elif manner == 2:  # as from a pipe, open all the while: each state reads as a whole file
-        head = data[:40] + b"\x00\x00\x00\x00"
+        head = data[:40] + bytes(4)  # the size of the samples, 0: unknown
         with path.open("wb", buffering=0) as file:
             file.write(head + data[44 : len(data) // 2])
             time.sleep(2 * pause)

@@ -19,7 +19,7 @@ SAMPLES = 40
 def put(
     exp: Path, name: str, seed: int, f1: float, *, folder: str = "validation", noise: np.ndarray | None = None
 ) -> None:
-    """Write a scored experiment whose metrics are all `f1`, with bootstrap samples `f1` + `noise` (SAMPLES,)."""
+    """Write a scored experiment: metrics `f1`, but no psds2; bootstrap samples `f1` + `noise`, of shape (SAMPLES,)."""
     at = exp / f"{name}_seed{seed}" / folder
     at.mkdir(parents=True)
     numbers = dict.fromkeys(reduce.NUMBERS, f1) | {"psds2": None}
