@@ -178,7 +178,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.thorough
 @pytest.mark.parametrize("path", sorted((ROOT / "sed").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
 def test_refusals_say_what_to_do(path):
-    """What to do is in parentheses: each `UserError` has some, unless it passes on another error's message."""
+    """Remedies are in parentheses: each `UserError` has some, unless it passes on another error's message."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "UserError" and node.args):
             continue
