@@ -290,7 +290,7 @@ def check_teacher(config: Mapping[str, Any], student: Detector) -> None:
 
 
 def check_selection(config: Mapping[str, Any]) -> None:
-    """Raise UserError if a model is to be selected on a test set, or without a validation set."""
+    """Raise UserError if the validation set is a test set, or a model is to be selected without one."""
     if config["valid_set"] in TEST_SETS:
         raise UserError(
             f"--valid-set {config['valid_set']} is a test set: selecting on it would invalidate its results "

@@ -183,7 +183,8 @@ class InputMaker:
 
         If the features are cached on the device, `features` holds their indices in the cache; see `fetched`.
         """
-        rows = self._sampler.rows(step)  # of the batch's clips in the pool; `own` and slots are positions in the batch
+        # Rows of the pool, one per clip of the batch; `own` and slots are positions in the batch.
+        rows = self._sampler.rows(step)
         strong, weak = self.sizes["strong"], self.sizes["weak"]
         draws = augment.draw(
             np.random.default_rng((self.seed, step, 0xA06)),  # 0xA06: arbitrary, keeps random streams apart

@@ -69,7 +69,7 @@ def test_buffers_may_be_the_student_s_or_the_teacher_s_own(buffers: str) -> None
     assert not torch.allclose(net.norm.running_var, expected.running_var)  # type: ignore[arg-type]
 
 
-def test_frozen_parameters_stay_the_student_s() -> None:
+def test_parameters_that_are_not_trained_are_not_averaged_and_stay_the_student_s() -> None:
     torch.manual_seed(0)
     net = Net()
     net.encoder.requires_grad_(False)
@@ -82,6 +82,7 @@ def test_frozen_parameters_stay_the_student_s() -> None:
     average.update(torch.tensor(1.0))
     for name, value in teacher.state_dict().items():
         assert torch.equal(value, net.state_dict()[name]), name
+    assert sum(map(torch.numel, average.flat)) == sum(p.numel() for p in net.parameters() if p.requires_grad)
 
 
 def test_the_flat_parameters_are_the_teacher_s_own_memory() -> None:
