@@ -4,7 +4,7 @@ usage: python3 -m sed.bin.benchmark_pretraining --config conf/mini/pretrain.yaml
 
 On a GPU compilation takes a minute. The parts are:
 
-inputs    draws and targets, on the host (a thread makes them while the device computes)
+inputs    draws and targets, on the host (for a GPU, a thread makes them while it computes)
 clips     the batch on the device: soundscapes are mixed and their features computed, those of a dumped set are copied
 features  of soundscapes: their share of the above
 update    augmentation, forward and backward pass, and optimiser

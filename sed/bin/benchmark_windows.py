@@ -47,7 +47,7 @@ def parser() -> Parser:
     p.option("samples", 1000, "number of bootstrap samples", least=100)
     p.option("batch-size", 32, "windows per batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
-    p.option("jobs", 0, "processes that mix and score (0: as many as there are processors)", least=0)
+    p.option("jobs", 0, "processes that mix (0: as many as there are processors)", least=0)
     return p
 
 

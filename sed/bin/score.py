@@ -2,10 +2,10 @@
 
 usage: python3 -m sed.bin.score INPUT --ground-truth events.tsv --durations durations.tsv --out scored/result.json
 
-INPUT is our scores.h5, a folder of score TSVs (sed_scores_eval), one detections TSV, or a folder of detection TSVs
-at many operating points. By default the scores of this project's models (scores.h5) are post-processed as in the
-AST-SED paper, those of other systems not at all. events.tsv, beside the result, has the detections that F1 is computed
-from.
+INPUT is our scores.h5, a folder of score TSVs (sed_scores_eval), detections as one TSV or as label files of another
+tool, or a folder of detection TSVs at many operating points. By default the scores of this project's models (scores.h5)
+are post-processed as in the AST-SED paper, those of other systems not at all. events.tsv, beside the result, has the
+detections that F1 is computed from.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
-    p.add_argument("input", help="scores.h5, folder of score TSVs, detections TSV, or folder of detection TSVs")
+    p.add_argument(
+        "input", help="scores.h5, folder of score TSVs, detections (TSV or label files), or folder of detection TSVs"
+    )
     p.option(
         "ground-truth",
         None,

@@ -80,7 +80,7 @@ def main() -> None:
         raise UserError(f"{args.input[1]}: scores of one set are tuned at a time (give one)")
     for option in ("ground_truth", "durations"):
         if getattr(args, option) is None:
-            raise UserError(f"--{option.replace('_', '-')} is missing (the set's {option.split('_')[-1]} table)")
+            raise UserError(f"--{option.replace('_', '-')} is missing (give that of the set)")
     return _tune_scores(args, args.input[0])
 
 
