@@ -3,7 +3,8 @@
 #
 # usage: local/download.sh [options] <downloads>
 #
-#   --corpus NAME        corpus; its downloads are in local/<name>_records.tsv, its recordings in local/<name>_recordings.tsv (desed)
+#   --corpus NAME        corpus; local/<name>_records.tsv lists its downloads; local/<name>_recordings.tsv, if it exists, the
+#                        tables of recordings that are linked one by one (desed)
 #   --parts LIST         parts to download, comma-separated (synthetic,metadata,strong,public,xares,ast; optional: soundbank, panns,
 #                        atst_frame, beats)
 #   --archives DIR       folder of files that you downloaded by hand, used instead of the network; may be repeated
@@ -61,7 +62,7 @@ python3 -m sed.bin.download --parts "${parts}" --mirror "${mirror}" --ast "${ast
 if ((code > 0)); then # recordings are linked even if the AST cannot be downloaded
     [[ ,${parts}, == *,ast,* && ! -e ${downloads}/ast.pth && ! -e ${downloads}/ast.safetensors ]] || exit "${code}"
     for part in ${parts//,/ }; do
-        ! { [[ -n ${copies} ]] && cut -f 1 "${copies}" | grep -qxF -- "${part}"; } || continue # others' copies
+        ! { [[ -n ${copies} ]] && cut -f 1 "${copies}" | grep -qxF -- "${part}"; } || continue # a copy is optional
         [[ ${part} == ast || -e ${downloads}/.${part}.done ]] || exit "${code}"                # another part failed, too
     done
 fi

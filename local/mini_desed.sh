@@ -13,7 +13,7 @@
 #   --unlabelled N        clips of the unlabelled set (120)
 #   --validation N        clips of the validation set (120)
 #   --pretrain N          clips of isolated sounds (1000)
-#   --pretrain-seconds S  length of a clip of isolated sounds (2.5)
+#   --pretrain-seconds S  length of a clip of isolated sounds in seconds (2.5)
 #   --format F            format of the audio, wav or flac, 16 bits (wav)
 #   --feature-conf FILE   front end of the tagger (conf/mini/logmel.yaml)
 #   --pretrain-conf FILE  model and training of the tagger (conf/mini/pretrain.yaml)
@@ -52,6 +52,6 @@ if [[ ${force} == true || ! -e ${isolated}/feats.scp ]]; then
     mv "${isolated}/.feats.scp.part" "${isolated}/feats.scp"
 fi
 if [[ ${force} == true || ! -e ${downloads}/ast.pth ]]; then
-    # always on the CPU, so that all machines get the same AST
+    # always on the CPU, so that it does not depend on a machine's GPU
     python3 -m sed.bin.pretrain --device cpu --config "${pretrain_conf}" ${again[@]+"${again[@]}"} "${isolated}" "${downloads}/ast.pth"
 fi

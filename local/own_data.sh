@@ -5,14 +5,14 @@
 #
 #   --recordings DIR   audio files at any depth, of any format, rate and length; longer ones are cut into clips
 #   --events FILE      TSV: filename, onset, offset, event_label (a file name alone: a recording without events);
-#                      or labels of another tool (Audacity, CSV, Raven, TextGrid, ELAN, Label Studio): a file or a folder
-#                      (DIR itself, where neither --events nor --tags is given)
+#                      or labels of another tool (Audacity, CSV, Raven, TextGrid, ELAN, Label Studio, JAMS, ...): a file or a
+#                      folder (DIR itself if neither --events nor --tags is given)
 #   --tags FILE        TSV: filename, event_labels (comma-separated), of recordings without a row in --events
 #   --from MODEL       packed model whose labels are kept, besides those of the tables
 #   --validation P     fraction of the recordings with events that goes to validation, 0 to 1 (0.2)
 #   --group REGEX      recordings whose names give the same match are not split between training and validation: a speaker, a
 #                      place, a day (none: each recording by itself)
-#   --seconds S        length of a clip (10)
+#   --seconds S        length of a clip in seconds (10)
 #   --seed N           seed of the split (0)
 #   --max-bad P        refuse if more than P % of the recordings cannot be read; fewer are left out (20)
 #   --max-dropped P    refuse if more than P % of the events lie beyond their recordings or have no length (10)

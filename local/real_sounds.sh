@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Stage 0 of real_sounds: synthesise a corpus in DESED's layout from a soundbank of recordings.
 #
-# usage: local/real_sounds.sh [options] <downloads>
+# usage: local/real_sounds.sh --soundbank DIR [options] <downloads>
 #
 #   --soundbank DIR        recordings, {train,validation}/{foreground,background,distractor}/<label>/
 #   --scale X              factor by which the sizes of all sets are multiplied; 1: 1,500 real-strong, 10,000 synthetic,
@@ -11,7 +11,7 @@
 #   --nj N                 processes (4)
 #   --format F             format of the audio, wav or flac, 16 bits (wav)
 #
-# Writes <downloads>/{audio,metadata} and sources.json. Finished parts are kept. Training clips have sounds of the
+# Writes <downloads>/{audio,metadata} and <downloads>/sources.json. Finished parts are kept. Training clips have sounds of the
 # soundbank's train/ only, validation and test clips of its validation/ only.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

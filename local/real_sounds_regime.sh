@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Choose the regimes of protocols A and B of real_sounds, from results on a split of the training sources.
 #
-# usage: local/real_sounds_regime.sh [options] <results> <regime.json>
+# usage: local/real_sounds_regime.sh <results> <regime.json>
 #
 # <results>/runs.jsonl has a line for each training on the split. Prints a line for each system and protocol: its config,
 # and the experiment on the split with the same regime, separated by a tab.
@@ -9,7 +9,7 @@
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd=""
+cmd="" # for step.sh; nothing here is run as a job
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage
 source "${root}/utils/step.sh"

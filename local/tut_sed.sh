@@ -39,7 +39,7 @@ fi
 printf '%s\n' "${fold}" >"${note}.part"
 mv "${note}.part" "${note}"
 
-# the table is written for the recordings of the list, else for all
+# only the recordings of the list, if one is given, else all
 lay_out() { # lay_out <development|evaluation> <folder in audio/> <table in metadata/> [<list in evaluation_setup/>]
     local list=()
     [[ $# == 3 ]] || list=(--list "${downloads}/$1/evaluation_setup/$4")

@@ -79,7 +79,7 @@ STEPS_MS = {"AST": 100, "ATST-Frame": 40, "BEATs": 160}
 OTHER_ENCODERS = tuple(
     config for encoder, configs in CARRIED.items() if encoder != "AST" for config in configs.values()
 )
-# AST systems beside the rivals, as protocols A and B train them (`comparators` adds AST-SED as B does)
+# AST systems in the table of the rivals, as protocols A and B train them; it ends with protocol B's AST-SED
 BOTH_WAYS = ("ast_gru", f"ast_gru{TUNED}", "ast_sed")
 GRID = ("clip_pooling", "frozen_epochs")
 """settings in which the rows of `grid` differ; all others are those of protocol A"""
@@ -172,7 +172,7 @@ def comparators(results: Results, margins: Margins, remarks: Remarks) -> list[st
 
 
 def carried(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
-    """Return the table of encoders without and with FTE and LGD; no lines without results of another one than the AST.
+    """Return the table of encoders without and with FTE and LGD; no lines if all results are of the AST.
 
     Args:
         results: {config: the results of its seeds}.
@@ -232,9 +232,8 @@ def grid(results: Results) -> list[str]:
     if len(cells) < 2:
         return []
     rows = []
-    order = [*CLIP_POOLINGS]
-    # in the order of CLIP_POOLINGS, unknown ones last
-    for pooling, frozen in sorted(cells, key=lambda key: (order.index(key[0]) if key[0] in order else 99, key[1])):
+    order = {pooling: place for place, pooling in enumerate(CLIP_POOLINGS)}  # unknown ones come last
+    for pooling, frozen in sorted(cells, key=lambda key: (order.get(key[0], len(order)), key[1])):
         by_system = cells[pooling, frozen]
         first = [CLIP_POOLINGS.get(pooling, pooling), f"{frozen:g} epochs" if frozen else "no"]
         rows.append([*first, *(_cell(list(by_system.get(system, {}).values())) for system in AST_SYSTEMS)])
@@ -267,8 +266,8 @@ def mixup(results: Results) -> list[str]:
 def _cells(results: Results, by: Sequence[str]) -> dict[tuple[Any, ...], dict[str, dict[int, Mapping[str, Any]]]]:
     """Return {values of the settings `by`: {system: {seed: run}}} of runs whose other settings are protocol A's.
 
-    Protocol A's settings are those of the first run of an AST system that has settings. Of two configs with a run of
-    the same seed in one cell, the first counts; if the other's numbers differ, a warning names it.
+    Protocol A's settings are those of the first run with settings, by the order of AST_SYSTEMS. Of two configs with a
+    run of the same seed in one cell, the first counts; if the other's numbers differ, a warning names it.
     """
     protocol_a_settings = next(
         (run["settings"] for name in AST_SYSTEMS for run in results.get(name, []) if run.get("settings")), None
@@ -334,7 +333,7 @@ def _size(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _over(margins: Margins, a: str, b: str) -> list[str]:
-    """Return the cells of GAINS: system a, and the differences of system b from it; dashes if it has no margin."""
+    """Return the cells of GAINS: system a, and the differences of system b from it; dashes without a margin."""
     differences = _differences(margins, a, b)
     return [TITLES[a.removesuffix(TUNED)] if differences != NO_MARGIN else "–", *differences]
 

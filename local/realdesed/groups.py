@@ -17,13 +17,11 @@ from sed.data.prepare.clips import csv_rows
 from sed.data.tables import audio_stem, write_tsv
 
 COLUMNS = ("filename", "device_placement", "recording_device", "recording_environment")
-# Beginnings of words that participants wrote for their phone, some misspelt; iOS is looked for first. Where one begins
-# with another (oneplus, onepluss) or contains it (pixel), the longer one changes nothing.
+# beginnings of words that participants wrote for their phone, some misspelt; iOS is looked for first
 IOS = "iphon", "ipad", "i pad"
 ANDROID = (
-    *("android", "samsung", "galaxy", "pixel", "google pixel", "xiaomi", "xioami", "redmi", "poco", "motorola", "moto"),
-    *("honor", "huawei", "oneplus", "onepluss", "oppo", "vivo", "realme", "nothing phone", "cmf phone", "fairphone"),
-    *("zenfone", "hmd skyline"),
+    *("android", "samsung", "galaxy", "pixel", "xiaomi", "xioami", "redmi", "poco", "moto", "honor", "huawei"),
+    *("oneplus", "oppo", "vivo", "realme", "nothing phone", "cmf phone", "fairphone", "zenfone", "hmd skyline"),
 )
 
 
