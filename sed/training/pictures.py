@@ -93,7 +93,7 @@ def draw(posteriors: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> np
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
     for number, label in enumerate(labels):
-        # the built-in font has only Latin-1; 18 characters are about NAMES pixels wide
+        # Pillow without FreeType refuses characters beyond Latin-1; 18 characters are about NAMES pixels wide
         text = label.encode("latin-1", "replace").decode("latin-1")[:18]
         pen.text((2, number * (2 * ROW + GAP) + ROW // 2), text, fill=(0, 0, 0))
     return np.array(picture)

@@ -61,7 +61,8 @@ OPTIONS = {
     },
     "procedural_share": {
         "default": 0.15,
-        "help": "share of procedurally generated sounds among the kinds of sounds in clips; the rest: distractors",
+        "help": "share of procedurally generated sounds among the kinds of sounds in clips; the rest are the bank's "
+        "distractors",
         "least": 0,
         "most": 1,
     },
