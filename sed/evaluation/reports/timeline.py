@@ -113,8 +113,9 @@ def clip_figure(
     found = detections.where(detections.clip == clip)
     rows = slice(0, 0) if scores is None else slice(int(scores.start[clip]), int(scores.start[clip + 1]))
     shown = set(truth.label.tolist()) | set(found.label.tolist())
-    if scores is not None:
-        likely = np.flatnonzero(scores.values[rows].max(0) > 0.3)  # the six highest are shown even if not detected
+    if scores is not None and rows.stop > rows.start:
+        # the six classes with the highest scores, if above 0.3, have a row even if they are not detected
+        likely = np.flatnonzero(scores.values[rows].max(0) > 0.3)
         shown |= set(likely[np.argsort(-scores.values[rows].max(0)[likely])][:6].tolist())
     mel = sources.logmel(problem.clips[clip])
     top = MEL + 8 if mel is not None else 4
@@ -173,7 +174,7 @@ def _row(
 
 
 def _threshold(value: float, y: float, width: float) -> str:
-    """Draw a threshold of scores in the row that begins at height y."""
+    """Draw a threshold of scores in the row that begins at y."""
     at = _height(y, value)
     return (
         f'<line x1="{LEFT}" y1="{at:.1f}" x2="{LEFT + width:.1f}" y2="{at:.1f}" stroke="var(--dim)" '
@@ -182,5 +183,5 @@ def _threshold(value: float, y: float, width: float) -> str:
 
 
 def _height(y: float, score: float) -> float:
-    """Return the height in the picture of a score from 0 to 1, in the row that begins at height y."""
+    """Return the y coordinate of a score from 0 to 1, in the row that begins at y."""
     return y + 41 - 16 * score

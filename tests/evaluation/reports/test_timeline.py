@@ -50,19 +50,17 @@ def rows_of(picture: str) -> list[str]:
 def test_only_this_clips_events_have_rows() -> None:
     assert rows_of(clip_figure(MADE, 0, FOUND, None, NOTHING)) == ["x"]
     assert rows_of(clip_figure(MADE, 1, FOUND, None, NOTHING)) == ["<y>", "z"]
+    assert rows_of(clip_figure(MADE, 0, FOUND, scores(0.9), NOTHING)) == ["x"]  # whose scores have no frames
 
 
-def test_each_curve_has_its_threshold_and_crosses_it_where_the_score_does() -> None:
+def test_a_curve_is_above_its_threshold_if_its_score_is() -> None:
     thresholds = {"x": 0.2, "<y>": 0.3, "z": 0.4, "w": 0.6}
     drawn = clip_figure(MADE, 1, FOUND, scores(0.9), NOTHING, thresholds)
     assert re.findall("<title>threshold (.*?)</title>", drawn) == ["0.3", "0.4", "0.6"]
     lines = [float(y) for y in re.findall(r'y1="([\d.]+)"[^>]*stroke-dasharray', drawn)]
     curves = [float(re.split("[ ,]", points)[1]) for points in re.findall('<polyline points="(.*?)"', drawn)]
-    assert [curve < line for curve, line in zip(curves, lines, strict=True)] == [
-        False,
-        False,
-        True,
-    ]  # y grows downwards
+    above = [curve < line for curve, line in zip(curves, lines, strict=True)]  # y grows downwards
+    assert above == [False, False, True]
     assert "dasharray" not in clip_figure(MADE, 1, FOUND, None, NOTHING, thresholds)  # without curves
 
 
@@ -110,6 +108,6 @@ def test_a_recording_that_cannot_be_read_has_no_player_and_is_named(tmp_path: Pa
     assert f"no player in the report: {tmp_path / 'a.wav'}: not audio" in caplog.text
 
 
-def test_a_place_without_sounds_is_refused(tmp_path: Path) -> None:
+def test_a_missing_folder_of_audio_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such folder"):
         Sources(None, tmp_path / "nowhere")
