@@ -23,6 +23,7 @@ _RUN = {
     **{entry.key: _NUMBER for entry in ENTRIES},
     **dict.fromkeys(("lr", "encoder_lr"), (int, float)),
     "config": str,
+    "seed": int,
     "run": (str, type(None)),
     "settings": {"lr": (int, float), "encoder_lr": (int, float)},
 }
@@ -34,13 +35,13 @@ def read_runs(folder: Path) -> list[Training]:
     """Return the lines of a folder's runs.jsonl; an empty list without such a file.
 
     Raises:
-        UserError: a line is not JSON, or names no config or seed.
+        UserError: a line is not JSON, names no config or seed, or has a value of another type.
     """
     path = folder / RUNS
     if not path.is_file():
         return []
     runs: list[Training] = []
-    for number, line in enumerate(StringIO(read_text(path)), 1):  # unlike `splitlines`, splits no names
+    for number, line in enumerate(StringIO(read_text(path)), 1):  # unlike `splitlines`, not at U+2028 in a name
         try:
             run = parse_json(line)
         except ValueError:

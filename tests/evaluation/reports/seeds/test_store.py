@@ -72,7 +72,15 @@ def test_an_archiving_that_was_killed_can_be_repeated(tmp_path: Path, monkeypatc
     assert [run["run"] for run in read_runs(tmp_path)] == ["second"]
 
 
-@pytest.mark.parametrize(("line", "said"), [("{", "not JSON"), ('{"config": "a"}', "no 'seed'"), ("[]", "no 'config'")])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "not JSON"),
+        ('{"config": "a"}', "no 'seed'"),
+        ('{"config": "a", "seed": "2"}', 'seed is "2"'),
+        ("[]", "no 'config'"),
+    ],
+)
 def test_a_damaged_line_is_refused_by_its_number(tmp_path: Path, line: str, said: str) -> None:
     add_runs(tmp_path, [run_of("a", 1)])
     path = tmp_path / "runs.jsonl"
