@@ -34,7 +34,7 @@ def put(
               "post_processing": {"steps": ["median"]}, "git": "abc"}  # fmt: skip
     (at / "result.json").write_text(json.dumps(result))
     write_events_tsv(at / "events.tsv", {"a": [Event(1.05, 1.3, "Dog"), Event(2.0, 5.0, "Frying")], "b": []})
-    names = ["event_f1_macro", "psds1", *(f"{label}\t{n}" for label in LABELS for n in reduce.CLASS_NUMBERS[:2])]
+    names = ["event_f1_macro", "psds1", *(f"{label}\t{n}" for label in LABELS for n in reduce.CLASS_MARGINS)]
     drawn = np.concatenate([[0.0], np.zeros(SAMPLES) if noise is None else noise])
     values = np.tile(f1 + drawn, (len(names), 1))
     bootstrap.save(at / "bootstrap.npz", bootstrap.Samples(names=names, values=values, clips="the same", seed=0))

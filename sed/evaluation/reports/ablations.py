@@ -13,7 +13,7 @@ from sed.evaluation.reports.certainty import caveat
 from sed.evaluation.reports.published import PUBLISHED, on_their_set
 from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
 
-AST_SED, AST_GRU, CRNN = PUBLISHED[:3]
+AST_SED, AST_GRU, CRNN = PUBLISHED[:3]  # the AST-SED paper's two systems and its baseline
 COLUMNS = shown_in("published")
 NUMBERS = tuple(head for entry in COLUMNS for head in (entry.column, "paper"))
 HEADS = ("config", "differs in", "weights", "parameters", "clips", *NUMBERS)

@@ -60,7 +60,7 @@ def _bounds(system: System, name: str) -> tuple[float, float] | None:
     """Return the interval of the mean over seeds; None if a seed lacks the number."""
     if any(name not in samples.names for samples in system.samples):
         return None
-    rows = [samples.of(name)[1:] for samples in system.samples]
+    rows = [samples.of(name)[1:] for samples in system.samples]  # without the value on the set itself
     return interval(np.mean(rows, axis=0))
 
 
@@ -99,7 +99,7 @@ def _differences(a: System, b: System) -> str:
     caption = f"{name}: paired over clips{' and seeds' if seeds else ''}, 95 % intervals."
     heads = ["number", "difference", "95 % interval", f"samples with {b.name} ahead", "clear"]
     pictures = []
-    for per_cent, unit in ((True, "points of per cent"), (False, "fractions")):
+    for per_cent, unit in ((True, "percentage points"), (False, "fractions")):
         bars = [(e.title, d.value, d.low, d.high) for d in found if (e := BY_KEY[d.number]).per_cent == per_cent]
         if bars:
             lower = {entry.title for entry in ENTRIES if not entry.higher_is_better}
@@ -124,7 +124,7 @@ def _classes(systems: Sequence[System]) -> list[str]:
         rows = [(label, d.value, d.low, d.high) for label, d in found.items()]
         if rows:
             name = f"EB-F1 by class: {other.name} less {systems[0].name}"
-            parts.append(figure(svg.differences(name, rows, factor=100), f"{name}, points of per cent, paired."))
+            parts.append(figure(svg.differences(name, rows, factor=100), f"{name}, percentage points, paired."))
     return parts
 
 

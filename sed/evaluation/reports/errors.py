@@ -56,7 +56,8 @@ def match(problem: Problem, detections: EventTable) -> Matches:
     onset[known] = detections.onset[index[known]] - truth.onset[known]
     offset[known] = detections.offset[index[known]] - truth.offset[known]
     collar = np.maximum(f1.ONSET_COLLAR, f1.OFFSET_SHARE * (truth.offset - truth.onset))
-    with np.errstate(invalid="ignore"):  # 1e-9 s for times that are a collar apart except for rounding
+    with np.errstate(invalid="ignore"):
+        # 1e-9 s: times that are exactly a collar apart, but for rounding, are a hit
         hit = known & (np.abs(onset) <= f1.ONSET_COLLAR + 1e-9) & (np.abs(offset) <= collar + 1e-9)
     return Matches(index=index, onset=onset, offset=offset, hit=hit, others=others)
 
@@ -72,7 +73,7 @@ def _by_clip(problem: Problem, truth: EventTable, detections: EventTable):  # ty
 
 
 def _shared(a: EventTable, rows: np.ndarray, b: EventTable, found: np.ndarray) -> np.ndarray:
-    """Return the seconds (rows, found) that some events of a and some of b share."""
+    """Return the seconds (rows, found) that each event of a in `rows` shares with each event of b in `found`."""
     low = np.maximum(a.onset[rows][:, None], b.onset[found][None, :])
     high = np.minimum(a.offset[rows][:, None], b.offset[found][None, :])
     return np.maximum(high - low, 0.0)
@@ -141,7 +142,7 @@ class Confusion:
     missed: np.ndarray
 
     def most(self, number: int) -> Confusion:
-        """Return the confusions of the `number` classes with most true events, in their order."""
+        """Return the confusions of the `number` classes with most true events, in the order of `labels`."""
         keep = np.sort(np.argsort(-(self.right + self.missed), kind="stable")[:number])
         return Confusion(
             labels=[self.labels[index] for index in keep],

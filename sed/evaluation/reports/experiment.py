@@ -130,7 +130,7 @@ def _summary(name: str, result: Mapping[str, Any]) -> list[str]:
         rows.append([entry.title, *values, entry.counted_by])
     caption = f"95 % intervals: {count} bootstrap samples of clips." if count else "No intervals were computed."
     published_head = ["published *"] if comparable else []
-    heads = ["number", "value", *["95 % interval"][:count], *published_head, "counted by"]
+    heads = ["number", "value", *(["95 % interval"] if count else []), *published_head, "counted by"]
     parts.append(table(caption, heads, rows))
     return [*parts, _published()] if comparable else parts
 
@@ -199,7 +199,9 @@ def _rocs(evaluation: Evaluation) -> str:
             limit = evaluation.parameters[name].e_max
             picture = svg.staircases(f"PSD-ROC of {name.upper()}", curves, limit, "effective false positives per hour")
             legend = [(stroke, text) for text, _, _, stroke in curves]
-            figures.append(figure(picture, f"{name.upper()} is the share of the square under the curve.", legend))
+            figures.append(
+                figure(picture, f"{name.upper()} is the share of the plot's area that lies under the curve.", legend)
+            )
     return f'<div class="figures">{"".join(figures)}</div>' if figures else ""
 
 
@@ -213,7 +215,8 @@ def _boundaries(matches: errors.Matches) -> str:
         within = 100 * float((np.abs(known) <= ONSET_COLLAR).mean())
         text = (
             f"{word}: detected less true, {len(known)} events that a detection of their class touches. Median "
-            f"{np.median(known):+z.2f} s, {within:.0f} % within 200 ms; the outer bins hold what lies beyond."
+            f"{np.median(known):+z.2f} s, {within:.0f} % within {1000 * ONSET_COLLAR:g} ms; the outer bins hold what "
+            "lies beyond."
         )
         figures.append(figure(picture, text))
     return f'<div class="figures">{"".join(figures)}</div>' if figures else "<p>No true event is touched.</p>"

@@ -33,6 +33,7 @@ def band_edges(config: Mapping[str, Any]) -> list[tuple[float, float]]:
     front_end = completed({key: config[key] for key in defaults() if key in config})
     edges = mel_edges(*(front_end[key] for key in ("mel_scale", "mel_bins", "f_min", "f_max")))
     starts = range(0, config["mel_bins"] - config["patch_freq"] + 1, config["stride_freq"])
+    # mel bin k is the triangle from edge k to edge k + 2
     return [(edges[start], edges[start + config["patch_freq"] + 1]) for start in starts]
 
 
@@ -66,7 +67,7 @@ def activation(values: Sequence[float]) -> list[float]:
 
 
 def table(readings: Mapping[str, Bands], edges: Sequence[tuple[float, float]]) -> str:
-    """Return a tab-separated table of every bar of every histogram, with its F1."""
+    """Return a tab-separated table with F1 and activation of every band, for each reading and class."""
     lines = ["reading\tevent_label\tband\tlow_hz\thigh_hz\tevent_f1\tactivation"]
     for reading, classes in readings.items():
         for label, values in classes.items():

@@ -12,8 +12,8 @@ from sed.evaluation.postprocessing.median import PAPER_MEDIAN
 class Published(NamedTuple):
     """A published system on DESED's validation set of 1168 clips: EB-F1 as a fraction, PSDS1 and PSDS2.
 
-    names: names of the configs whose experiments reproduce it, also spelled without underscores; note: why its numbers
-    cannot be compared with ours as they are.
+    names: names of the configs whose experiments reproduce it; note: why its numbers cannot be compared with ours as
+    they are.
     """
 
     system: str
@@ -45,7 +45,7 @@ PAPER = "Li et al., ICASSP 2023 (arXiv 2303.03689)"
 DESED_TASK, FDY_SED, CONFORMER_SED = "DESED_task's README", "FDY-SED's README", "ConformerSED's README"
 # A note on FDY-SED's numbers.
 OF_SIXTEEN = "the best of 16 runs for each number; without recorded strong clips"
-# `*(...)` keeps the numbers and the source of a longer entry on one line.
+# `*(...)` keeps the numbers and the source of a longer entry on one line. The first three are those of the paper.
 PUBLISHED = (
     Published("AST-SED", 0.5960, 0.5140, PAPER, names=("ast_sed",)),
     Published("AST-GRU", 0.5520, 0.4537, PAPER, names=("ast_gru",)),

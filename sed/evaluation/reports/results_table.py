@@ -31,7 +31,7 @@ class Row:
     results: list[dict[str, Any]]
 
     def values(self, key: str) -> list[float]:
-        """Return a number of all seeds that have it."""
+        """Return the values of a number, of all seeds that have it."""
         return [result[key] for result in self.results if result.get(key) is not None]
 
 
@@ -77,7 +77,10 @@ def interval(row: Row, entry: Entry) -> str:
 
 
 def coverage(row: Row) -> str:
-    """Return `1168 of 1168`, clips scored of clips expected; if a seed's scores lack some, also those with output."""
+    """Return `1168 of 1168`, clips scored of clips expected.
+
+    If a seed's scores lack some of the scored clips, the smallest number with output is added.
+    """
     result = row.results[0]
     text = f"{result['clips']} of {result['clips_expected']}"
     output = min(one.get("clips_with_output", one["clips"]) for one in row.results)

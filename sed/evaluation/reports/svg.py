@@ -139,7 +139,7 @@ def histogram(title: str, values: np.ndarray, limit: float, marks: Sequence[floa
         SVG.
     """
     edges = np.linspace(-limit, limit, 41)
-    counts, _ = np.histogram(np.clip(values, -limit, limit - 1e-9), edges)
+    counts, _ = np.histogram(np.clip(values, -limit, limit), edges)
     axes = Axes((-limit, limit), (0, max(1, int(counts.max()) * 1.05)), 240, counts=True)
     parts = [_open(axes.height, title), axes.frame(x_label, "events")]
     for low, high, count in zip(edges, edges[1:], counts, strict=False):
@@ -165,7 +165,7 @@ def bars(
     """Draw horizontal bars from 0 to 1.
 
     Args:
-        title: of the picture, for those who cannot see it.
+        title: text alternative of the picture.
         rows: (name, [(value, interval) for each series]), values as fractions; a value of None is written as `no ground
             truth`, an interval of None is not drawn. Series are bars below each other, one colour for each.
         factor: what values are multiplied with where they are written: 100 for per cent.
@@ -216,10 +216,10 @@ def differences(
     """Draw differences with their intervals around 0.
 
     Args:
-        title: of the picture, for those who cannot see it.
-        rows: (name, value, low, high).
-        factor: what all of them are multiplied with: 100 for points of per cent.
-        lower_is_better: names of which a negative difference is the good one.
+        title: text alternative of the picture.
+        rows: (name, value, low, high), the last two being the ends of the interval.
+        factor: what values and intervals are multiplied with: 100 for percentage points.
+        lower_is_better: names of the rows in which a negative difference is an improvement.
 
     Returns:
         An svg element.
@@ -256,6 +256,7 @@ def png(grey: np.ndarray) -> str:
     low = np.minimum(x.astype(int), len(stops) - 2)
     rgb = (stops[low] + (stops[low + 1] - stops[low]) * (x - low)[..., None]).astype(np.uint8)
     rows, columns = grey.shape
+    # every row begins with the number of its filter: 0 for none
     raw = np.concatenate([np.zeros((rows, 1), np.uint8), rgb.reshape(rows, columns * 3)], axis=1).tobytes()
 
     def chunk(kind: bytes, data: bytes) -> bytes:

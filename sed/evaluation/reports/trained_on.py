@@ -19,8 +19,8 @@ def lacks_real_strong(result: Mapping[str, Any]) -> bool:
     """Return whether a model was trained on other sets of DESED (OTHERS), but not on its strongly labelled real clips.
 
     `result` is the content of result.json. Its `model` has the entries of the model's info.json, of which `sets` lists
-    the sets that training found and used. Older models lack it; for them the config's sets count, although the dump may
-    have lacked some.
+    the sets that training found and used. Older models lack `sets`; for them the config's sets count, although the dump
+    may have lacked some.
     """
     model = result.get("model") or {}
     config = model.get("config") or {}

@@ -16,8 +16,8 @@ def weights_of(result: Mapping[str, Any]) -> str:
     """Return the name of the checkpoint that training started from, `random` or `unknown`; for an ensemble, its size.
 
     `result` is the content of result.json. Its `model` has the entries of the model's info.json, of which `weights` is
-    `random` or a description of the checkpoint; older ones lack it and have only the option `pretrained`, which some
-    encoders ignored.
+    `random` or a description of the checkpoint. Older models lack `weights` and have only the option `pretrained`,
+    which some encoders ignored.
     """
     model = result.get("model") or {}
     config = model.get("config") or {}
@@ -35,7 +35,7 @@ def ensemble_of(result: Mapping[str, Any]) -> list[str]:
     """Return the models whose mean posteriors were scored; an empty list for a single model.
 
     The averaged scores name the models in their attributes, which result.json repeats. A result.json of an earlier
-    version may describe one `model` all the same, in whose folder the scores were; that one counts then.
+    version may also have a `model`, in whose folder the averaged scores were; then the list is empty.
     """
     members = ((result.get("input") or {}).get("attrs") or {}).get("ensemble")
     return [str(member) for member in members] if isinstance(members, list) and not result.get("model") else []

@@ -47,18 +47,18 @@ def test_numbers_are_in_one_unit_and_published_ones_beside_them() -> None:
     first, second = cells(page, "EB-F1, macro, %")
     assert first.startswith("50.00 [") and second.startswith("62.50 [")
     assert cells(page, "PSDS1")[1].startswith("0.3125 [")
-    assert "published" not in page  # of one class, and four clips
+    assert "published" not in page  # neither DESED's labels nor its number of clips
     desed: dict[str, Any] = {"labels": tuple(PAPER_MEDIAN), "expected": 1168}
     page = compare_report([system("ast_gru", 0.5, **desed), system("ast_sed", 0.625, **desed)])
     assert cells(page, "published EB-F1 % (DESED validation)") == ["55.20", "59.60"]
-    assert "published" not in compare_report([system("mine", 0.5), system("other", 0.6)])
+    assert "published" not in compare_report([system("mine", 0.5, **desed), system("other", 0.6, **desed)])
 
 
 def test_differences_are_the_second_less_the_first() -> None:
     page = compare_report([system("a", 0.5), system("b", 0.625)])
     table = page[page.index('id="differences"') :]
     assert cells(table, "EB-F1, macro, %") == ["+12.50", "[+12.50, +12.50]", "100 %", "yes"]
-    assert "points of per cent" in table and "fractions" in table  # a picture for each unit
+    assert "percentage points" in table and "fractions" in table  # a picture for each unit
     same = compare_report([system("a", 0.5), system("b", 0.5)])
     assert cells(same[same.index('id="differences"') :], "PSDS1")[-1] == "no: 0 is inside"
 

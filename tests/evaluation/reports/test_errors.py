@@ -45,13 +45,13 @@ def test_each_true_event_has_the_detection_that_shares_most_with_it(seed: int) -
 
 @settings(max_examples=20, deadline=None)
 @given(seeds)
-def test_hits_are_no_more_than_sed_eval_pairs(seed: int) -> None:
+def test_hits_are_no_more_than_the_pairs_of_event_based_f1_and_are_pairs_themselves(seed: int) -> None:
     made = problem(seed)
     found = detections(seed, made)
     found = EventTable.of(found.clip, found.label, found.onset + 0.03, found.offset + 0.03)  # on no collar's edge
     matches, counts = match(made, found), event_counts(made, found)
     hits = np.unique(matches.index[matches.hit])
-    assert len(hits) <= counts.tp.sum()  # it pairs as many as it can, not those that share most
+    assert len(hits) <= counts.tp.sum()  # EB-F1 pairs as many events as possible, not those that share most time
     alone = found.where(np.isin(np.arange(len(found)), hits))
     assert event_counts(made, alone).tp.sum() == len(hits)
 
@@ -119,8 +119,7 @@ def test_the_largest_classes_are_kept_in_their_order() -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 5])
 def test_clips_are_ranked_by_their_errors_and_in_one_list_only(number: int) -> None:
-    # clip: right, detected, true: 0 all right; 1 two errors; 2 five errors; 3 nothing there; 4 all right, more of it;
-    # 5 two errors of more
+    # Events of clips 0 to 5: right, detected, true. Clips 1 and 5 have two errors each, clip 2 has five.
     rows = np.array([[2, 2, 2], [1, 2, 2], [0, 2, 3], [0, 0, 0], [5, 5, 5], [3, 4, 4]], float)
     counts = Counts(tp=rows[:, :1], system=rows[:, 1:2], truth=rows[:, 2:])
     worst, best = rank_clips(counts, number)

@@ -61,7 +61,7 @@ def test_a_section_without_content_is_no_section_and_is_not_linked() -> None:
     assert 'href="#b"' in links and 'href="#a"' not in links
 
 
-def test_a_page_forbids_what_it_does_not_hold() -> None:
+def test_a_page_forbids_what_is_elsewhere_and_refers_to_nothing_there() -> None:
     page = html.page(NASTY, "<main id='main'></main>")
     seen = Seen(page)
     assert "script" not in seen.tags and "default-src 'none'" in page

@@ -82,7 +82,7 @@ def test_a_staircase_holds_its_value_to_the_next_point_and_to_the_end() -> None:
     axes = svg.Axes((0, 100), (0, 1))
     corners = [(0, 0), (0, 0.25), (50, 0.25), (50, 0.75), (100, 0.75)]
     expected = np.array([(axes.px(x), axes.py(y)) for x, y in corners])
-    np.testing.assert_allclose(np.array(points), expected, atol=0.051)
+    np.testing.assert_allclose(np.array(points), expected, atol=0.051)  # coordinates are rounded to 0.1
     assert first.get("stroke-dasharray") is None and second.get("stroke-dasharray") is not None
 
 

@@ -7,6 +7,7 @@ from problems import detections, problem
 from sed.evaluation.metrics.evaluate import evaluate
 from sed.evaluation.metrics.events import EventTable
 from sed.evaluation.metrics.task import Problem
+from sed.evaluation.reports.certainty import FEW
 from sed.evaluation.reports.verdict import count, verdict
 
 LABELS = ["dog", "alarm", "<dishes>"]
@@ -39,7 +40,7 @@ def test_what_is_found_gets_no_advice_and_many_clips_no_warning():
     right = kitchen().truth
     text = "".join(verdict(kitchen(), right))
     assert "helps" not in text and "others" not in text and "alarm: 2 of 2 events found" in text
-    assert "rough" not in "".join(verdict(kitchen([f"c{k}" for k in range(30)]), right))
+    assert "rough" not in "".join(verdict(kitchen([f"c{k}" for k in range(FEW)]), right))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -20,10 +20,11 @@ from sed.evaluation.reports.seeds.fragments import fragments
 from sed.evaluation.reports.seeds.matching import by_collar, by_length
 from sed.evaluation.result_file import read_result
 
-# Keys of the numbers that are kept for each training, and of those that margins are computed of.
+# Keys of the numbers that are kept for each training, and of those that margins are computed of, overall and by class.
 NUMBERS = tuple(entry.key for entry in shown_in("runs"))
 MARGINS = tuple(entry.key for entry in shown_in("margins"))
 CLASS_NUMBERS = ("event_f1", "psds1", "psds2")
+CLASS_MARGINS = ("event_f1", "psds1")
 # Options of the training that are kept.
 SETTINGS = (
     *(
@@ -135,9 +136,7 @@ def margin(a: str, b: str, found: Mapping[str, Mapping[int, Path]]) -> dict[str,
     first, second = (system(name, [found[name][seed] for seed in seeds]) for name in (a, b))
     check_comparable([first, second])
     classes = {
-        label: {
-            name: _summary(paired(first, second, f"{label}\t{name}", same_seeds=True)) for name in CLASS_NUMBERS[:2]
-        }
+        label: {name: _summary(paired(first, second, f"{label}\t{name}", same_seeds=True)) for name in CLASS_MARGINS}
         for label, row in first.results[0]["per_class"].items()
         if row["ground_truth"]
     }

@@ -157,9 +157,9 @@ def class_gains(
 
 def found_share(runs: Sequence[Mapping[str, Any]], length: str) -> float | None:
     """Return the share of the events of this length (of `LENGTHS`) that are found, over runs and classes."""
-    rows = [lengths[length] for run in runs for lengths in run.get("by_length", {}).values()]
-    total = sum(row[1] for row in rows)
-    return sum(row[0] for row in rows) / total if total else None
+    counts = [lengths[length] for run in runs for lengths in run.get("by_length", {}).values()]
+    total = sum(events for _, events, *_ in counts)
+    return sum(found for found, *_ in counts) / total if total else None
 
 
 def lengths(results: Results) -> list[str]:

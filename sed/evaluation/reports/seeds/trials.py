@@ -50,9 +50,9 @@ def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
 def _system(config: Mapping[str, Any]) -> str:
     """Return the system that a config belongs to.
 
-    With a Bi-GRU, it is named by pooling and upsampling for the AST, by the convolution for a CNN, else by the encoder;
-    with another decoder, by encoder and decoder. Options that an older config lacks have the value
-    that was implied then.
+    With a Bi-GRU, the system of an AST is named by pooling and upsampling (by the pooling alone if SYSTEMS lacks it),
+    that of a CNN by the convolution, others by the encoder; with another decoder, by encoder and decoder. Options that
+    an older config lacks have the value that was implied then.
     """
     encoder, decoder = config["encoder"], config.get("decoder", "gru")
     if decoder != "gru":

@@ -24,7 +24,7 @@ def on_a_grid(truth: list[Event], detected: list[Event]) -> dict[str, int]:
     return {"events": len(events), "split": split, "merged": len(set().union(*(h for h in holders if len(h) > 1)))}
 
 
-def test_by_hand() -> None:
+def test_split_and_merged_events_are_those_counted_by_hand() -> None:
     truth = {"a": [Event(0.0, 4.0, "Dog"), Event(5.0, 5.5, "Dog"), Event(6.0, 6.5, "Dog"), Event(8.0, 9.0, "Cat")]}
     detections = {
         "a": [Event(0.1, 1.0, "Dog"), Event(2.0, 3.0, "Dog"), Event(5.0, 6.5, "Dog"), Event(8.0, 9.0, "Dog")],
@@ -35,7 +35,7 @@ def test_by_hand() -> None:
     assert fragments(truth, {}) == {"events": 4, "split": 0, "merged": 0}
 
 
-def test_equal_to_counts_on_a_grid() -> None:
+def test_counts_equal_those_on_a_grid() -> None:
     rng = np.random.default_rng(7)
     total = {"events": 0, "split": 0, "merged": 0}
     for _ in range(80):

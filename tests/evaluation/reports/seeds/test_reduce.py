@@ -56,4 +56,4 @@ def test_unpaired_seeds_widen_the_interval(exp):
     assert together.value == pytest.approx(apart.value)
     assert apart.high - apart.low > 0.05 > together.high - together.low
     turned = System(name="b", paths=b.paths[::-1], results=b.results[::-1], samples=b.samples[::-1])
-    assert paired(a, turned, "psds1", same_seeds=True).low < 0.05  # the pairs are by place
+    assert paired(a, turned, "psds1", same_seeds=True).low < 0.05  # seeds are paired by their places in the lists

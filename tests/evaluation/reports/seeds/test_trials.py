@@ -1,4 +1,4 @@
-"""One-off experiments, named by their different options."""
+"""Trials, with the options in which they differ."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_each_config_belongs_to_its_own_system(name: str, system: str) -> None:
         ({"model": {"config": {"encoder": "ast"}}}, "pooling"),
     ],
 )
-def test_a_result_of_another_system_is_no_trial(tmp_path: Path, change: dict, lacking: str) -> None:
+def test_a_result_without_a_config_or_a_main_metric_is_no_trial(tmp_path: Path, change: dict, lacking: str) -> None:
     result = dict.fromkeys(reduce.NUMBERS, 0.25) | {"set": "validation", "clips": 6, "clips_expected": 6}
     result |= {"per_class": {}, "model": {"config": {"encoder": "cnn", "pooling": "mean", "upsample": 1}}} | change
     path = tmp_path / "a" / "validation" / "result.json"
