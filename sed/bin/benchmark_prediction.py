@@ -101,9 +101,9 @@ def report(times: Times, outputs: Mapping[str, object], clips: int, clip_seconds
     for name, own in times.items():
         ratio = own / base
         line = f"{name:33}"
-        for k in (0, 1):
-            spread = f"[{ratio[:, k].min():.3f}, {ratio[:, k].max():.3f}]"
-            line += f" {np.median(own[:, k]) / clips:6.3f}s  {np.median(ratio[:, k]):5.3f} {spread}"
+        for clock in (0, 1):  # wall clock, processor
+            spread = f"[{ratio[:, clock].min():.3f}, {ratio[:, clock].max():.3f}]"
+            line += f" {np.median(own[:, clock]) / clips:6.3f}s  {np.median(ratio[:, clock]):5.3f} {spread}"
         line += f" {clip_seconds * clips / np.median(own[:, 0]):7.1f}"
         if name in ours:
             difference = np.abs(ours[name] - next(iter(ours.values())))

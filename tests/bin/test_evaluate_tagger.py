@@ -63,6 +63,7 @@ def test_a_tagger_is_scored_on_a_dumped_set_by_its_own_config(bank, tmp_path, mo
     assert run(monkeypatch, pretrain, *SHORT.split(), *FRONT_END, "--steps-per-epoch", "60", bank, out) == 0
     assert run(monkeypatch, evaluate_tagger, "--out", tmp_path / "map.json", out, dump_tones) == 0
     result = json.loads((tmp_path / "map.json").read_text())
+    # chance is 0.5: each label has half of the clips
     assert result["map"] > 0.9 and result["clips"] == 8 and set(result["ap"]) == set(LABELS)
     assert "mean" in capsys.readouterr().out
     out.with_suffix(".yaml").unlink()

@@ -233,6 +233,8 @@ NAME = "someone/small-ast"
 
 
 class Hub(http.server.SimpleHTTPRequestHandler):
+    """Stand-in for Hugging Face's hub: states the SHA-256 of a model's weights, and serves the files of a folder."""
+
     def do_GET(self):
         self.server.asked.append(self.path)
         if self.path.startswith("/api/models/"):
