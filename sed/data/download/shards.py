@@ -194,7 +194,10 @@ READERS: dict[str, Callable[[Path], Iterator[Member]]] = {
 
 
 def suffix_of(content: bytes) -> str:
-    """Return a suffix for a recording without one, by its first bytes; .wav for all but the formats for ffmpeg."""
+    """Return a suffix by a recording's first bytes: .m4a or .webm, which libsndfile does not read, else .wav.
+
+    libsndfile recognises formats by their content, so .wav serves for all others.
+    """
     if content[4:8] == b"ftyp":
         return ".m4a"
     return ".webm" if content[:4] == b"\x1a\x45\xdf\xa3" else ".wav"
