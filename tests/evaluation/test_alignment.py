@@ -12,6 +12,7 @@ from sed.errors import UserError
 from sed.evaluation.alignment import Reference, align, decide, read_reference, scores_for
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.postprocessing.threshold import Threshold
+from sed.evaluation.postprocessing.weak_mask import WeakMask
 from sed.evaluation.submission import Submission
 
 EVENTS = [(2, "a", 0.0, 1.0, "y"), (3, "b", 0.5, 2.0, "x")]
@@ -103,6 +104,23 @@ def test_a_reference_names_what_it_lacks(tmp_path: Path) -> None:
     durations.write_text("filename\tduration\na.wav\t4.0\n")
     with pytest.raises(UserError, match=r"lacks 1 clips of .*such as b"):
         read_reference(truth, durations)
+
+
+def test_offsets_beyond_the_recording_stay_unless_too_many_are_far_beyond(tmp_path: Path) -> None:
+    truth, durations = tmp_path / "truth.tsv", tmp_path / "durations.tsv"
+    truth.write_text("filename\tonset\toffset\tevent_label\na.wav\t0.0\t4.2\tx\na.wav\t1.0\t4.8\ty\n")
+    durations.write_text("filename\tduration\na.wav\t4.0\n")
+    found = read_reference(truth, durations, max_dropped=50)
+    assert [offset for _, _, _, offset, _ in found.events] == [4.2, 4.8]
+    with pytest.raises(UserError, match="1 of 2 events do not fit their recordings"):
+        read_reference(truth, durations, max_dropped=49)
+
+
+def test_decisions_take_no_post_processing() -> None:
+    made, _ = align(points(), reference(), labels=None, only_scored=False, allow_missing=False)
+    post = PostProcessing(steps=[WeakMask()], threshold=Threshold({}))
+    with pytest.raises(UserError, match="decisions take no post-processing"):
+        decide(made, points(), post, points=9)
 
 
 def test_f1_is_of_any_table_of_detections(tmp_path: Path) -> None:

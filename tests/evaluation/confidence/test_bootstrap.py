@@ -76,7 +76,8 @@ def test_the_digest_tells_clips_durations_and_truth_apart() -> None:
     assert same == bootstrap.digest(problem(0))
     longer = replace(made, durations=made.durations + 1)
     fewer = replace(made, truth=made.truth.where(made.truth.clip > 0))
-    assert len({same, bootstrap.digest(longer), bootstrap.digest(fewer), bootstrap.digest(problem(1))}) == 4
+    renamed = replace(made, clips=[f"{clip}.wav" for clip in made.clips])
+    assert len({same, *map(bootstrap.digest, (longer, fewer, renamed, problem(1)))}) == 5
 
 
 def test_samples_survive_the_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,16 @@ def test_other_labels_are_refused() -> None:
         check_comparable([a, replace(b, results=[{"per_class": {"y": {}}}])])
 
 
-def put(exp: Path, name: str, *, seed: int | None, pooling: str = "fte", folder: str = "validation") -> None:
-    result = {"set": folder, "clips": 1, "clips_expected": 1, "per_class": {}, "post_processing": {"steps": []}}
+def put(
+    exp: Path,
+    name: str,
+    *,
+    seed: int | None,
+    pooling: str = "fte",
+    folder: str = "validation",
+    steps: Sequence[str] = (),
+) -> None:
+    result = {"set": folder, "clips": 1, "clips_expected": 1, "per_class": {}, "post_processing": {"steps": [*steps]}}
     result["model"] = {"config": {"seed": seed, "pooling": pooling}}
     write_json(exp / name / folder / "result.json", result)
     bootstrap.save(exp / name / folder / "bootstrap.npz", system(name, 0.3).samples[0])
@@ -114,6 +123,7 @@ def test_seeds_beside_an_experiment_are_found(tmp_path: Path) -> None:
     put(tmp_path, "a", seed=1)
     put(tmp_path, "a-2", seed=2)
     put(tmp_path, "a-again", seed=2)  # the same seed twice counts once
+    put(tmp_path, "a-boxes", seed=5, steps=["csebbs"])  # other post-processing is another system
     put(tmp_path, "b", seed=3, pooling="mean")
     put(tmp_path, "c", seed=None, pooling="max")
     put(tmp_path, "c-4", seed=4, pooling="max")
