@@ -142,7 +142,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
 
-def misfit(error: Exception) -> str:
+def load_error(error: Exception) -> str:
     """Return in one line why weights could not be loaded: torch's first line, and the first tensor that it names."""
     lines = [line.strip() for line in str(error).splitlines()]
     return " ".join(lines[:2]) or type(error).__name__
@@ -204,7 +204,7 @@ def load_detector(model: str | Path, which: str = "teacher", device: torch.devic
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: its weights do not fit its config: {misfit(error)} (train again)") from None
+        raise UserError(f"{path}: its weights do not fit its config: {load_error(error)} (train again)") from None
     nn.Module.requires_grad_(detector, False)
     return LoadedModel(
         detector=detector.to(device).eval(),
