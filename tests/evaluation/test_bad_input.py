@@ -94,6 +94,13 @@ def test_a_field_that_is_no_number_and_a_short_row_are_refused(made):
     refused(made, "tsv", r"b\.tsv:6: 2 fields where the header has 4")
 
 
+def test_two_columns_of_a_label_and_two_files_of_a_clip_are_refused(made):
+    (made / "tsv" / "b.csv").write_text((made / "tsv" / "b.tsv").read_text())
+    refused(made, "tsv", "two files of one clip")
+    edit(made / "tsv" / "a.tsv", "x\ty", "x\tx")
+    refused(made, "tsv", r"a\.tsv:1: two columns of the same label")
+
+
 def test_another_label_set_in_one_file_is_refused(made):
     edit(made / "tsv" / "b.tsv", "x\ty", "x\tz")
     refused(made, "tsv", r"b\.tsv:1: other labels")
