@@ -162,9 +162,6 @@ def complete(stored: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str
         defaults: {option: default} of the options that the result must have; the values of `ADDED` take precedence.
             Stored settings of other options are kept.
 
-    Returns:
-        The settings; renamed options have their present names.
-
     Raises:
         UserError: an option that is gone has a value that the program no longer supports.
     """

@@ -252,8 +252,8 @@ class Parser(configargparse.ArgumentParser):
 
     def _check_config(self, path: str) -> None:
         """Raise UserError with file and line for an unknown or repeated key, or a value of another type."""
-        commands = ("config", "show_config", "help")
-        options = [action for action in self._actions if action.dest not in commands]
+        not_keys = ("config", "show_config", "help")
+        options = [action for action in self._actions if action.dest not in not_keys]
         actions = {key: action for action in options for key in self.get_possible_config_keys(action)}
         seen: dict[str, str] = {}
         for key, (value, where) in read_yaml(path).items():

@@ -1,6 +1,6 @@
-"""A command twice at once with one place to write to, mostly with other inputs: one whole result of the two.
+"""Two runs of a command that write to one place at once, mostly with different inputs: one whole result of the two.
 
-The other run writes before or after it, or is refused in a line.
+The other run's result is replaced, or that run is refused in a line.
 """
 
 from __future__ import annotations

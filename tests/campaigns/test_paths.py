@@ -221,7 +221,7 @@ UNWRITABLE = {"below a file", "below a loop", "pipe", "socket", "zero", "full", 
 """kinds where nothing can be written"""
 
 
-def filled(command: str, place: Path, slot: int = -1, kind: str = "") -> list[str]:
+def filled(command: str, place: Path, slot: int, kind: str) -> list[str]:
     """Return the command line, with a bad path in one of its slots."""
     words, count = [], -1
     for word in COMMANDS[command].split():
@@ -244,8 +244,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_workplace(tmp_path_factory.mktemp("workplace"))
 
 
-def ended(command: str, scratch: Path, workplace: Path, slot: int = -1, kind: str = "") -> Ended:
-    """Run a command in a copy of the workplace."""
+def ended(command: str, scratch: Path, workplace: Path, slot: int, kind: str) -> Ended:
+    """Run a command with a bad path in one of its slots, in a copy of the workplace."""
     place = emptied(scratch / "place", lambda folder: shutil.copytree(workplace, folder, dirs_exist_ok=True))
     return attacked(command.split()[0], filled(command, place, slot, kind), place=place, scratch=scratch)
 

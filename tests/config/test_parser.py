@@ -174,7 +174,7 @@ def test_two_configs_are_refused(configs):
         make_parser().parse_args(["--config", str(configs[0]), "--conf", str(configs[1]), "data", "m"])
 
 
-def test_settings_are_the_options_without_arguments_and_commands(configs):
+def test_settings_are_the_options_that_a_config_may_have(configs):
     parser = make_parser()
     args = parser.parse_args(["--config", str(configs[1]), "--force", "data", "m"])
     assert parser.settings(args) == {

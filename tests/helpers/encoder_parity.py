@@ -20,8 +20,8 @@ RECORDED = ROOT / "tests/fixtures/encoders"
 def weights(like: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return random tensors with the names and shapes of a state dict, seeded by their names alone.
 
-    Matrices keep about the variance of their input, weights of norms are about 1, other vectors about 0; statistics
-    of a batch norm are as for decibels.
+    Matrices keep about the variance of their input, embeddings have a standard deviation of 0.2, weights of norms are
+    about 1, other vectors about 0; statistics of a batch norm are as for decibels.
     """
     return {name: _random(name, tuple(value.shape)) for name, value in like.items()}
 

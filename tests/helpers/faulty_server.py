@@ -91,7 +91,7 @@ class FaultyServer(ThreadingHTTPServer):
 
     Data sets of Hugging Face are called datasets/<name>, releases of GitHub <repository>@<tag>. `other` has {path:
     bytes} of other addresses. ranges: whether Range is honoured. rate: bytes per second and connection (0: no limit).
-    page: files per page of a data set's listing.
+    page: entries per page of a data set's listing.
     """
 
     daemon_threads = True

@@ -9,8 +9,8 @@ LABELS = ("Tone", "Burst")
 WINDOW, SHORT, LONG = (2.0, 426), (1.3, 474), (3.1, 186)
 """(seconds, seed) of the sounds that the models of tests/fixtures were run on
 
-Log-mel is rounded to float16, so a difference in the last bit between machines may become 4e-3 there. With these
-seeds all values within 4e-6 of a rounding boundary together move a posterior by less than 2e-6.
+Machines may differ in the last bit of log-mel, which the rounding to float16 may turn into 4e-3. With these seeds all
+values within 4e-6 of a rounding boundary together move a posterior by less than 2e-6.
 """
 
 

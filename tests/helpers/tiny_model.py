@@ -24,7 +24,7 @@ TINY = {
 
 
 def save_tiny(folder, kind="ast", labels=LABELS, options=""):
-    """Save a tiny detector as the experiment `folder`; `options`: more options, with a blank before each."""
+    """Save a tiny detector as the experiment `folder` and return it; `options`: more options, each after a blank."""
     parser = Parser("tiny")
     parser.options_of("sed.models.detector")
     parser.options_of("sed.features.logmel")
