@@ -20,7 +20,8 @@ def test_a_missing_option_is_the_default_unless_the_table_says_otherwise(monkeyp
 def test_earlier_names_become_todays_and_gone_options_keep_one_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compatibility, "ALIASES", {"units": "gru_units", "gone": Removed(False)})
     assert complete({"units": 8, "gone": False}, {"gru_units": 768}) == {"gru_units": 8}
-    assert complete({"units": 8, "gru_units": 9}, {"gru_units": 768}) == {"gru_units": 9}
+    for both in ({"units": 8, "gru_units": 9}, {"gru_units": 9, "units": 8}):
+        assert complete(both, {"gru_units": 768}) == {"gru_units": 9}
     with pytest.raises(UserError, match="gone True is no longer supported, only False"):
         complete({"gone": True}, {})
 

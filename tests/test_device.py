@@ -7,7 +7,7 @@ from sed.errors import UserError
 
 def test_auto_is_a_gpu_where_there_is_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for visible in ("", "-1"):
+    for visible in ("", "-1", "NoDevFiles"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         assert choose_device("auto") == torch.device("cpu")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # a backend gave this process a GPU

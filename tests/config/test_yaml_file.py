@@ -38,6 +38,8 @@ def test_own_settings_replace_those_of_the_base(folder):
 
 def test_an_option_is_replaced_in_either_spelling(folder):
     own = write(folder / "own.yaml", "base: base.yaml\ngru-units: 32\n")
+    values = {key: setting.value for key, setting in read_yaml(own).items()}
+    assert values == {"lr": "1e-3", "sets": ["a", "b"], "gru-units": 32}
     assert load_config(own) == {"lr": "1e-3", "sets": ["a", "b"], "gru_units": 32}
 
 
@@ -121,8 +123,8 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
 
 
 def test_equivalent_configs_have_one_canonical_form():
-    first = {"lr": "5e-6", "sizes": [2, 4], "epochs": 10, "low": -4.5, "on": True, "name": "inf", "mean": -4.2677393}
-    second = {"sizes": "2,4.0", "lr": 0.000005, "low": "-4.50", "epochs": 10.0, "on": True, "name": "inf"}
+    first = {"lr": "5e-6", "sizes": [2, 4], "epochs": 10, "low": -4.5, "on": True, "name": "NaN", "mean": -4.2677393}
+    second = {"sizes": "2,4.0", "lr": 0.000005, "low": "-4.50", "epochs": 10.0, "on": True, "name": "NaN"}
     assert canonical(first) == canonical(second | {"mean": "-4.2677393"})
     assert canonical({"lr": 5e-6}) != canonical({"lr": 5.0000001e-6})
     assert canonical(first) == {
@@ -130,7 +132,7 @@ def test_equivalent_configs_have_one_canonical_form():
         "low": "-4.5",
         "lr": "5e-06",
         "mean": "-4.2677393",
-        "name": "inf",
+        "name": "NaN",
         "on": "true",
         "sizes": "2,4",
     }
@@ -138,6 +140,7 @@ def test_equivalent_configs_have_one_canonical_form():
 
 def test_a_saved_config_is_read_unchanged(tmp_path):
     config = {"lr": 5e-6, "sizes": [2, 4], "epochs": 10, "on": False, "name": "no", "empty": "", "text": "a: b # c"}
+    config["long"] = " ".join(["word"] * 100)  # not wrapped
     save_config(tmp_path / "config.yaml", config | {"none": None, "force": True}, skip=["force"])
     assert load_config(tmp_path / "config.yaml") == config
     assert len((tmp_path / "config.yaml").read_text().splitlines()) == len(config)
