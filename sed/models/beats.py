@@ -57,7 +57,7 @@ OPTIONS = {
     "beats_blocks": {"default": 12, "help": "number of first blocks of BEATs to use", "least": 1},
     "beats_frames": {
         "default": 0,
-        "help": "number of frames that the sequence of all BEATs patches is averaged to, as in PretrainedSED, which "
+        "help": "number of frames that the sequence of all BEATs patches is averaged to, as in PretrainedSED; this "
         "mixes neighbouring bands; 0: keep bands and time steps",
         "least": 0,
     },

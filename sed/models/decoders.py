@@ -78,9 +78,9 @@ class RunsGrus(Protocol):
 
 
 class GruBased(RunsGrus, Protocol):
-    """Protocol of a decoder with one Bi-GRU, whose `run_gru` has faster replacements; see `is_gru_based`.
+    """Protocol of a decoder with one Bi-GRU; see `is_gru_based`.
 
-    They are the persistent kernel of training on a GPU and the packed weights of prediction on a CPU.
+    Its `run_gru` has faster replacements: a persistent kernel on a GPU, packed weights for prediction on a CPU.
     """
 
     gru: nn.GRU

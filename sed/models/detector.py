@@ -29,7 +29,8 @@ OPTIONS = {
     "input_frames": {"default": 1024, "help": "frames of the features after padding", "least": 1},
     "input_padding": {
         "default": "raw",
-        "help": "padding of short clips: raw: 0 before normalising (L); silence: silence before; normalised: 0 after",
+        "help": "padding of short clips: raw: zeros, before normalising (L); silence: features of silence, before "
+        "normalising; normalised: zeros, after normalising",
         "choices": ["raw", "silence", "normalised"],
     },
 }
@@ -63,7 +64,7 @@ class Detector(nn.Module):
     """
 
     OF_CLASSES = ("classifier.", "clip_pooling.")
-    """prefixes of the parameters whose first dimension is the class, unless `class_merge` merges those of a head"""
+    """prefixes of the parameters whose first dimension is the class; with `class_merge`, not `classifier.head`'s"""
 
     encoder: Encoder
     pooling: Pooling

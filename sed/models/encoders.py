@@ -18,7 +18,7 @@ from sed.registry import chosen
 class Encoder(Protocol):
     """Protocol: a `torch.nn.Module` from features (batch, input_frames, mel_bins) to (batch, bands, patches, dim).
 
-    The result is a grid: bands along frequency, patches along time; of a CNN, rows and columns of its feature maps.
+    The result is a grid: bands along frequency, patches along time. In a CNN, a patch is a time step of its output.
 
     The encoder and any module in it may list parameters without weight decay by name in an attribute `no_weight_decay`;
     norms and biases have none in any case.
@@ -75,7 +75,7 @@ OPTIONS = {
     "encoder": {"default": "ast", "help": "network from features to a grid of bands and frames", "choices": ENCODERS},
     "pretrained": {
         "default": "",
-        "help": "checkpoint of the initial weights: a file, a folder or a name; 'none': random weights",
+        "help": "checkpoint of the initial weights: a file, a folder or a name; empty or 'none': random weights",
     },
     "freeze_batchnorm": {
         "default": False,

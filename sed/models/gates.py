@@ -22,7 +22,7 @@ GATES = {
 OPTIONS = {
     "cnn_act": {
         "default": "cg",
-        "help": "gate after each batch norm: glu linear(x) sigmoid(x) (D), cg x sigmoid(linear(x)) (F), or relu",
+        "help": "gate after a batch norm: glu: linear(x) * sigmoid(x) (D); cg: x * sigmoid(linear(x)) (F); relu: none",
         "choices": GATES,
     },
 }

@@ -44,7 +44,7 @@ class GruDecoder(nn.Module):
     """Decoder that crops to the clip, repeats each frame `upsample` times and runs a Bi-GRU.
 
     Repetition is nearest interpolation, which keeps frames aligned; `Decoder` says how. `dropout` follows the Bi-GRU,
-    `gru_dropout` is between its layers. `hidden` is the number of units of a layer after them; 0: no such layer.
+    `gru_dropout` is between its layers. `hidden` is the number of units of a `HiddenLayer` at the end; 0: none.
     """
 
     run_gru: RunGru

@@ -19,7 +19,6 @@ from sed.models.encoders import Encoder
 
 BLOCKS = 6
 TIME_STRIDE = 2 ** (BLOCKS - 1)  # the last block does not pool
-
 CHANNELS = 64
 FRONT_END = {
     "front_end": "stft",
@@ -78,7 +77,7 @@ class Cnn14(nn.Module):
 
     fresh_norm = False
 
-    def __init__(self, *, mel_bins: int = 64, input_frames: int = 1001, channels: int = 64, dropout: float = 0.2):
+    def __init__(self, *, mel_bins: int = 64, input_frames: int = 1001, channels: int = CHANNELS, dropout: float = 0.2):
         super().__init__()
         if min(mel_bins, input_frames) < TIME_STRIDE:
             raise ValueError(

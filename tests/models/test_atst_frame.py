@@ -23,7 +23,7 @@ TINY = {**SMALL, "mel_bins": 64, "input_frames": 101, "pooling": "mean", "upsamp
 
 
 def of_size(config: Config, *, dim: int, depth: int, heads: int, frames: int) -> AtstFrame:
-    """Return the encoder with the weights of a state dict of the published names."""
+    """Return the encoder with random weights, read under the published names."""
     sizes = {"atst_dim": dim, "atst_depth": depth, "atst_heads": heads, "atst_blocks": depth}
     values = config(mel_bins=64, input_frames=frames, **sizes)
     encoder = build_atst_frame(values)

@@ -90,11 +90,12 @@ def test_blocks_and_features_are_another_implementation_s_at_the_published_size(
 def test_near_distances_have_buckets_of_their_own_and_far_ones_share_wider_ones() -> None:
     """Distances whose logarithm is at a border between buckets are left to the comparison at the published size."""
     found = distance_buckets(900)
-    for way in (*range(-79, 80), -799, -450, -101, 93, 300, 799, 850, -850):
-        distance = abs(way)
+    # 160 buckets per direction: one for each distance below 80, and 80 that grow from there to 10 times as far, 800
+    for offset in (*range(-79, 80), -799, -450, -101, 93, 300, 799, 850, -850):
+        distance = abs(offset)
         far = 80 + math.floor(80 * math.log(max(distance, 80) / 80) / math.log(10))
-        wanted = (distance if distance < 80 else min(far, 159)) + 160 * (way > 0)
-        assert found[max(-way, 0), max(way, 0)] == wanted, way
+        wanted = (distance if distance < 80 else min(far, 159)) + 160 * (offset > 0)
+        assert found[max(-offset, 0), max(offset, 0)] == wanted, offset
     assert all(torch.equal(found[0, :-k], found[k, k:]) for k in (1, 7, 500))
 
 
@@ -135,7 +136,7 @@ def test_fewer_blocks_are_the_first_ones_of_the_whole_encoder(config: Config) ->
         BeatsImporter().load(encoder, state, values)
     x = torch.randn(2, 98, 128)
     seen = outputs_of(whole, whole.blocks, x)["blocks.1"]
-    wanted = seen.unflatten(1, (6, 8)).transpose(1, 2)
+    wanted = seen.unflatten(1, (6, 8)).transpose(1, 2)  # six steps of eight bands
     with torch.inference_mode():
         torch.testing.assert_close(first(x), wanted, rtol=0, atol=0)
     assert not first.fresh_norm

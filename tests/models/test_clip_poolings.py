@@ -48,7 +48,7 @@ def test_equals_values_computed_by_hand() -> None:
         (0.2 * math.exp(0.2) + 0.6 * math.exp(0.6)) / (math.exp(0.2) + math.exp(0.6))
     )
     assert value["attention"] == pytest.approx(0.4)
-    assert value["time_softmax"] == pytest.approx(0.4)  # no evidence, equal weights
+    assert value["time_softmax"] == pytest.approx(0.4)  # hidden states are equal, and so are the weights
     assert value["ends"] == pytest.approx(0.4)  # both directions are the frames here: (0.6 + 0.2) / 2
     assert value["token"] == pytest.approx(0.3)  # the posterior of the summary's logit, whatever the frames say
 

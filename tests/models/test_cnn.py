@@ -73,7 +73,7 @@ def test_layers_are_convolution_norm_gate_and_pool(small: Make, act: str) -> Non
     x = features = torch.randn(1, 6, 8)
     x = x[None].double()
     state = {key: value.double() for key, value in encoder.state_dict().items()}
-    for i, (count, pool) in enumerate(zip(filters, pools, strict=True)):
+    for i, (count, pool) in enumerate(zip(filters, pools, strict=True)):  # a layer is five modules
         padded = F.pad(x[0], (1, 1, 1, 1))
         frames, bands = x.shape[2:]
         y = torch.zeros(count, frames, bands, dtype=torch.float64)

@@ -60,7 +60,7 @@ def swish(x: Tensor) -> Tensor:
 
 
 def attention(x: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
-    """Compute the attention one pair of frames at a time; the sinusoids of frames at distance d are those of d."""
+    """Compute the attention one pair of frames at a time."""
     frames, dim = x.shape
     heads, size = state[f"{name}.content"].shape
     query, key, value = linear(norm(x, state, f"{name}.norm"), state, f"{name}.query_key_value").split(dim, -1)
@@ -124,7 +124,7 @@ def test_equals_loops_over_frames() -> None:
 
 def test_rows_are_shifted_to_align_distances_with_frames() -> None:
     scores = torch.arange(9.0).view(3, 3)  # of row i: distances 2, 1, 0
-    # row i has distance i - j at j <= i; then 0, and then what the next row says of the largest distance
+    # row i has distance i - j in columns j <= i; then a 0, and then the first scores of row i + 1
     assert shifted(scores).tolist() == [[2.0, 0.0, 3.0], [4.0, 5.0, 0.0], [6.0, 7.0, 8.0]]
 
 

@@ -12,7 +12,9 @@ from sed.models.convolutions import CONVOLUTIONS, build_convolution
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_shape_gradients_and_batch(small: Callable[..., dict[str, Any]], name: str) -> None:
+def test_frames_and_bands_stay_every_parameter_learns_and_clips_are_independent(
+    small: Callable[..., dict[str, Any]], name: str
+) -> None:
     torch.manual_seed(0)
     convolution = build_convolution(small(cnn_conv=name), 3, 6)
     x = torch.randn(4, 3, 7, 8)

@@ -47,8 +47,8 @@ def test_the_count_is_that_of_the_layers_and_of_attention(small: Callable[..., d
     config = small(pooling=pooling, upsample=2, fte_blocks=1, input_frames=128, clip_seconds=1.2)
     detector = build_detector(config, 7).eval()
     layers, counted = of_layers(detector, 64), multiply_accumulates(detector, 64)
-    tokens = 2 + 4 * 12  # two class tokens, four bands by twelve steps
-    attention = 3 * 2 * tokens**2 * 48
+    tokens = 2 + 4 * 12  # class and distillation token, four bands by twelve steps
+    attention = 3 * 2 * tokens**2 * 48  # three blocks of width 48
     # The frequency-wise transformer: one query, and keys and values of five tokens, by no layer's call, in each step.
     columns = 12 * (11 * 48**2 + 2 * 5 * 48) if pooling == "fte" else 0
     assert counted == layers + attention + columns

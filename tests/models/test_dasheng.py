@@ -28,7 +28,7 @@ def published_names(encoder: Dasheng) -> dict[str, torch.Tensor]:
 
 
 def of_size(config: Config, *, dim: int, depth: int, heads: int, frames: int) -> Dasheng:
-    """Return the encoder with made-up weights, read under the published names and with the published 252 positions."""
+    """Return the encoder with random weights, read under the published names and with the published 252 positions."""
     sizes = {"dasheng_dim": dim, "dasheng_depth": depth, "dasheng_heads": heads, "dasheng_blocks": depth}
     values = config(**{**FEATURES, **sizes, "input_frames": frames})
     encoder = build_dasheng(values)

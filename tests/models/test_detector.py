@@ -20,7 +20,7 @@ def test_number_of_parameters_at_the_papers_sizes(config, system, millions):
 
 
 @pytest.mark.parametrize("upsample", [1, 2, 5, 10])
-def test_ten_seconds_line_up(small, upsample):
+def test_ten_seconds_are_100_encoder_frames_upsampled(small, upsample):
     detector = build_detector(small(upsample=upsample), 7).eval()
     output = detector(torch.zeros(1, 1024, 64))
     assert output.logits.shape == (1, 100 * upsample, 7)
@@ -39,8 +39,8 @@ class TimeCode(nn.Module):
 def test_an_event_at_t_comes_out_at_t(config, upsample):
     """A planted time code: patches average the features' times, everything behind leaves values as they are.
 
-    The patches of the published AST are 16 frames wide, one every 10: what a patch of [t, t + 0.1) says lies within
-    that patch's own 0.16 s, and no frame comes early or late by more.
+    The patches of the published AST are 16 frames wide, one every 10. Output frames have the mean time of their patch,
+    0.075 s after its start; no frame is further than half a patch, 0.08 s, from its own time.
     """
     detector = build_detector(
         config(mel_bins=16, ast_dim=1, ast_heads=1, ast_blocks=1, upsample=upsample, pooling="mean", gru_units=1), 1
@@ -55,7 +55,7 @@ def test_an_event_at_t_comes_out_at_t(config, upsample):
     times = torch.arange(1024) * 0.01
     said = detector(times.view(1, 1024, 1).expand(1, 1024, 16)).logits[0, :, 0]
     middle = (torch.arange(detector.num_frames) + 0.5) * detector.frame_seconds
-    patch_middle = 0.075  # of the 16 frames from a patch's first
+    patch_middle = 0.075  # mean of 0, 0.01, ..., 0.15 s
     patch_start = (middle / 0.1).floor() * 0.1
     torch.testing.assert_close(said, patch_start + patch_middle, rtol=0, atol=1e-4)
     assert (said - middle).abs().max() < 0.08
@@ -92,7 +92,7 @@ def test_every_parameter_gets_a_gradient(small):
 def test_float32_out_under_autocast(small, values, implementation):
     """Test evaluation and training, also with training's GRU; values are near those in float32.
 
-    The CNN's output is bf16 under autocast, that of an encoder which ends with a norm is not.
+    The encoder is a CNN, since its output is bf16 under autocast; an encoder that ends with a norm returns float32.
     """
     torch.manual_seed(0)
     encoder = {"encoder": "fbcrnn", "fbcrnn_width": 0.1, "pooling": "mean", "mel_bins": 16, "input_frames": 60}
@@ -128,7 +128,7 @@ def test_inconsistent_configs_are_refused(small, values, message):
         build_detector(small(**values), 10)
 
 
-def test_short_clips_by_config(small):
+def test_five_seconds_are_500_frames(small):
     detector = build_detector(small(input_frames=512, clip_seconds=5), 10)
     assert detector(torch.zeros(1, 512, 64)).logits.shape == (1, 500, 10)
     assert detector.frame_seconds == pytest.approx(0.01)

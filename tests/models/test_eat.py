@@ -33,7 +33,7 @@ def published_name(name: str) -> str:
 
 
 def of_size(config: Config, *, dim: int, depth: int, heads: int, frames: int) -> Eat:
-    """Return the encoder with the weights of a state dict of the published names, whose positions are for longer."""
+    """Return the encoder with random weights, read under the published names and with positions of 768 time steps."""
     sizes = {"eat_dim": dim, "eat_depth": depth, "eat_heads": heads, "eat_blocks": depth}
     values = config(**{**FEATURES, **sizes, "input_frames": frames})
     encoder = build_eat(values)

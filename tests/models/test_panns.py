@@ -89,7 +89,7 @@ def norms(model: Detector) -> dict[str, Tensor]:
 
 
 def test_frozen_batch_norms_keep_everything_in_student_and_teacher(config: Config) -> None:
-    """A step moves the convolutions, and neither statistics nor scales; other trainings move both."""
+    """A step moves the convolutions, but neither statistics nor scales; without freezing, it moves all of them."""
     values = {**SIZES, "panns_channels": 2, "panns_dropout": 0.0, "gru_units": 4, "gru_layers": 1}
     for frozen in (True, False):
         torch.manual_seed(0)

@@ -12,7 +12,7 @@ from sed.models.encoders import build_encoder
 from sed.models.poolings import POOLINGS, BandPooling, BandwisePooling, MeanPooling, build_pooling
 
 
-def test_mean_and_band() -> None:
+def test_the_mean_is_over_bands_and_a_band_is_that_of_its_index() -> None:
     grid = torch.randn(2, 12, 5, 8)
     torch.testing.assert_close(MeanPooling()(grid), torch.stack(grid.unbind(1)).mean(0))
     assert torch.equal(BandPooling(bands=12, band=11)(grid), grid[:, -1])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from sed.models import short_attention
 from sed.models.ast import Block
@@ -10,7 +11,22 @@ from sed.models.ast import Block
 def test_tensors_off_a_gpu_use_torch_s():
     assert not short_attention.usable(torch.zeros(2, 13, 3, 4, 192))
     assert not short_attention.usable(torch.zeros(2, 13, 3, 4, 192, dtype=torch.bfloat16))
-    assert not short_attention.usable(torch.zeros(2, 17, 3, 4, 192, device="meta", dtype=torch.bfloat16))
+
+
+@pytest.mark.parametrize(
+    "tokens, dim, dtype, usable",
+    [
+        (16, 256, torch.bfloat16, True),
+        (13, 192, torch.float16, True),
+        (17, 256, torch.bfloat16, False),
+        (16, 257, torch.bfloat16, False),
+        (13, 192, torch.float32, False),
+    ],
+)
+def test_few_tokens_of_narrow_heads_in_half_precision_are_fused(tokens, dim, dtype, usable, monkeypatch):
+    monkeypatch.setattr(short_attention, "TRITON", True)
+    with FakeTensorMode():  # which needs no GPU
+        assert short_attention.usable(torch.empty(2, tokens, 3, 4, dim, device="cuda", dtype=dtype)) is usable
 
 
 @pytest.mark.gpu
