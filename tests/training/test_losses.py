@@ -74,6 +74,19 @@ def test_missing_supervision_is_zero_and_not_nan():
     assert total.item() == 0 and parts.tolist() == [0, 0, 0, 0, 0, 0]
 
 
+def test_a_part_of_weight_0_that_is_infinite_does_not_enter_the_total() -> None:
+    total, parts = losses.objective(
+        student_logits=torch.full((2, 3, 1), torch.inf),
+        student_clip=torch.full((2, 1), 0.5),
+        teacher_logits=torch.zeros(2, 3, 1),
+        teacher_clip=torch.full((2, 1), 0.5),
+        strong_targets=torch.zeros(1, 3, 1),
+        weak_targets=torch.zeros(1, 1),
+        weights=torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0, 0.0]),
+    )
+    assert parts[0].isinf() and math.isclose(total.item(), math.log(2), rel_tol=1e-6)
+
+
 def test_tags_of_strong_clips_are_those_of_their_events() -> None:
     """A class active in any frame is a tag of the clip, and its clip posterior is trained towards it."""
     torch.manual_seed(0)

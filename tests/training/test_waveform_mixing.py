@@ -62,14 +62,14 @@ def test_labels_are_the_union_of_those_of_clips_mixed_as_waveforms() -> None:
     torch.testing.assert_close(mixed, torch.tensor([[1.0, 1.0], [0.7, 0.3], [0.0, 1.0]]))
 
 
-def test_trains_and_mixes_strong_and_weak_clips(
+def test_trains_and_mixes_strong_and_weak_clips_only(
     dump: Path, tiny_config: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     config = tiny_config(wavmix_probability=1.0, shift_seconds=0.0, mask_max_seconds=0.0)
     trainer = trainer_of(config, dump, tmp_path / "a")
     inputs = trainer.maker.make(0)
     prepared = trainer.training_step.preparation(inputs)
-    assert inputs.strong_added.all() and inputs.weak_added.all()
+    assert inputs.strong_added.all() and inputs.weak_added.all() and (inputs.unlabelled_mix == 1).all()
     y = inputs.strong_targets.float()
     assert torch.equal(prepared.strong_targets, torch.maximum(y, y[inputs.strong_partner]))
     rows = torch.tensor(rows_of(config, dump, tmp_path / "b"))

@@ -179,5 +179,7 @@ def test_rounding_is_little_disagreement_and_a_wrong_clip_much():
     one = logits.clone()
     one[4] = logits[3]
     assert graphs.disagreement(one, logits) > 1
+    rare = torch.tensor([-50.0, 0.0, 50.0])  # the means of classes do not count as spread
+    assert graphs.disagreement(one + rare, logits + rare) > 1
     one[4, 0, 0] = torch.nan
     assert graphs.disagreement(one, logits) > 1e9

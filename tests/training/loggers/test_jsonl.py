@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sed.training.loggers.jsonl import JsonLines
 
 
@@ -24,13 +26,14 @@ def test_lines_are_there_at_once_and_hold_what_was_logged(tmp_path: Path) -> Non
     log.close()
 
 
-def test_a_resumed_run_logs_no_step_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tail", ['{"step": 4, "train/lo', '{"step": 4, "train/loss": 9}'])
+def test_a_resumed_run_logs_no_step_twice(tmp_path: Path, tail: str) -> None:
     log = JsonLines(tmp_path, 0, {})
     for step in range(1, 8):
         log.scalars(step, {"train/loss": step})
     log.close()
     with (tmp_path / "log.jsonl").open("a") as file:
-        file.write('{"step": 4, "train/lo')  # killed while writing a line
+        file.write(tail)  # killed while writing a line
     log = JsonLines(tmp_path, 5, {})
     for step in range(6, 9):
         log.scalars(step, {"train/loss": 10 * step})
