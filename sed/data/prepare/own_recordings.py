@@ -161,12 +161,13 @@ def lay_out(
     kept = split(
         {name: {e.label for e in found} for name, found in strong.items()}, share=share, group=group, seed=seed
     )
-    if strong and not kept:
+    if strong and share and not kept:
         log.warning("too few recordings for a validation set: a label needs two of them (stop at stage 4, or add some)")
     sets = _sets(recordings, strong, weak, kept)
     if kept:
         log.info(
-            "%d of %d recordings with events are kept for validation, a share of %g and every label on both sides: %s",
+            "%d of %d recordings with events are kept for validation, a share of %g, and every label on both sides "
+            "where possible: %s",
             *(len(kept), len(strong), share, ", ".join(map(shown, sorted(kept)[:10])) + " ..." * (len(kept) > 10)),
         )
     spans: dict[str, Spans] = {}

@@ -153,6 +153,15 @@ def test_labels_that_overlap_or_lie_in_a_rest_too_short_for_a_clip_are_named_wit
     assert sum(table.count("b_0.000_10.000.flac\t") for table in tables) == 2  # one dog from 1 to 4, one cat
 
 
+@pytest.mark.parametrize(("share", "warned"), [(0.3, True), (0.0, False)])
+def test_a_missing_validation_set_is_warned_of_only_if_one_was_wanted(tmp_path, log_lines, share, warned):
+    soundfile.write(tmp_path / "a.wav", np.full(8000, 0.1), 8000)
+    (tmp_path / "a.txt").write_text("0.1\t0.5\tDog\n")
+    options = {"seconds": 10, "share": share, "group": "", "seed": 0, "jobs": 1}
+    lay_out(tmp_path, tmp_path / "out", events=tmp_path, tags=None, **options)
+    assert any("too few recordings for a validation set" in line for line in log_lines) == warned
+
+
 @pytest.mark.parametrize("place", ["audio/train/weak/Yreal_1.000_2.000.wav", "metadata/train/weak.tsv"])
 def test_the_folder_of_another_corpus_is_refused(corpus, monkeypatch, capsys, place):
     """Once, its recordings were removed and its tables replaced, with exit status 0."""
