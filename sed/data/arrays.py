@@ -28,7 +28,9 @@ def mono_blocks(samples: np.ndarray, name: str) -> Iterator[np.ndarray]:
         raise UserError(f"{name}: an array of shape {samples.shape} ((samples,) or (samples, channels) is expected)")
     if samples.dtype.kind not in "fiu":
         raise UserError(f"{name}: samples of type {samples.dtype} (floating point or integers are expected)")
-    if samples.dtype.kind != "f" and samples.dtype.itemsize > 4:  # NumPy's type of Python's integers
+    if (
+        samples.dtype.kind != "f" and samples.dtype.itemsize > 4
+    ):  # int64 is what NumPy makes of a list of Python's integers
         raise UserError(
             f"{name}: samples of type {samples.dtype}, whose full scale is unknown (int16, int32 or floating point)"
         )

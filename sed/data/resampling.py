@@ -10,7 +10,7 @@ TIME_DECIMALS = 6  # a time on two grids has to be the same number, and 3 x 0.05
 def overlaps(seconds: float, count: int, wanted: float, frames: int) -> np.ndarray:
     """Return the fraction of each new frame that each old frame covers.
 
-    If the new frames go beyond the end of the last old one, that is extended to their end.
+    If the new frames go beyond the end of the last old one, the last old one is extended to their end.
 
     Args:
         seconds: length of an old frame, in seconds.

@@ -179,7 +179,9 @@ def recording_of(clip: str) -> tuple[str, float, float] | None:
 def cut_recording(
     source: Path, folder: Path, *, name: str, window: float, hop: float | None = None
 ) -> list[tuple[float, float]]:
-    """Write a recording's windows into `folder` as 16-bit FLAC at its sample rate; those newer than it are kept.
+    """Write a recording's windows into `folder` as 16-bit FLAC at its sample rate.
+
+    A clip that exists and is not older than the recording is kept.
 
     Args:
         source: the recording; it is read block by block, in constant memory.

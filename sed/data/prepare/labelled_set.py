@@ -53,8 +53,7 @@ def lay_out_set(
         audio: folder for the clips.
         tsv: table to write, in DESED's columns.
         suffix: suffix of the label files.
-        listed: list of the set's recordings, with their paths in the first field (of those between tabs) of each line;
-            None: all recordings.
+        listed: text file that names the set's recordings: a path per line, up to the first tab; None: all recordings.
         known: the corpus's labels, of which any other is refused; empty: all labels are accepted.
         seconds: length of a clip.
         max_bad: per cent of the recordings longer than a clip that may be unreadable.

@@ -38,7 +38,7 @@ class SetPlan:
     prefix: str
     """begin of its clip ids, before the number"""
     suffix: str = ""
-    """end of its clip ids, with the clip's length for `end`"""
+    """end of its clip ids, in which `{end}` stands for the clip's length in seconds"""
 
 
 # As in DESED, the ids of real clips end in a start and an end time, as AudioSet's do.
@@ -103,7 +103,7 @@ class Block:
     stop: int
 
     def notes(self, out: Path) -> Path:
-        """Return the path of the block's notes: {clip: its events}, written after the audio: they mark it finished."""
+        """Return the path of the block's notes, {clip: its events}; written last, they mark a finished block."""
         return out / ".blocks" / f"{self.name}-{self.start:07d}.json"
 
 

@@ -72,7 +72,7 @@ def pulses(pitch: np.ndarray, *, tilt: float = 0.0, top: float = 7600.0) -> np.n
 
 
 def partials(pitch: np.ndarray, ratios: Numbers, gains: Numbers, phase: float = 0.0) -> np.ndarray:
-    """Synthesise a sum of sinusoids; those that would exceed half the sampling rate are left out.
+    """Synthesise a sum of sinusoids, without those less than NYQUIST_MARGIN below half the sampling rate or above.
 
     Args:
         pitch: (samples,) Hz.
@@ -132,7 +132,7 @@ def formants(centres: np.ndarray, widths: Numbers, gains: Numbers) -> np.ndarray
 
     Args:
         centres: (steps, formants) Hz.
-        widths: bandwidth of each formant in Hz.
+        widths: for each formant, the distance in Hz from its centre at which its gain has fallen to half.
         gains: amplitude of each formant.
 
     Returns:
@@ -241,8 +241,8 @@ def room(rng: np.random.Generator, reverberation: float, *, wet: float) -> np.nd
         wet: energy of all reflections relative to the direct sound.
 
     Returns:
-        (samples,) response. Early reflections arrive after 2 to 40 ms; the first 12 ms of the tail are lowered by 20 dB
-        (our choices).
+        (samples,) response of at most 1.2 s. Early reflections arrive after 2 to 40 ms; the first 12 ms of the tail are
+        lowered by 20 dB (our choices).
     """
     length = samples(min(reverberation, 1.2))
     tail = noise(rng, length) * 10 ** (-3 * np.arange(length) / samples(reverberation))

@@ -131,7 +131,7 @@ def _groups(
 
 
 def _prepared(sound: np.ndarray, texture: bool) -> np.ndarray:
-    """Return a sound trimmed to its loud part, a texture looped with a cross-fade, at level 1 (`level`), float16."""
+    """Return a sound at level 1 (`level`), float16: textures looped with a cross-fade, others trimmed (`trim`)."""
     sound = sound[: int(LONGEST * RATE)].astype(np.float64)
     if texture:
         return level(loop(sound, max(len(sound), samples(LOOPED)))).astype(np.float16)

@@ -181,7 +181,8 @@ def add_distractors(clip: np.ndarray, bank: Bank, split: str, mixing: Mixing, rn
         clip: (samples,), changed in place.
         bank: the source of sounds.
         split: train or validation.
-        mixing: their mean number and their level: from -3 dB to 0.6 of the largest `snr` above the background.
+        mixing: their mean number, and the largest `snr`: their level above the background is from -3 dB to 0.6 times
+            that.
         rng: random numbers.
         power: the background's root mean square.
     """
