@@ -14,7 +14,7 @@ def tone(rate, hertz=440.0, seconds=1.0):
 @pytest.mark.parametrize(
     ("name", "subtype"), [("a.wav", "PCM_16"), ("a.flac", "PCM_16"), ("a.ogg", None), ("a.wav", "FLOAT")]
 )
-def test_formats_and_stereo(tmp_path, name, subtype):
+def test_stereo_is_read_as_the_mean_of_its_channels(tmp_path, name, subtype):
     soundfile.write(tmp_path / name, np.stack([tone(16000), 0 * tone(16000)], axis=1), 16000, subtype=subtype)
     mono = read_audio(tmp_path / name, 16000)
     assert mono.dtype == np.float32 and mono.shape == (16000,)
@@ -82,6 +82,6 @@ def test_a_streamed_wav_is_read_completely(tmp_path):
     assert len(read_audio(path, 16000)) == 16000
 
 
-def test_named_seconds():
+def test_a_clip_id_gives_the_seconds_between_its_times_or_none():
     assert named_seconds("Y-Zjgm_sZd10_0.000_4.000") == 4.0
     assert named_seconds("soundscape_1") is None

@@ -1,4 +1,4 @@
-"""Every format that ffmpeg writes is read as the same sound, at any rate, by every command."""
+"""Formats that ffmpeg writes are read as the same sound, at several rates, and to their end by several commands."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ FRAME = 2048  # most samples of a codec's frame
 
 
 def chirp(rate: int, channels: int) -> np.ndarray:
-    """A sweep below 3 kHz that is different at every time: (samples, channels)."""
+    """Return a sweep below 3 kHz (samples, channels), which is different at every time."""
     t = np.arange(round(SECONDS * rate)) / rate
     sweep = 0.4 * np.sin(2 * np.pi * (300 * t + 500 * t**2)) * np.minimum(1, 20 * t) * np.minimum(1, 20 * (SECONDS - t))
     return np.stack([sweep, 0.5 * sweep][:channels], axis=1).astype(np.float32)
@@ -119,8 +119,8 @@ def test_every_format_at_every_rate(tmp_path, name, rate, channels):
 @pytest.mark.thorough
 @needs_ffmpeg
 @pytest.mark.parametrize("name", ["f32.wav", "bare.mp3", "a.m4a", "a.webm", "chain.ogg", "pipe.flac"])
-def test_every_command_reads_every_format_completely(tmp_path, name, monkeypatch):
-    """Own data, stage 1 and the dump find its length; prediction uses the same `read_blocks`."""
+def test_own_data_stage_1_and_the_dump_read_recordings_completely(tmp_path, name, monkeypatch):
+    """Prediction is not tried: it reads by the same `read_blocks`."""
     recordings = tmp_path / "rec"
     recordings.mkdir()
     soundfile.write(tmp_path / "source.wav", chirp(48000, 2), 48000, subtype="FLOAT")
@@ -146,4 +146,4 @@ def test_every_command_reads_every_format_completely(tmp_path, name, monkeypatch
     assert float(row.split("\t")[1]) == pytest.approx(seconds, abs=0.06)
     assert call(dump_features, "dir/wav.scp", "feats.1.h5") == 0
     (tmp_path / "feats.scp").write_text(f"{path.stem} feats.1.h5:0\n")
-    assert FeatureStore(tmp_path).valid[0] == pytest.approx(100 * seconds - 2, abs=7)
+    assert FeatureStore(tmp_path).valid[0] == pytest.approx(100 * seconds - 2, abs=7)  # frames of 25 ms, every 10 ms

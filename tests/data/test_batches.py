@@ -29,7 +29,7 @@ def sets(dump: Path) -> list[TrainingSet]:
     )
 
 
-def test_sets_are_ordered_by_supervision_and_the_smallest_is_an_epoch(sets: list[TrainingSet]) -> None:
+def test_sets_are_ordered_by_supervision_and_the_one_of_fewest_steps_is_an_epoch(sets: list[TrainingSet]) -> None:
     assert [s.name for s in sets] == ["strong_real", "strong_synth", "weak", "unlabelled"]
     assert steps_per_epoch(sets) == 9 // 2  # of strong_real
 

@@ -119,7 +119,7 @@ def test_missing_files_and_folders_are_user_errors(tmp_path):
         ("durations.tsv", "", "durations.tsv:1: no column 'filename'"),
     ],
 )
-def test_whole_messages_of_bad_rows(data: Path, name: str, text: str, says: str) -> None:
+def test_bad_rows_are_refused_with_the_reason(data: Path, name: str, text: str, says: str) -> None:
     (data / name).write_bytes(text.encode())
     with pytest.raises(UserError, match=re.escape(says)):
         DataDir.load(data, ["Cat", "Dog"])

@@ -32,8 +32,8 @@ def test_whole_multiples_are_exact_and_a_constant_stays() -> None:
     assert ones.max() <= 1 and ones.min() > 1 - 1e-6
 
 
-def test_the_finest_grid_covers_the_longest_system() -> None:
+def test_the_finest_grid_ends_less_than_a_frame_before_the_longest_system() -> None:
     assert finest_grid([(0.04, 250), (0.01, 1000)]) == (0.01, 1000)
     assert finest_grid([(0.064, 156), (0.04, 250)]) == (0.04, 250)
-    assert finest_grid([(0.064, 157), (0.04, 250)]) == (0.04, 251)  # 10.048 s
+    assert finest_grid([(0.064, 157), (0.04, 250)]) == (0.04, 251)  # 10.04 of 10.048 s
     assert finest_grid([(0.02, 500)]) == (0.02, 500)

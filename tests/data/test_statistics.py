@@ -38,7 +38,7 @@ class Store:
         return [row[:valid].astype(float) for row, valid in zip(self.rows, self.valid, strict=True)]
 
 
-def test_statistics_over_clips_and_over_frames() -> None:
+def test_statistics_over_clips_and_over_frames_are_those_of_numpy() -> None:
     stores = [Store(0, 7), Store(2, 3)]
     sounds = [sound for store in stores for sound in store.sounds()]
     mean, deviation = bin_statistics(stores, over="clips")

@@ -80,7 +80,7 @@ def test_the_two_sets_of_rules_differ_as_the_module_says(
         assert list(event_rows(path, rules)) == [(2, accepted[rules], Event(0.0, 1.0, "Dog"))]
 
 
-def test_a_clip_named_twice_in_durations(tmp_path: Path) -> None:
+def test_a_clip_may_have_two_rows_of_one_duration_except_in_a_data_directory(tmp_path: Path) -> None:
     path = tmp_path / "durations.tsv"
     path.write_text("filename\tduration\na.wav\t1\na.wav\t1.0\n")
     assert read_durations_tsv(path) == read_durations_tsv(path, METADATA) == {"a": 1.0}

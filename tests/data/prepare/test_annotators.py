@@ -22,7 +22,7 @@ def test_the_score_is_the_mean_dice_shrunk_towards_the_mean_of_all():
 
 def test_three_annotators_are_compared_in_pairs():
     found = annotator_scores([{"a": [Event(0, 1, "x")], "b": [Event(0, 1, "x")], "c": [Event(1, 2, "x")]}])
-    own, other = 0.5, 0.0
+    own, other = 0.5, 0.0  # an annotator's own score has the weight 1 / (1 + SHRINKAGE) = 1 / 6: one shared recording
     mean = (own + own + other) / 3
     assert found["a"] == found["b"] == pytest.approx(own / 6 + 5 / 6 * mean)
     assert found["c"] == pytest.approx(other / 6 + 5 / 6 * mean)

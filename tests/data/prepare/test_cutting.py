@@ -1,4 +1,4 @@
-"""A split of recordings cut into clips by local/realdesed.sh, stage 0 of realdesed."""
+"""Splits of recordings cut into clips, by `cut_split` and by local/realdesed.sh, stage 0 of realdesed."""
 
 import os
 import subprocess

@@ -159,7 +159,7 @@ def test_broken_links_count_as_missing(raw):
     assert "z" not in find_audio(raw / "audio")
 
 
-def test_weak_and_unlabelled_sets_have_tags_and_no_labels(raw):
+def test_weak_sets_have_tags_and_unlabelled_sets_none(raw):
     (raw / "weak.tsv").write_text("filename\tevent_labels\na.wav\tDog,Dog\nb.wav\t\n")
     make_data_dir(raw / "weak.tsv", raw / "audio", raw / "out", kind="weak", labels=LABELS)
     assert DataDir.load(raw / "out", LABELS).tags == {"a": ("Dog",), "b": ()}
@@ -173,7 +173,7 @@ def test_weak_and_unlabelled_sets_have_tags_and_no_labels(raw):
 @pytest.mark.parametrize(
     ("name", "kind", "clips", "events", "without"),
     [
-        ("validation", "strong", 1168, 4239 - 15, 15),
+        ("validation", "strong", 1168, 4239 - 15, 15),  # 4239 rows, 15 of them of clips without events
         pytest.param("public", "strong", 692, 2765, 0, marks=pytest.mark.slow),
         pytest.param("weak", "weak", 1578, 2247, None, marks=pytest.mark.slow),
         pytest.param("unlabel_in_domain", "unlabelled", 14412, 0, None, marks=pytest.mark.slow),

@@ -18,7 +18,7 @@ KNOWN = ["car", "people walking"]
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """Three recordings of 2, 2 and 5 s, and their label files: two formats, one without an event."""
+    """Three recordings of 2, 2 and 5 s, and their label files: two of different formats, and an empty one."""
     for name, seconds in (("a.wav", 2), ("deep/b c.wav", 2), ("long.wav", 5)):
         (tmp_path / "audio" / name).parent.mkdir(parents=True, exist_ok=True)
         noise = np.random.default_rng(seconds).standard_normal(RATE * seconds)

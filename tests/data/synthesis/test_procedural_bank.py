@@ -29,7 +29,7 @@ def test_every_family_gives_sound_and_no_two_are_equal(label):
 
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("seconds", [0.25, 10.0])
-def test_lengths_from_a_quarter_second_to_a_clip(label, seconds):
+def test_sounds_have_about_the_requested_length_from_a_quarter_second_to_a_clip(label, seconds):
     sound = make(ProceduralBank(seed=0), "train", label, 3, seconds)
     assert np.isfinite(sound).all() and 0.3 * seconds < len(sound) / RATE < 1.4 * seconds + 0.1
 
@@ -50,7 +50,7 @@ def test_training_and_validation_share_no_source(monkeypatch):
     assert not drawn["train"] & drawn["validation"]
 
 
-def test_backgrounds_and_distractors():
+def test_backgrounds_have_the_requested_length_and_distractors_are_of_every_kind():
     bank = ProceduralBank(seed=0)
     assert len(bank.background("train", np.random.default_rng(0), 5000)) == 5000
     kinds = set()

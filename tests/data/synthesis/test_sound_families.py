@@ -14,7 +14,7 @@ NOISY = ["Frying", "Running_water"]
 
 
 def sound(label: str, source: int, event: int, seconds: float = 1.5) -> np.ndarray:
-    """An event (samples,) of one source of a family."""
+    """Return an event (samples,) of one source of a family."""
     return FAMILIES[label](np.random.default_rng(source))(np.random.default_rng(event), seconds)
 
 

@@ -11,7 +11,7 @@ from sed.errors import UserError
 
 
 def made(**labels):
-    """{file: source} of `Dog="aab"`: three recordings, two of the source a."""
+    """Return {file: source}; `Dog="aab"` gives three recordings of the label Dog, two of them of the source a."""
     return {
         f"train/foreground/{label}/{i}.wav": source for label, text in labels.items() for i, source in enumerate(text)
     }
