@@ -34,7 +34,7 @@ def sized(cnn: str, width: int) -> dict[str, Any]:
     [(sized("shallow", 1), 3_490_116, 3_879_994), (sized("deep", 2), 15_197_556, 16_763_754)],
     ids=["shallow", "deep"],
 )
-def test_the_published_numbers_of_parameters(config: Config, sizes: dict[str, Any], apart: int, both: int) -> None:
+def test_has_the_published_numbers_of_parameters(config: Config, sizes: dict[str, Any], apart: int, both: int) -> None:
     """Compare with FB-CRNN and Bi-CRNN of pb_sed."""
     with torch.device("meta"):
         for values, expected in ((APART, apart), ({"clip_pooling": "max"}, both)):
@@ -66,7 +66,7 @@ def test_each_direction_depends_on_its_side_only(config: Config) -> None:
     )
 
 
-def test_boundaries_are_the_lesser_direction(config: Config) -> None:
+def test_without_a_window_frame_logits_are_those_of_the_lesser_direction(config: Config) -> None:
     detector, x = tiny(config, detection_frames=0), torch.randn(2, 40, 16)
     with torch.inference_mode():
         output = detector(x)

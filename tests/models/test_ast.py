@@ -37,7 +37,7 @@ def compare(model, config, batch: int) -> float:
 
 
 @pytest.mark.thorough
-def test_equals_transformers_small(config):
+def test_equals_transformers_at_a_small_size(config):
     model = hugging_face(num_hidden_layers=4, hidden_size=96, num_attention_heads=3, intermediate_size=384)
     sizes = config(ast_dim=96, ast_heads=3, ast_depth=4, ast_norm_eps=1e-12)
     assert compare(model, sizes, batch=2) < 1e-5

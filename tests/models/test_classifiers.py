@@ -20,7 +20,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 
 
-def test_posteriors_are_the_highest_or_of_at_least_one() -> None:
+def test_a_merged_posterior_is_the_highest_or_the_probability_of_at_least_one() -> None:
     logits = 4 * np.random.default_rng(0).standard_normal((2, 7, 5))
     given, members = torch.from_numpy(logits.astype(np.float32)), torch.from_numpy(MEMBERS)
     posteriors = sigmoid(logits.astype(np.float32).astype(float))

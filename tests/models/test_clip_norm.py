@@ -10,7 +10,7 @@ from sed.models.clip_norm import ClipNorm
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (1, 3, 5), (4, 3, 1)])
-def test_is_torch_s_for_more_than_one_value(shape: tuple[int, ...]) -> None:
+def test_is_the_batch_norm_of_torch_for_more_than_one_value(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     ours, theirs = ClipNorm(3, eps=0.001, momentum=0.99), nn.BatchNorm1d(3, eps=0.001, momentum=0.99)
     x = torch.randn(shape)

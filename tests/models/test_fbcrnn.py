@@ -13,7 +13,7 @@ from sed.models.fbcrnn import FBCNN
 @pytest.mark.parametrize(
     "layout, width, parameters, dim", [("shallow", 1, 1_773_360, 256), ("deep", 2, 8_356_192, 512)]
 )
-def test_parameters_of_the_published_sizes(layout: str, width: float, parameters: int, dim: int) -> None:
+def test_has_the_published_numbers_of_parameters(layout: str, width: float, parameters: int, dim: int) -> None:
     """Compare with the published systems' counts minus those of their GRUs; see test_apart_decoder.py."""
     with torch.device("meta"):
         encoder = FBCNN(layout=layout, width=width)

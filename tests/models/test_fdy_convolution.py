@@ -58,7 +58,7 @@ def test_one_kernel_is_a_plain_convolution() -> None:
 
 
 @pytest.mark.parametrize("inside, hidden", [(5, 4), (64, 16)])
-def test_weights_as_the_authors_draw_them(inside: int, hidden: int) -> None:
+def test_weights_are_drawn_as_by_the_authors(inside: int, hidden: int) -> None:
     convolution = fdy(inside, 32)
     assert convolution.attention[0].weight.shape == torch.Size((hidden, inside, 3))
     deviation = convolution.weight.std((1, 2, 3, 4))  # Kaiming-normal of each kernel

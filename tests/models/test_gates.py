@@ -12,7 +12,7 @@ from sed.models.gates import GATES, build_gate
 
 
 @pytest.mark.parametrize("name", GATES)
-def test_every_point_by_hand(name: str) -> None:
+def test_points_equal_those_computed_by_hand(name: str) -> None:
     torch.manual_seed(0)
     gate, x = build_gate({"cnn_act": name}, 3), torch.randn(2, 3, 4, 5)
     out = gate(x)

@@ -32,7 +32,7 @@ def test_an_experiment_is_recognised_by_the_start_of_its_name(name: str, system:
     assert (found.system if found else None) == system
 
 
-def test_margins_are_the_papers() -> None:
+def test_the_papers_numbers_differ_by_its_margins() -> None:
     sed, gru, crnn = PUBLISHED[:3]
     assert 100 * (sed.event_f1_macro - gru.event_f1_macro) == pytest.approx(4.4)
     assert sed.psds1 - gru.psds1 == pytest.approx(0.0603) and gru.psds1 - crnn.psds1 == pytest.approx(0.0531)

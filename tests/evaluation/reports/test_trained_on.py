@@ -22,7 +22,9 @@ from sed.evaluation.reports.trained_on import lacks_real_strong, warning
         ({"sets": ["strong_real"], "config": {"train_sets": ["strong_real", "weak"]}}, False),
     ],
 )
-def test_sets_that_were_trained_on(model: dict[str, Any] | None, lacks: bool) -> None:
+def test_a_model_lacks_real_strong_clips_if_it_was_trained_on_other_sets_of_desed_only(
+    model: dict[str, Any] | None, lacks: bool
+) -> None:
     assert lacks_real_strong({"model": model}) == lacks
 
 

@@ -29,7 +29,7 @@ from sed.evaluation.reports.weights import ensemble_of, lacks_weights, warning, 
         ({"config": {"encoder": "crnn", "pretrained": "exp/crnn"}, "weights": "all of exp/crnn"}, "crnn", False),
     ],
 )
-def test_kinds_of_start(model: dict[str, Any] | None, kind: str, lacks: bool) -> None:
+def test_a_start_is_a_checkpoint_random_or_unknown(model: dict[str, Any] | None, kind: str, lacks: bool) -> None:
     assert weights_of({"model": model}) == kind
     assert lacks_weights({"model": model}) == lacks
 

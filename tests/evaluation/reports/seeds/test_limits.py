@@ -46,7 +46,7 @@ def test_rank_correlations_need_three_classes_that_differ() -> None:
     assert len(lines) == 2 and "with x: +1.00 (3 classes" in lines[0] and "with y: -1.00" in lines[1]
 
 
-def test_lengths_found_least_and_most() -> None:
+def test_the_lengths_found_least_and_most_are_named() -> None:
     (text,) = limits.by_length("mine", RUNS)
     assert "least of the events of under 0.5 s (20.0 %) and most of those of over 3 s (90.0 %)" in text
     assert limits.by_length("mine", [{**RUNS[0], "by_length": {}}]) == []

@@ -70,7 +70,7 @@ def test_equal_to_sed_eval_at_every_collar(pair: str, request: pytest.FixtureReq
         assert f1(found[label]) == pytest.approx(metric.results_class_wise_metrics()[label]["f_measure"]["f_measure"])
 
 
-def test_as_many_as_any_pairing_finds() -> None:
+def test_as_many_events_are_found_as_by_the_best_pairing() -> None:
     """One detection fits two events, one of which another fits too: taking them in order would find one."""
     truth = {"a": [Event(1.0, 1.2, "Dog"), Event(1.15, 1.35, "Dog")]}
     detections = {"a": [Event(1.1, 1.3, "Dog"), Event(0.85, 1.1, "Dog")]}
