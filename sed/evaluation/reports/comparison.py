@@ -8,6 +8,7 @@ import numpy as np
 
 from sed.evaluation.confidence.bootstrap import interval
 from sed.evaluation.confidence.paired import Difference, System, class_differences, differences
+from sed.evaluation.metrics.psds import PSDS1, PSDS2
 from sed.evaluation.metrics.table import BY_KEY, ENTRIES, shown_in
 from sed.evaluation.reports import svg
 from sed.evaluation.reports.certainty import caveat, interval_text
@@ -130,7 +131,7 @@ def _classes(systems: Sequence[System]) -> list[str]:
 
 def _rocs(systems: Sequence[System]) -> str:
     figures = []
-    for key in ("psds1", "psds2"):
+    for key, parameters in (("psds1", PSDS1), ("psds2", PSDS2)):
         curves = []
         for index, system in enumerate(systems):
             roc = system.results[0].get("psd_roc", {})
@@ -138,7 +139,8 @@ def _rocs(systems: Sequence[System]) -> str:
             if name in roc and roc[name][0]:
                 curves.append((f"{system.name}, {BY_KEY[name].title}", *roc[name], svg.colour(index)))
         if curves:
-            picture = svg.staircases(f"PSD-ROC of {key.upper()}", curves, 100.0, "effective false positives per hour")
+            title = f"PSD-ROC of {key.upper()}"
+            picture = svg.staircases(title, curves, parameters.e_max, "effective false positives per hour")
             figures.append(figure(picture, f"{key.upper()}, first seed.", [(c[3], c[0]) for c in curves]))
     return f'<div class="figures">{"".join(figures)}</div>' if figures else ""
 

@@ -19,9 +19,9 @@ from sed.input_files import misfit, parse_json, read_json, read_text
 
 RUNS = "runs.jsonl"
 _NUMBER = (int, float, type(None))
+# Types of the values of a line that readers compute with.
 _RUN = {
     **{entry.key: _NUMBER for entry in ENTRIES},
-    **dict.fromkeys(("lr", "encoder_lr"), (int, float)),
     "config": str,
     "seed": int,
     "run": (str, type(None)),
