@@ -47,7 +47,7 @@ class Columns:
     collector: str = ""
 
 
-# value of the column `status` -> whether such a row counts
+# value of the column `status`, in lower case -> whether the row is read, else left out
 STATUSES = {"": True, "unreviewed": True, "accepted": True, "rejected": False}
 
 

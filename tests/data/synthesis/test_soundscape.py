@@ -46,7 +46,7 @@ def test_annotated_times_are_those_of_the_sound():
         annotated = np.zeros(1000, bool)
         for event in events:
             annotated[round(event.onset * 100) : round(event.offset * 100)] = True
-        assert (loud & ~annotated).mean() < 0.02 + 0.05 * len(events)  # 0.5 s of reverberation per event of 10 s
+        assert (loud & ~annotated).mean() < 0.02 + 0.05 * len(events)  # reverberation: at most 0.5 of 10 s per event
         assert (annotated & ~loud).mean() < 0.02
 
 
