@@ -161,7 +161,9 @@ def lay_out(
     kept = split(
         {name: {e.label for e in found} for name, found in strong.items()}, share=share, group=group, seed=seed
     )
-    if strong and share and not kept:
+    if strong and not share:
+        log.info("no validation set, since --validation is 0 (stop at stage 4, there is nothing to score on)")
+    elif strong and not kept:
         log.warning("too few recordings for a validation set: a label needs two of them (stop at stage 4, or add some)")
     sets = _sets(recordings, strong, weak, kept)
     if kept:

@@ -153,13 +153,16 @@ def test_labels_that_overlap_or_lie_in_a_rest_too_short_for_a_clip_are_named_wit
     assert sum(table.count("b_0.000_10.000.flac\t") for table in tables) == 2  # one dog from 1 to 4, one cat
 
 
-@pytest.mark.parametrize(("share", "warned"), [(0.3, True), (0.0, False)])
-def test_a_missing_validation_set_is_warned_of_only_if_one_was_wanted(tmp_path, log_lines, share, warned):
+@pytest.mark.parametrize(
+    ("share", "words"), [(0.3, "too few recordings for a validation set"), (0.0, "since --validation is 0")]
+)
+def test_a_missing_validation_set_is_explained_by_its_cause(tmp_path, log_lines, share, words):
     soundfile.write(tmp_path / "a.wav", np.full(8000, 0.1), 8000)
     (tmp_path / "a.txt").write_text("0.1\t0.5\tDog\n")
     options = {"seconds": 10, "share": share, "group": "", "seed": 0, "jobs": 1}
     lay_out(tmp_path, tmp_path / "out", events=tmp_path, tags=None, **options)
-    assert any("too few recordings for a validation set" in line for line in log_lines) == warned
+    (line,) = [line for line in log_lines if "validation set" in line]
+    assert words in line and "stop at stage 4" in line
 
 
 @pytest.mark.parametrize("place", ["audio/train/weak/Yreal_1.000_2.000.wav", "metadata/train/weak.tsv"])
