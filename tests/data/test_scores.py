@@ -146,9 +146,7 @@ def test_exported_scores_are_read_back(tmp_path):
 
 def test_a_file_without_checksum_is_read_and_reported_as_unchecked(tmp_path, caplog):
     write_scores(tmp_path / "scores.h5", make())
-    with h5py.File(
-        tmp_path / "scores.h5", "r+"
-    ) as file:  # on closing, HDF5 cuts the seal, which follows its own content
+    with h5py.File(tmp_path / "scores.h5", "r+") as file:  # HDF5 cuts the seal, which follows its content
         del file.attrs["sealed"]
     assert b"sed-crc32" not in (tmp_path / "scores.h5").read_bytes()
     with caplog.at_level("INFO", "sed"):

@@ -40,9 +40,8 @@ def test_events_of_one_label_are_apart(recordings):
 
 def test_stretches_set_the_density_and_begin_anywhere(recordings):
     dense, sparse = recordings[:4], recordings[4:]
-    assert (
-        sum(len(events) for _, events in dense) > 2.5 * sum(len(events) for _, events in sparse) > 0
-    )  # 7 and 2 stretches
+    # a dense recording has 7 stretches, a sparse one 2
+    assert sum(len(events) for _, events in dense) > 2.5 * sum(len(events) for _, events in sparse) > 0
     across = [e for _, events in dense for e in events if e.onset // 10 != e.offset // 10]
     assert across and len({round(e.onset % 10, 1) for _, events in dense for e in events}) > 20
 
