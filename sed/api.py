@@ -12,7 +12,9 @@ table that cannot be used raises `sed.UserError`, whose message says what to do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -43,6 +45,23 @@ WHICH, PRECISIONS = ("teacher", "student"), ("float32", "bfloat16", "int8")
 Recordings = list[str] | list[Path] | list[np.ndarray] | list[Recording]
 Events = str | Path | Mapping[str, Sequence[Event]]
 """a table of events, or {clip: its events}"""
+
+
+@contextmanager
+def _argument_names() -> Iterator[None]:
+    """Context in which errors about an option of a command name the argument: `hop` for `--live-hop`."""
+    try:
+        yield
+    except UserError as error:
+        option = r"(?<![^\s(])--(?:live-)?([a-z][a-z-]*)"  # not in the name of a file
+        message = re.sub(option, lambda match: match[1].replace("-", "_"), str(error))
+        raise UserError(message) from None
+
+
+def _check_positive(name: str, value: float) -> None:
+    """Raise UserError unless the value of an argument is positive."""
+    if not value > 0:
+        raise UserError(f"{name} {value}: a number above 0 is expected")
 
 
 class DetectedEvent(NamedTuple):
@@ -164,8 +183,8 @@ class Model:
             The events; for a list of recordings, the events of each, in the list's order.
 
         Raises:
-            UserError: a recording cannot be read, an array comes without its rate, a label is unknown, or a threshold
-                or the overlap is out of range.
+            UserError: a recording cannot be read, an array comes without its rate, a label is unknown, or a threshold,
+                the overlap, the rate or the batch size is out of range.
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
         sources: Sequence[Recording] = recording if isinstance(recording, list) else [recording]
@@ -229,19 +248,22 @@ class Model:
             rate: sampling rate of the blocks in Hz.
             threshold: as in `detect`.
             hop: seconds between two runs of the model.
-            lookahead: seconds of later audio that the model needs before it decides a frame.
+            lookahead: seconds of later audio to wait for before a frame is decided.
 
         Yields:
             Events, with times from the start of the stream.
 
         Raises:
-            UserError: samples are not finite, a label is unknown, a threshold is out of range, the stream or the hop is
-                shorter than the front end's analysis window, or hop and lookahead together exceed the model's window.
+            UserError: samples are not finite, a label is unknown, a threshold or the rate is out of range, the stream
+                or the hop is shorter than the front end's analysis window, or hop and lookahead together exceed the
+                model's window.
         """
+        _check_positive("rate", rate)
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
-        plan = WindowPlan.live(
-            **window_geometry(self.predictor), min_samples=self.predictor.min_samples, hop=hop, lookahead=lookahead
-        )
+        with _argument_names():
+            plan = WindowPlan.live(
+                **window_geometry(self.predictor), min_samples=self.predictor.min_samples, hop=hop, lookahead=lookahead
+            )
         sink = _Newest()
         track = Track.of("the stream", self.predictor, post, plan, sink=sink, live=True)
         samples = (block for piece in blocks if np.size(piece) for block in mono_blocks(piece, "the stream"))
@@ -263,9 +285,10 @@ class Model:
         batch_size: int,
     ) -> list[Track]:
         """Predict on recordings, each with its sink; return their finished tracks. Arguments are those of `detect`."""
+        _check_positive("batch_size", batch_size)
         settings = self.predictor.windows.changed(overlap=overlap, centre_events=centre_events)
-        plan = WindowPlan.overlapping(**window_geometry(self.predictor), overlap=settings.overlap)
-
+        with _argument_names():
+            plan = WindowPlan.overlapping(**window_geometry(self.predictor), overlap=settings.overlap)
         names = [str(source) if isinstance(source, str | Path) else f"array {i}" for i, source in enumerate(sources)]
         tracks = [
             Track.of(name, self.predictor, post, plan, sink=sink, centre=settings.centre_events)
@@ -289,12 +312,15 @@ class Model:
             return read_recording(str(source), self.sample_rate)
         if rate is None:
             raise UserError(f"{name}: samples without their rate (detect(samples, 44100))")
+        _check_positive("rate", rate)
         return resampled(mono_blocks(source, name), rate, self.sample_rate)
 
     def _with_threshold(self, threshold: float | Mapping[str, float]) -> PostProcessing:
         """Return the model's post-processing with other thresholds."""
         named = threshold if isinstance(threshold, Mapping) else {"*": threshold}
-        return replace(self.post_processing, threshold=self.post_processing.threshold.with_values(named, self.labels))
+        with _argument_names():
+            values = self.post_processing.threshold.with_values(named, self.labels)
+        return replace(self.post_processing, threshold=values)
 
 
 def load(
@@ -332,15 +358,16 @@ def load(
         raise UserError(f"threads {threads}: at least 1 is expected (None: as many as there are idle processors)")
     threads = free_processors() if threads is None else threads
     onnx = str(model).endswith(".onnx")
-    predictor, post, _ = open_predictor(
-        model=None if onnx else str(model),
-        onnx=str(model) if onnx else None,
-        which=which,
-        device=device,
-        precision=precision,
-        threads=threads,
-        options=options_of(post_processing=post_processing),
-    )
+    with _argument_names():
+        predictor, post, _ = open_predictor(
+            model=None if onnx else str(model),
+            onnx=str(model) if onnx else None,
+            which=which,
+            device=device,
+            precision=precision,
+            threads=threads,
+            options=options_of(post_processing=post_processing),
+        )
     return Model(predictor, post, str(model))
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,6 +124,35 @@ def test_recordings_and_models_that_cannot_be_read_are_refused_in_one_line(model
         assert "\n" not in str(error.value)
     with pytest.raises(sed.UserError, match="no such model"):
         sed.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"overlap": 100}, "overlap 100: "),
+        ({"threshold": 7}, "threshold: 7.0 is out of range"),
+        ({"rate": 0}, "rate 0: a number above 0"),
+        ({"batch_size": 0}, "batch_size 0: a number above 0"),
+    ],
+)
+def test_refusals_name_the_argument_of_detect(model: sed.Model, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(sed.UserError) as error:
+        model.detect(np.zeros(model.sample_rate), **{"rate": model.sample_rate, **arguments})
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"hop": 0.001}, "hop 0.001: shorter than"),
+        ({"lookahead": 100}, "hop 1 and lookahead 100 together exceed"),
+        ({"rate": -1}, "rate -1: a number above 0"),
+    ],
+)
+def test_refusals_name_the_argument_of_stream(model: sed.Model, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(sed.UserError) as error:
+        list(model.stream([np.zeros(model.sample_rate)], **{"rate": model.sample_rate, **arguments}))
+    assert str(error.value).startswith(message)
 
 
 def test_a_name_that_the_package_lacks_is_an_attribute_error() -> None:
