@@ -31,7 +31,7 @@ def sets(dump: Path) -> list[TrainingSet]:
 
 def test_sets_are_ordered_by_supervision_and_the_one_of_fewest_steps_is_an_epoch(sets: list[TrainingSet]) -> None:
     assert [s.name for s in sets] == ["strong_real", "strong_synth", "weak", "unlabelled"]
-    assert steps_per_epoch(sets) == 9 // 2  # of strong_real
+    assert steps_per_epoch(sets) == 9 // 2  # strong_real: 9 clips, 2 per step
 
 
 def test_an_epoch_counts_the_clips_that_the_metadata_names(dump: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_killed_dump_ends_with_the_same_files(tmp_path):
         return journal.stat().st_size // 8 // 16 if journal.exists() else 0
 
     kills = kill_often([*command, str(tmp_path / "killed" / "feats.1.h5")], progress, 0)
-    assert kills >= KILLS / 2
+    assert kills >= KILLS / 2  # there are 57 batches; a kill comes up to three batches and 0.1 s after a start
     assert digest(tmp_path / "whole") == digest(tmp_path / "killed")
 
 
@@ -76,5 +76,5 @@ def test_a_killed_synthesis_ends_with_the_same_files(tmp_path):
     def progress():
         return len(list((tmp_path / "killed" / ".blocks").glob("*.json")))
 
-    assert kill_often([*command, str(tmp_path / "killed")], progress, 1) >= 4
+    assert kill_often([*command, str(tmp_path / "killed")], progress, 1) >= 4  # of 23 blocks
     assert digest(tmp_path / "whole") == digest(tmp_path / "killed")

@@ -17,7 +17,7 @@ def made(**labels):
     }
 
 
-def both_sides(sides, label):
+def sides_of(sides, label):
     return {side for file, side in sides.items() if f"/{label}/" in file}
 
 
@@ -40,10 +40,10 @@ def test_every_recording_is_on_one_side_and_a_source_is_not_divided(labels, shar
 
 def test_a_label_with_two_sources_is_on_both_sides_and_one_with_a_single_source_in_train():
     sides = split_bank.split(made(Cat="ab", Dog="c", Speech="defghijk"), 0.25, 0)
-    assert both_sides(sides, "Cat") == {"train", "validation"}
-    assert both_sides(sides, "Dog") == {"train"}
+    assert sides_of(sides, "Cat") == {"train", "validation"}
+    assert sides_of(sides, "Dog") == {"train"}
     assert sum(side == "validation" for file, side in sides.items() if "Speech" in file) == 2
-    assert both_sides(split_bank.split(made(Cat="ab"), 0.9, 0), "Cat") == {"train", "validation"}
+    assert sides_of(split_bank.split(made(Cat="ab"), 0.9, 0), "Cat") == {"train", "validation"}
 
 
 def test_validation_recordings_of_the_bank_are_not_used():
