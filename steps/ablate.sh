@@ -5,8 +5,8 @@
 #
 #   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N            GPUs of each training; inference uses one; 0: the CPU (1)
-#   --pretrained FILE   checkpoint that every training starts from, 'none': random weights (the config's, if any; an AST needs one)
-#   --reference FILE    config that the table compares with (conf/ast_sed.yaml)
+#   --pretrained FILE   checkpoint that every training starts from, 'none': random weights (the config's; an AST needs one)
+#   --reference FILE    config from which each row's differences are listed (conf/ast_sed.yaml)
 #   --test-set SET      set of the dump to score on (validation)
 #   --train-args ARGS   more options of sed.bin.train, one string
 #   --infer-args ARGS   more options of sed.bin.infer, one string

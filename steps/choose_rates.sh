@@ -4,10 +4,10 @@
 # usage: steps/choose_rates.sh [options] <results> <rates.json>
 #
 #   --best CONFIG   print the name of this config's best experiment, without its seed, and the table of rates on standard
-#                   error (none: print the table)
+#                   error (default: only the table, on standard output)
 #
-# <results>/runs.jsonl has one line per training, of configs named <config>_lr<head>_<encoder>. The best rates have the
-# highest PSDS1, averaged over seeds.
+# <results>/runs.jsonl has one line per training, of configs named <config>_lr<head>_<encoder>. <rates.json> gets each
+# config's rates with the highest PSDS1, averaged over seeds.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

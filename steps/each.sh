@@ -3,7 +3,7 @@
 #
 # usage: steps/each.sh [options] <train|import|score|cross_fit> <list.tsv> <exp>
 #
-#   --cmd CMD           script that runs trainings and inference: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
+#   --cmd CMD           script that runs all jobs but scoring: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N            GPUs of a training on each machine; inference uses one per job; 0: the CPU (1)
 #   --nodes N           machines of a training (1)
 #   --train-args ARGS   more options of sed.bin.train, for all, one string
@@ -16,9 +16,9 @@
 #
 # The list is printed by `steps/experiments.sh <train|import|score|cross_fit>`; `-` reads it from standard input. Columns of
 # train, score and cross_fit: name, config, dump, options of sed.bin.train or score; of import: name, config, dump, class
-# map, published checkpoint. Finished work is skipped; the first failure ends the script. cross_fit takes the posteriors that
-# `score` has inferred, and scores each half of the clips with post-processing tuned on the other half, into
-# <exp/x/set>_cross_fitted.
+# map, published checkpoint. An experiment that another starts from must come before it. Finished work is skipped; the
+# first failure ends the script. cross_fit takes the posteriors that `score` has inferred, and scores each half of the
+# clips with post-processing tuned on the other half, into <exp/x/set>_cross_fitted.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

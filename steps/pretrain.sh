@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Pre-train an AST as a tagger, to train detectors without the AudioSet checkpoint; a killed run is resumed.
+# Pre-train an encoder as a tagger, to train detectors without published weights; a killed run is resumed.
 #
-# usage: steps/pretrain.sh [options] <conf/pretrain.yaml> <soundbank or dump/set> <ast.pth>
+# usage: steps/pretrain.sh [options] <conf/pretrain.yaml> <soundbank or dump/set> <encoder.pth>
 #
 #   --cmd CMD               script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N                GPUs, which share each batch; 0: the CPU (1)
 #   --pretrain-args ARGS    more options of sed.bin.pretrain, one string
 #   --force BOOL            pre-train again (false)
 #
-# Writes <ast.pth> in the layout of the published AudioSet checkpoint; use it by --pretrained <ast.pth> of training.
+# Writes <encoder.pth>, from which training starts by --pretrained <encoder.pth>; an AST has the layout of the published
+# AudioSet checkpoint.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -8,8 +8,8 @@
 #   --nj N              processes; 0: one per processor core (0)
 #   --force BOOL        redo what is finished (false)
 #
-# Reads <exp/x/set>/scores.h5; writes <exp/x/set>/{events.tsv,result.json}. Redone if the scores, the ground truth,
-# ARGS or files named in them have changed.
+# Reads <exp/x/set>/scores.h5; writes <exp/x/set>/{events.tsv,result.json} and, by default, bootstrap.npz and
+# report.html. Redone if the scores, the ground truth, ARGS or files named in them have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -2,7 +2,7 @@
 # Shared by the backends (run.sh, slurm.sh, slurm_task.sh), which source it: jobs' numbers, logs, progress, report.
 
 # From the backend: `pick`, its option; `helpers`, background processes that only watch or show; `codes`, the jobs' exit
-# statuses; `streamed`, 1 if the log of a single job was shown as it grew.
+# statuses.
 
 # shellcheck disable=SC2154  # these variables are set by the backend
 
@@ -106,7 +106,7 @@ log_body() { # log_body <log>: print the output of the command itself
     awk 'NR == 1 || (NR <= 3 && /^# (Running|Started)/) || /^# (Elapsed [0-9]|Ended \(code)/ { next } 1' "$1"
 }
 
-show_body() { # show_body: print what log_body does of a growing log from standard input, to stderr
+show_body() { # show_body: the same for a growing log on standard input; prints to standard error
     # by sed -u, since mawk buffers its input
     sed -u -e '1,/^# Running on /d' -e '/^# Started at /d' -e '/^# Elapsed [0-9]/d' -e '/^# Ended (code /d' >&2
 }
@@ -149,8 +149,8 @@ report() { # report: name the failed jobs and show the end of the first one's lo
         fill_in "${jobs[index]}"
         log=${filled[0]}
         failed=$((failed + 1)) worst=$((codes[index] > worst ? codes[index] : worst))
-        if ((failed == 1 && (${#jobs[@]} > 1 || ${streamed:-0} == 0))); then
-            ((codes[index] != 2)) || lines=1 # bad input is reported in one line
+        if ((failed == 1 && ${#jobs[@]} > 1)); then # the log of a single job was shown as it grew
+            ((codes[index] != 2)) || lines=1        # bad input is reported in one line
             log_body "${log}" | tail -n "${lines}" >&2
         fi
         if ((codes[index] != 2)); then

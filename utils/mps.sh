@@ -10,8 +10,8 @@
 # order. `mps_stop` ends only a daemon that mps_start started. The variables stay: without a daemon, CUDA works as without MPS.
 
 mps_started="" mps_gpus=() mps_watch="" # mps_watch: id of the process that ends the daemon after the script
-# fails if CUDA cannot be used through the daemon: it makes a context, since some failures of the daemon show only then;
-# run with a time limit, should the daemon not answer
+# mps_probe: Python code that fails if CUDA cannot be used through the daemon. It makes a context, since some failures of the
+# daemon show only then. It may wait forever for the daemon, so it is run with a time limit.
 mps_probe='import ctypes
 cuda, device, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.c_void_p()
 steps = cuda.cuInit(0), cuda.cuDeviceGet(ctypes.byref(device), 0), cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)

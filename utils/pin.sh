@@ -5,8 +5,8 @@
 #
 # Run it in an environment in which the tests pass (tests/run.sh), after a change of setup.py or to update the versions:
 # rm -r .venv constraints.txt; touch constraints.txt; tests/run.sh; utils/pin.sh
-# Then install them with the oldest and the newest Python that setup.py allows, too, which the file's first line states
-# and nothing tests: `python3.X -m venv DIR; DIR/bin/pip install -c constraints.txt .[test]`.
+# Then also install these versions with the oldest and the newest Python that setup.py allows, as constraints.txt says in
+# its first line: `python3.X -m venv DIR; DIR/bin/pip install -c constraints.txt .[test]`. No test does this.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -10,11 +10,11 @@
 #   --pick WHAT  jobs to run: all, or incomplete, those whose log does not end with status 0 (all)
 #
 # JOB, as a word of its own in the log's name and the command, is replaced by the job's number: feats.JOB.h5. The log
-# starts with the command, ready to paste, and ends with '# Ended (code 0)'. The log of a single job is shown as it grows;
-# of several jobs, the number of finished ones. If jobs fail, the end of the first one's log is shown; the exit status is
-# the highest of all jobs. Ctrl-C and SIGTERM send SIGTERM to the jobs and wait for them; a second one, or
-# ${RUN_GRACE:-60} seconds, kills them. If RUN_OWNER is set, the jobs end with the process of that id. OMP_NUM_THREADS,
-# unless set, divides the cores among the jobs.
+# starts with the command, ready to paste, and ends with its status: '# Ended (code 0)'. The log of a single job is
+# shown as it grows; of several jobs, the number of finished ones. If jobs fail, the end of the first one's log is shown;
+# the exit status is the highest of all jobs. Ctrl-C and SIGTERM send SIGTERM to the jobs and wait for them; after a
+# second one, or after RUN_GRACE seconds (60), they are killed. If RUN_OWNER is set, the jobs end with the process of
+# that id. OMP_NUM_THREADS, unless set, divides the cores among the jobs.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -85,7 +85,7 @@ show_progress() { # the log of a single job, else the number of finished jobs ev
     done
 }
 
-pids=() helpers=() codes=() stopping=0 signal=TERM streamed=1
+pids=() helpers=() codes=() stopping=0 signal=TERM
 trap 'stop_jobs INT' INT
 trap 'stop_jobs TERM' TERM HUP
 trap end_helpers EXIT

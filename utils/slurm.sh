@@ -29,7 +29,7 @@ command -v sbatch >/dev/null || die "no sbatch on PATH (is this a machine of the
 [[ -f ${conf} ]] || die "${conf}: no such file (see conf/slurm.conf)"
 
 read_conf() { # set `submit` to sbatch and its options: those of conf/slurm.conf for the values of our options
-    # any: option -> sbatch's words for any value, which replaces $0; exact: option=value -> words for this value
+    # any: option -> sbatch's words for any value, in which $0 stands for the value; exact: option=value -> words for this value
     local number=0 kind rest name value words chosen key
     local -A wanted=([gpu]=${gpu} [nodes]=${nodes} [mem]=${mem} [time]=${time}) any=() exact=()
     submit=(sbatch)
@@ -70,9 +70,9 @@ read_conf() { # set `submit` to sbatch and its options: those of conf/slurm.conf
     done
 }
 
-write_script() { # write_script <file>: write the script that each task of the array runs on its node
+write_script() { # write_script <file>: write the script that each job runs on its node
     {
-        printf '%s\n' '#!/usr/bin/env bash' 'set -euo pipefail' 'pick=all'
+        printf '%s\n' '#!/usr/bin/env bash' 'set -euo pipefail'
         printf 'cd %q\n' "${PWD}"
         printf 'source %q\n' "${utils}/slurm_task.sh"
         printf 'numbered=%s nodes=%d gpu=%d\ntemplate=(' "${numbered}" "${nodes}" "${gpu}"
@@ -133,8 +133,6 @@ else
     submit+=(--output="${folder}/%j.out")
 fi
 id="" helpers=() codes=() stopping=0 signal=TERM
-# shellcheck disable=SC2034  # report reads it
-streamed=1
 trap 'stop_jobs INT' INT
 trap 'stop_jobs TERM' TERM HUP
 trap end_helpers EXIT

@@ -34,8 +34,8 @@ on_nodes() { # on_nodes <command...>: run it once on each node; SIGTERM is passe
     local code=0 waiting=true
     trap 'waiting=true; scancel --signal=TERM "${job}"' TERM
     # shellcheck disable=SC2016
-    # without RUN_OWNER, which is a process of the first node only; --wait: seconds that the other nodes have to end after
-    # the first one to end
+    # without RUN_OWNER, which is a process of the first node only; --wait: seconds that the other nodes
+    # have to end once the first has ended
     srun --wait=60 bash -c 'unset RUN_OWNER && PET_NODE_RANK=${SLURM_NODEID} exec "$@"' _ "$@" &
     while ${waiting}; do
         waiting=false code=0

@@ -32,7 +32,7 @@ quietly() { # quietly <command...>: run it; if it fails, print its output and ex
 }
 
 copy() { # copy <from> <to>: atomically, and only if they differ
-    # with our process id, since the sets of a dump, which may be dumped at once, share labels.txt
+    # a temporary name with our process id, since the sets of a dump, which may be dumped at once, share labels.txt
     local part=$2.$$.part
     cmp -s "$1" "$2" && return
     cp "$1" "${part}" || die "$2: cannot be written (see above)"
@@ -56,7 +56,7 @@ state_of() { # state_of <file...>: print the name and size of each and a checksu
     done
 }
 
-state_of_words() { # do the same for the files that `words`, options of a command, name, such as that of --tuned
+state_of_words() { # print the same for each file that is named in `words`, such as that of --tuned
     local word
     for word in ${words[@]+"${words[@]}"}; do
         word=${word#--*=}

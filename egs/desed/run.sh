@@ -3,8 +3,8 @@
 #
 # usage: egs/desed/run.sh [options]
 #
-# Stages: 0 downloads, 1 data directories, 2 features, 3 training of AST-GRU, 4 training of AST-SED and all others (zero_shot
-# is imported), 5 scores, written to RESULTS.md. Finished work is skipped, killed work is resumed. SED_BACKEND=slurm runs on
+# Stages: 0 downloads, 1 data directories, 2 features, 3 training of AST-GRU, 4 training of AST-SED and all others (published
+# detectors are imported), 5 scores, written to RESULTS.md. Finished work is skipped, killed work is resumed. SED_BACKEND=slurm runs on
 # a cluster. Paths of files are relative to the current folder or to the top of the repository.
 #
 #   --stage N             first stage (0)
@@ -40,7 +40,7 @@ source "${here}/utils/parse_options.sh"
 (($# == 0)) || usage
 ((nj > 0)) || die "--nj is at least 1, not ${nj}"
 
-from() { # from <file>: print its path for use in the recipe's folder: below the folder of the call, here, or below the repository's
+from() { # from <file>: print its path; if relative, it is looked up in the folder of the call, here, then at the repository's top
     for top in "${OLDPWD}/" '' "${here%egs/desed}" ''; do [[ -z $1 || $1 == /* || ! -e ${top}$1 ]] || break; done
     printf '%s' "${top}$1" # as given if it is nowhere
 }

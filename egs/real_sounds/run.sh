@@ -13,7 +13,7 @@
 #   --more LIST           configs of conf/real_sounds/ that stage 4 trains ("ratio_2 ratio_5")
 #   --boxes LIST          configs also scored with bounding boxes (cSEBBs), with tune.sh's settings if any ("crnn ast_gru fte_only lgd_only ast_sed")
 #   --rates LIST          pairs head:encoder of learning rates instead of the config's, in exp/<config>_lr<h>_<e>_seed<k>
-#   --vary LIST           KEY=VALUE,VALUE...: train all combinations, in exp/<config>_<key>_<value>_seed<k> (values of the config are left out)
+#   --vary LIST           KEY=VALUE,VALUE...: train all combinations, in exp/<config>_<key>_<value>_seed<k> (a value that the config has is left out of the name)
 #   --jobs N              experiments that run at the same time (1)
 #   --ngpu N              GPUs that the experiments share; 0: the CPU, with smaller models (1)
 #   --nj N                parallel jobs of stages 0 to 2 (4)
@@ -61,7 +61,7 @@ list() { # list <what> <configs> [<option>...]: print this list of steps/experim
     steps/experiments.sh --dump "${dump}" --exp "${exp}" --conf-dirs conf/real_sounds --seeds "${seeds}" --rates "${rates}" --vary "${vary}" \
         --pretrained "${pretrained:-${downloads}/ast.pth}" --checkpoints "${checkpoints}" "${@:3}" "$1" ${words[@]+"${words[@]}"}
 }
-sweep() { # sweep <what> [<option>...]: run steps/sweep.sh on a list from standard input; systems are scored, on the CPU, while others train
+sweep() { # sweep <what> [<option>...]: run steps/sweep.sh on a list from standard input; each system is scored once it is trained, while others train
     steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --jobs "${jobs}" --force "${force}" --train-args "${train_args}" \
         --score "$( ((stop_stage >= 5)) && echo true || echo false)" "$@" - "${exp}"
 }

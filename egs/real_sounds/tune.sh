@@ -42,7 +42,7 @@ source "${here}/../../utils/parse_options.sh"
 [[ -d ${soundbank} ]] || die "--soundbank '${soundbank}': no such folder (a folder of recordings is needed)"
 soundbank=$(cd "${soundbank}" && pwd)
 { mkdir -p "${work}" "${out}" && work=$(cd "${work}" && pwd) && out=$(cd "${out}" && pwd); } ||
-    die "${work}: cannot be made"
+    die "${work} or ${out}: cannot be made (see above)"
 cd "${here}/../desed"
 export RUN_OWNER=${RUN_OWNER:-$$} # processes that run.sh starts end with this script
 # shellcheck source=egs/desed/path.sh

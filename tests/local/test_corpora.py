@@ -87,7 +87,7 @@ def test_tut_sed_gets_deseds_layout_by_its_own_folds(serve, tmp_path, ast):  # n
         ("realdesed", "test/annotations.csv", None, "test: no annotations.csv or annotations_raw.csv"),
     ],
 )
-def test_another_layout_is_one_line(serve, tmp_path, ast, script, file, content, message):  # noqa: F811
+def test_another_layout_is_named_in_the_last_line(serve, tmp_path, ast, script, file, content, message):  # noqa: F811
     made = {"urban_sed": lambda: urban_sed(clips={"train": 1, "validate": 1, "test": 1}), "tut_sed": tut_sed}
     records = made.get(script, lambda: realdesed(recordings=1))()
     for files in records.values():
@@ -99,7 +99,7 @@ def test_another_layout_is_one_line(serve, tmp_path, ast, script, file, content,
 
 
 def edited(archive: bytes, file: str, content: bytes | None) -> bytes:
-    """Return an archive in which the file whose path ends so has another content, or is missing (None)."""
+    """Return an archive in which the files whose path ends in `file` have another content, or are missing (None)."""
     import io
     import tarfile
     import zipfile

@@ -133,7 +133,7 @@ END
         running=$(of_the_run)
         kill -s "${signal}" $!
         gone ${running}
-        [[ -z $(of_the_run) && ! -e $(compgen -G 'started.*exp.d') ]] || {
+        [[ -z $(of_the_run) && -z $(compgen -G 'started.*exp.[cd]') ]] || {
             ps -ef | grep "${PWD}/work"
             return 1
         }

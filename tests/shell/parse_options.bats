@@ -105,16 +105,17 @@ says() { # says <status> <output>: are these the status and the whole output?
 #
 #   --seeds LIST   seeds (1)
 #   --name TEXT    a name (7)
+#   --more ARGS    passed on (5)
 #   --jobs N       jobs (1)
 set -euo pipefail
-seeds=1 name=7 jobs=1
+seeds=1 name=7 more=5 jobs=1
 source "${BATS_TEST_DIRNAME}/../../utils/parse_options.sh"
-printf '<%s>' "\${seeds}" "\${name}" "\${jobs}"
+printf '<%s>' "\${seeds}" "\${name}" "\${more}" "\${jobs}"
 END
     verb
-    says 0 '<1><7><1>'
-    verb --seeds "1 2" --name=08 --jobs 08
-    says 0 '<1 2><08><8>'
+    says 0 '<1><7><5><1>'
+    verb --seeds "1 2" --name=08 --more "--lr 1" --jobs 08
+    says 0 '<1 2><08><--lr 1><8>'
     verb --seeds=
     says 2 'verb.sh: --seeds needs a value (see --help)'
     verb --jobs "1 2"

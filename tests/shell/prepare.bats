@@ -69,7 +69,7 @@ prepare() {
     grep -qx "$(printf 'weak\tall\t0\t1\t0\t2')" "${data}/coverage.tsv" # none of the one clip, of its two tags
     [ "$(grep -c public "${data}/coverage.tsv")" -eq 0 ]
     mkdir "${data}/weak"
-    echo precious >"${data}/weak/notes.txt" # in the place of a set, and none of ours
+    echo precious >"${data}/weak/notes.txt" # a folder that has a set's name, but that stage 1 did not make
     prepare
     [[ ${status} -eq 0 && -s ${data}/weak/notes.txt ]]
 }
@@ -122,7 +122,7 @@ prepare() {
     [[ ${output} == *"audioset_strong.tsv:2: unknown label 'Bird'"* ]]
 }
 
-@test "an empty validation.tsv is one line, not a silent exit" {
+@test "an empty validation.tsv is named by a message, not a silent exit" {
     : >"${downloads}/metadata/validation/validation.tsv"
     prepare
     [ "${status}" -eq 2 ]

@@ -201,6 +201,7 @@ END
     run "${recipe}" --work work --ngpu 0 --nj 1 --jobs 2 --seeds "1 2" --stage 3 --systems "crnn crnn_pretrained ast_gru ast_sed fte_augmented" --more "ratio_2 fte_second fte_pseudo fte_best" --boxes "ast_sed fte_best"
     echo "${output}"
     [[ ${status} == 0 && -s work/RESULTS.md ]]
+    # nine configs with two seeds each; the labels of fte_pseudo for each seed
     [[ $(calls sed.bin.train) == 18 && $(calls sed.bin.pseudo_label) == 2 ]]
     # besides those 18: the first seed of five systems on training clips, and AST-GRU with its one band
     [[ $(calls sed.bin.infer) == 24 && $(calls 'sed.bin.infer .* --band 0') == 1 ]]

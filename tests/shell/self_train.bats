@@ -1,4 +1,5 @@
-# Self-training: refused options, and a tiny run with its output, repeated without work.
+#!/usr/bin/env bats
+# steps/self_train.sh: refused options, and a tiny run with its output, repeated without work.
 
 setup() {
     top=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
@@ -83,7 +84,7 @@ END
     grep -q '"onset"' exp/x_it1/tuned.json
     grep -q '"exp/x_it1_seed2"' exp/x_it2_seed1/info.json # a result names the labels' ensemble
     cp dump/pseudo_x_it1/feats.scp exp/x_it2_seed2/final.pt .
-    rm exp/x_it2_seed2/.done exp/x_it2_seed2/final.pt dump/pseudo_x_it1/feats.scp.of # as where it was killed
+    rm exp/x_it2_seed2/.done exp/x_it2_seed2/final.pt dump/pseudo_x_it1/feats.scp.of # as if it had been killed
     run self_train
     [[ ${status} == 0 && ${output} == *"x_it2_seed1: already done"* ]]
     cmp feats.scp dump/pseudo_x_it1/feats.scp

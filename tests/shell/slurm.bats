@@ -56,10 +56,10 @@ fake_sbatch() {
     mkdir -p empty
     for tool in bash dirname basename awk grep env; do ln -s "$(command -v "${tool}")" empty; done
     PATH=${PWD}/empty run "${slurm_sh}" log/x.log true
-    [[ ${status} == 2 && ${output} == *'no sbatch on PATH'* ]]
+    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *'no sbatch on PATH'* ]]
     fake_sbatch
     run "${slurm_sh}" --conf none.conf log/x.log true
-    [[ ${status} == 2 && ${output} == 'slurm.sh: none.conf: no such file'* ]]
+    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == 'slurm.sh: none.conf: no such file'* ]]
 }
 
 @test "an unknown partition, or more resources than the cluster has: refused, nothing queued" {

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A real Slurm on loopback, for tests: node `one` is partition `main`, and `urgent` which preempts; it and node `two` are
-# `pair`. Each node has two made-up GPUs. Debian's slurm-wlm and munge.
+# A real Slurm on loopback, for tests, by Debian's slurm-wlm and munge. Partition `main` is node `one`, `urgent` the same node
+# for jobs that preempt those of `main`, `pair` the nodes `one` and `two`. Each node has two made-up GPUs.
 #
 # usage: tests/shell/slurm_node.sh start|stop|check|wait
 #
-# Everything is below ${SLURM_NODE:-/tmp/slurm-node-<user>}, and runs as who calls it. To use it, export SLURM_CONF as
+# Everything is below ${SLURM_NODE:-/tmp/slurm-node-<user>}, and runs as the user who calls this. To use it, export SLURM_CONF as
 # its slurm.conf there. `check` exits with 0 if partition main answers, `wait` waits for it. A Slurm that was built for
 # one slurmd per machine has no `pair`.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
@@ -77,7 +77,7 @@ END
     answers
 }
 
-answers() { # waits for an answer, for a minute
+answers() { # wait until partition main answers, for a minute at most
     local end=$((SECONDS + 60))
     while ((SECONDS < end)); do
         ! check || return 0

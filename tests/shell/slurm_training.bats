@@ -133,7 +133,7 @@ for exp in sys.argv[1:]:
     losses.append(torch.tensor([e.value for e in events.Scalars("train/loss")]))
     states.append(torch.load(f"{exp}/final.pt", weights_only=True)["teacher"])
 assert json.load(open(f"{sys.argv[2]}/info.json"))["processes"] == 2
-assert len(losses[0]) == len(losses[1]) == 120
+assert len(losses[0]) == len(losses[1]) == 120  # two epochs of 60 steps
 print("losses differ by at most", (losses[0] - losses[1]).abs().max())
 assert (losses[0] - losses[1]).abs().max() < 1e-5
 assert all(torch.allclose(a, states[1][name], rtol=1e-3, atol=1e-3) for name, a in states[0].items())

@@ -114,7 +114,7 @@ train() {
     calls 5
 }
 
-@test "dump: damaged and missing shards are made again" {
+@test "dump: shards that check_dump has removed are made again" {
     dump --nj 2
     DAMAGED=1 dump --nj 2
     [[ ${status} == 0 ]]
@@ -247,7 +247,7 @@ train() {
     [[ ${status} == 2 && ${output} == *'usage: steps/train.sh'* ]]
 }
 
-@test "of two runs in one folder the second waits, then ends with an error" {
+@test "of two runs in one folder the second waits for the end of the first" {
     dump
     TRAIN_SECONDS=3 "${root}/steps/train.sh" --ngpu 0 x.yaml dump exp/x >/dev/null 2>&1 3>&- &
     while [[ $(tail -n 1 "${CALLS}") != sed.bin.train* ]]; do sleep 0.1; done
@@ -275,7 +275,7 @@ train() {
     calls 7
     score --score-args '--threshold 0.4'
     calls 8
-    touch -d '+1 hour' exp/x/final.pt dump/strong/feats.scp data/strong/events.tsv # a clock that jumps
+    touch -d '+1 hour' exp/x/final.pt dump/strong/{feats.scp,events.tsv} # as after a clock that was wrong
     infer
     score --score-args '--threshold 0.4'
     [[ ${output} == *'already done' ]]
@@ -403,7 +403,7 @@ train() {
 
 @test "every script has a --help that needs no environment" {
     cd /
-    for script in "${root}"/egs/*/run.sh "${root}"/steps/*.sh "${root}"/utils/{run,split_scp,validate_data_dir,bootstrap}.sh; do
+    for script in "${root}"/egs/*/run.sh "${root}"/steps/*.sh "${root}"/utils/{run,slurm,split_scp,validate_data_dir,bootstrap,pin}.sh; do
         PATH=/usr/bin:/bin run "${script}" --help
         [[ ${status} == 0 && ${output} == *'usage: '* ]] || {
             echo "${script}: ${status} ${output}"

@@ -138,7 +138,7 @@ def test_other_encoders_have_no_table_of_the_ast_alone() -> None:
 
 @pytest.mark.parametrize("name", OTHER_ENCODERS)
 def test_one_training_of_another_encoder_is_enough_for_the_table(name: str) -> None:
-    assert len(carried({name: [run(1, 0.5)]}, [], [])) == 2 + 1 + 1
+    assert len(carried({name: [run(1, 0.5)]}, [], [])) == 2 + 1 + 1  # head, one row, a blank line
 
 
 def commands_of_the_manual() -> list[Experiment]:

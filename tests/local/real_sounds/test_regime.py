@@ -54,14 +54,14 @@ def test_protocol_a_has_one_regime_for_all_and_b_the_best_of_each() -> None:
         "ast_gru": "ast_gru_f_seed1", "ast_sed": "ast_sed_f_seed1",
         "ast_gru_tuned": "ast_gru_a_seed1", "ast_sed_tuned": "ast_sed_f_seed1",
     }  # fmt: skip
-    assert len(chosen["tried"]) == 6
+    assert len(chosen["tried"]) == 6  # seven trainings of an AST, two of them seeds of one config
 
 
 def test_a_regime_without_results_of_all_systems_is_not_chosen() -> None:
     with pytest.raises(UserError, match="no number of frozen epochs was tried with all systems"):
-        regime.choose([RUNS[0], RUNS[4]])
+        regime.choose([RUNS[0], RUNS[4]])  # AST-GRU with 0 epochs, AST-SED with 6
     with pytest.raises(UserError, match="no number of frozen epochs"):
-        regime.choose([RUNS[-1]])
+        regime.choose([RUNS[-1]])  # only the CRNN
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,7 +140,7 @@ def test_an_archived_run_stands_beside_the_new_one(options: list[Any], command: 
     text = page.read_text()
     assert "| config | this run | `first` |" in text
     assert "| `ast_gru` | 35.00, 0.3500 (2) | 30.00, 0.3000 (1) |" in text  # the faulty one is not in the archived run
-    assert "Wrong." not in text  # nor is its remark one on this run
+    assert "Wrong." not in text  # its remark was on the archived run
     assert sorted({run.get("run", "") for run in read_runs(results)}) == ["", "first"]
 
 
