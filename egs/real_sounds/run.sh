@@ -24,7 +24,7 @@
 #   --pretrain-args ARGS  more options of sed.bin.pretrain, one string
 #   --train-args ARGS     more options of sed.bin.train, one string
 #   --public N            clips of a second test set, public_eval (0)
-#   --analysis BOOL       stage 5 also scores the first seed on training clips, and draws the paper's figure 3 (true)
+#   --analysis BOOL       without --rates and --vary, stage 5 also scores the first seed on training clips, and draws the paper's figure 3 (true)
 #   --force BOOL          repeat finished pre-training of stage 0 and finished work of stages 2 to 5 (false)
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
