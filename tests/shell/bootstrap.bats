@@ -64,7 +64,7 @@ bootstrap() {
     run "${venv}/bin/ast-sed" predict 'a b.wav'
     [[ ${status} == 0 && ${output} == *"/a repo/"*"sed/__main__.py ['predict', 'a b.wav']" ]]
     rm "${venv}/bin/ast-sed"
-    bootstrap # a .venv of before
+    bootstrap # a .venv of an earlier version has no such command
     [[ -x ${venv}/bin/ast-sed && $(wc -l <"${CALLS}") == 2 ]]
 }
 

@@ -81,7 +81,7 @@ def test_results_of_experiments_that_are_gone_stay(options: list[Any], command: 
     assert (tmp_path / "RESULTS.md").read_text() == page
 
 
-def test_a_campaign_can_be_collected_in_several_calls(options: list[Any], command: Command, tmp_path: Path) -> None:
+def test_a_run_can_be_collected_in_several_calls(options: list[Any], command: Command, tmp_path: Path) -> None:
     """Margins of an earlier call stay, and those over fewer seeds do not replace them."""
     assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 0
     margins = (tmp_path / "results" / "margins.json").read_text()
