@@ -110,7 +110,7 @@ waits='import time; from sed.lifetime import end_with_owner; end_with_owner(); t
 case $2 in
     sed.bin.train | sed.bin.pretrain | sed.bin.synthesize)
         touch "${STARTED}.$(tr -c 'a-z0-9\n' . <<<"${*: -1}")"
-        [[ $2 != sed.bin.synthesize || -n ${TICKS-} ]] || exec "${real}" -c "${waits}" "$@" # no backend looks after it
+        [[ $2 != sed.bin.synthesize || -n ${TICKS-} ]] || exec "${real}" -c "${waits}" "$@" # it runs without a backend that would end it
         for ((i = 0; i < ${TICKS:-600}; i++)); do sleep 0.1; done
         if [[ $2 == sed.bin.train ]]; then touch "${*: -1}"/{final.pt,.done}; else touch "${*: -1}"; fi
         ;;

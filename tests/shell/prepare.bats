@@ -66,7 +66,7 @@ prepare() {
     [[ ${output} == *" synth_valid (no audio in"* ]]
     [[ ${output} == *" public_eval (no metadata/eval/public.tsv)"* ]]
     [ ! -e "${data}/weak" ]
-    grep -qx "$(printf 'weak\tall\t0\t1\t0\t2')" "${data}/coverage.tsv" # none of the one clip, of its two tags
+    grep -qx "$(printf 'weak\tall\t0\t1\t0\t2')" "${data}/coverage.tsv" # 0 of 1 clip, 0 of its 2 tags
     [ "$(grep -c public "${data}/coverage.tsv")" -eq 0 ]
     mkdir "${data}/weak"
     echo precious >"${data}/weak/notes.txt" # a folder that has a set's name, but that stage 1 did not make

@@ -35,7 +35,7 @@ case $2 in
         touch "${last}"/{final.pt,.done}
         ;;
     sed.bin.pretrain)
-        while [[ -n ${CUDA_VISIBLE_DEVICES-} && ! -e ${CALLS}.enough ]]; do sleep 0.1; done # a GPU takes its time
+        while [[ -n ${CUDA_VISIBLE_DEVICES-} && ! -e ${CALLS}.enough ]]; do sleep 0.1; done # on a GPU it lasts until the test lets it end
         touch "${last}"
         ;;
     sed.bin.pseudo_label) touch "${last}/feats.scp" ;;
@@ -247,7 +247,7 @@ END
     [[ ${status} == 0 && $(calls sed.bin.pretrain) == 2 ]]
     run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0 --systems "ast_sed" --more "fdy_crnn sk_crnn"
     [[ ${status} == 0 && -e work/downloads/pretrain_fdy_crnn.pth && ${output} == *'pretrain ast (1 of 3): already done'* ]]
-    [[ $(calls sed.bin.pretrain) == 5 ]] # the AST's only says that it is of the same config
+    [[ $(calls sed.bin.pretrain) == 5 ]] # the AST's only checks that its config is the same
     grep sed.bin.pretrain calls | grep -q -- "--config conf/real_sounds/pretrain_sk_crnn.yaml .* ${PWD}/bank ${PWD}/work/downloads/pretrain_sk_crnn.pth"
 }
 
@@ -257,7 +257,7 @@ END
     run "${recipe}" --soundbank bank --work work --ngpu 1 --stop-stage 3 --systems ast_gru --seeds 1
     echo "${output}"
     [[ ${status} == 2 && ${output} == *"none of DESED's sets is there"* ]] # stage 1, while stage 0 pre-trained
-    [[ ! -e work/downloads/ast.pth ]]                                      # which does not end by itself
+    [[ ! -e work/downloads/ast.pth ]]                                      # it was stopped with the recipe
     (sleep 2 && touch "${CALLS}.enough") &
     run "${recipe}" --soundbank bank --work work --ngpu 1 --stop-stage 0
     [[ ${status} == 0 && -e work/downloads/ast.pth ]]

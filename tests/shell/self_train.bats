@@ -44,7 +44,7 @@ END
     self_train
     [[ $(tail -n 1 calls) == 'sed.bin.train --config next.yaml --pseudo-labels exp/x_it1 --seed 1 dump exp/x_it2_seed1' ]]
     grep -q '^sed.bin.tune .* --post-processing weak_mask,median --what median,threshold$' calls
-    # members are not kept if their labels would be others
+    # trained members are refused if their labels would now be others
     sed -i '/sed.bin.tune/d' calls
     self_train
     run grep sed.bin.tune calls

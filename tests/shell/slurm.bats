@@ -94,7 +94,7 @@ fake_sbatch() {
 
 @test "jobs get the GPUs that Slurm gives them" {
     need_slurm
-    # each holds its own until the other has one, however long a busy machine takes to start it
+    # each job keeps its GPU until the other has one, too, however long a busy machine takes to start it
     "${slurm_sh}" --gpu 1 JOB=1:2 log/x.JOB.log bash -c \
         'echo "gpu ${CUDA_VISIBLE_DEVICES}"; touch here.JOB; for i in {1..300}; do [[ ! -e here.1 || ! -e here.2 ]] || break; sleep 0.1; done'
     [[ $(cat log/x.{1,2}.log | grep '^gpu' | sort | paste -sd ' ') == 'gpu 0 gpu 1' ]]

@@ -89,7 +89,7 @@ ended_as() { # ended_as <experiment> <times resumed>
 
 @test "preempted: the training writes a checkpoint, ends, and resumes by itself" {
     begin 0
-    # held, or a quick machine is done before the scheduler looks; to be ended it is woken (SIGCONT, then SIGTERM)
+    # stopped, so that a quick machine is not done before the scheduler looks; Slurm ends it by SIGCONT and SIGTERM
     kill -STOP "$(pgrep -f "^python3 -m sed.bin.train .* ${exp}\$")"
     sbatch --partition=urgent --exclusive --output=/dev/null --wrap 'echo done >urgent'
     for _ in {1..300}; do [[ ! -s urgent ]] || break && sleep 0.1; done
@@ -104,7 +104,7 @@ ended_as() { # ended_as <experiment> <times resumed>
     goes_on 1
     scontrol update node=one state=drain reason=test
     scontrol requeue "${job}"
-    sleep 12                       # the scheduler looks every second
+    sleep 12                       # the scheduler looks every second, and would have started it
     [[ $(squeue -h -o %t) == PD ]] # no node to run on
     scontrol update node=one state=resume
     ended_as exp/undisturbed 2
