@@ -9,12 +9,12 @@
 #   --seeds LIST         seeds with which every config is trained (the seed in the config)
 #   --rates LIST         learning rates, HEAD:ENCODER each (those in the config)
 #   --vary LIST          KEY=VALUE,VALUE...: train every combination of these values of config keys
-#   --feature-conf FILE  the recipe's own front end (conf/logmel.yaml)
+#   --feature-conf FILE  the recipe's own front end, whose dump is --dump itself (conf/logmel.yaml)
 #   --pretrained FILE    checkpoint that a config without init_from starts from ('none': random weights)
 #   --downloads DIR      folder of published encoders, <encoder>.safetensors or .pth, that configs start from without --pretrained
-#   --checkpoints DIR    folder of pre-trained encoders, which configs with pretrained_by start from
-#   --folder NAME        score: folder in the experiment for the scores
-#   --score-args ARGS    score: options of sed.bin.score, one string
+#   --checkpoints DIR    folder of pre-trained encoders, which configs with pretrained_by start from (none: pretrained_by is ignored)
+#   --folder NAME        score: folder in the experiment for the scores (that of the set)
+#   --score-args ARGS    score and cross_fit: options of sed.bin.score, one string
 #
 # A config is a file, a name, or NAME=file. The list `features` is for steps/dump_sets.sh, `train` and `score` for
 # steps/sweep.sh and steps/each.sh, `pretrain` and `label` for steps/sweep.sh, `import` and `cross_fit` for steps/each.sh.
