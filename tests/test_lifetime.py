@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from kills import begin, ended
+from kills import begin, ended, forked
 from tiny_model import call
 
+from sed import lifetime
 from sed.bin import synthesize
 from sed.files import lock
 from sed.parallel import run_tasks
@@ -54,6 +57,76 @@ def test_workers_of_a_killed_process_end_with_it_and_keep_no_lock(tmp_path: Path
     with lock(tmp_path):  # at once
         pass
     assert gone(workers)
+
+
+PR_GET_PDEATHSIG = 2  # from Linux's <sys/prctl.h>
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's prctl")
+def test_the_kernel_kills_a_worker_at_its_parent_s_end() -> None:
+    def work() -> int:
+        lifetime.end_with_parent()
+        number = ctypes.c_int()
+        ctypes.CDLL(None).prctl(PR_GET_PDEATHSIG, ctypes.byref(number))
+        return number.value
+
+    assert forked(work) == signal.SIGKILL
+
+
+def test_a_worker_whose_parent_has_just_ended_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    parents = iter([os.getpid(), 1])
+    monkeypatch.setattr(os, "getppid", lambda: next(parents, 1))
+
+    def work() -> int:
+        lifetime.end_with_parent()
+        return 7
+
+    assert forked(work) == 1
+
+
+def wait_for(name: str) -> None:
+    """Wait until the threads of this name have ended."""
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(30)
+
+
+def test_without_prctl_a_worker_looks_once_per_second_whether_its_parent_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parents, waits, codes = iter([5, 5, 5, 1]), list[float](), list[int]()
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: None)  # has no prctl
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(lifetime.time, "sleep", waits.append)
+    monkeypatch.setattr(os, "_exit", codes.append)
+    lifetime.end_with_parent()
+    wait_for("parent")
+    assert (waits, codes) == ([1, 1], [1])
+
+
+@pytest.mark.parametrize("last", [ProcessLookupError, None])
+def test_without_pidfd_a_command_looks_once_per_second_whether_its_owner_is_there(
+    monkeypatch: pytest.MonkeyPatch, last: type[OSError] | None
+) -> None:
+    """A process of another user is there, too, though it may not be signalled."""
+    answers, waits, sent = iter([PermissionError, None, last, ProcessLookupError]), list[float](), list[int]()
+
+    def kill(process: int, number: int) -> None:
+        if process == os.getpid():
+            sent.append(number)
+        elif (answer := next(answers)) is not None:
+            raise answer
+
+    def open_none(_process: int) -> int:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", open_none, raising=False)
+    monkeypatch.setattr(os, "kill", kill)
+    monkeypatch.setattr(lifetime.time, "sleep", waits.append)
+    monkeypatch.setenv("RUN_OWNER", "4711")
+    lifetime.end_with_owner()
+    wait_for("owner")
+    assert (len(waits), sent) == (3 if last is None else 2, [signal.SIGTERM])
 
 
 @pytest.mark.thorough

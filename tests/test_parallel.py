@@ -82,6 +82,7 @@ def test_a_rank_that_is_no_number_is_named(monkeypatch):
     assert launched("RANK", 0) == 0
     monkeypatch.setenv("RANK", "3")
     assert launched("RANK", 0) == 3
-    monkeypatch.setenv("RANK", "x")
-    with pytest.raises(UserError, match=r"^RANK=x in the environment: a whole number is expected \(.+\)$"):
-        launched("RANK", 0)
+    for text in ("x", "²", "-1", "1.0"):
+        monkeypatch.setenv("RANK", text)
+        with pytest.raises(UserError, match=rf"^RANK={text} in the environment: a whole number is expected \(.+\)$"):
+            launched("RANK", 0)

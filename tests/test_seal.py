@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from sed.files import write_json, write_text
-from sed.seal import SIZE, Damaged, SealedWriter, is_sealed, read_sealed_json, seal_file, sealed_json
+from sed.seal import SIZE, Damaged, SealedWriter, crc_of, is_sealed, read_sealed_json, seal_file, sealed_json
 
 
 def test_a_file_sealed_while_written_is_one_sealed_afterwards(tmp_path: Path) -> None:
@@ -24,6 +26,15 @@ def test_a_file_sealed_while_written_is_one_sealed_afterwards(tmp_path: Path) ->
     assert not is_sealed(tmp_path / "b")
     seal_file(tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() and is_sealed(tmp_path / "b")
+
+
+def test_a_checksum_in_pieces_is_that_of_the_whole_and_a_file_that_ends_early_is_damaged() -> None:
+    data = random.Random(1).randbytes(2_500_000)
+    file = io.BytesIO(data)
+    assert crc_of(file, 2_000_000, crc_of(file, 300_000)) == zlib.crc32(data[:2_300_000])
+    assert file.tell() == 2_300_000
+    with pytest.raises(Damaged, match="cut while it was read"):
+        crc_of(file, 200_001)
 
 
 def test_every_bit_counts(tmp_path: Path) -> None:
