@@ -1,9 +1,9 @@
 """Rules that fit the events of a table to their recordings, for a user's own data, stage 1 and scoring.
 
 Events without length (in whole milliseconds, as tables are written) and events that begin at or beyond their
-recording's end are dropped; an offset beyond the end is cut; a repeated row counts once; events of one label that
-overlap become one (by the caller, with `merge_events` of `sed.data.labels`). Each of these is an exception, which is
-counted in a `Tally` and reported by the caller.
+recording's end are dropped; an offset beyond the end is cut, but by scoring only counted; a repeated row counts once;
+events of one label that overlap become one (by the caller, with `merge_events` of `sed.data.labels`). Each of these is
+an exception, which is counted in a `Tally` and reported by the caller.
 """
 
 from __future__ import annotations

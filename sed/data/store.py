@@ -44,7 +44,7 @@ Scalar = str | int | float | bool
 class FeatureWriter:
     """Writer of one shard, clip after clip in the order of `clips`; `done` is the number of those written.
 
-    It is not 0 at the start if an earlier writer of the same shard was killed. `write` appends a clip, `close`
+    It begins with the number that a killed writer of the same shard completed. `write` appends a clip, `close`
     completes the shard; after an error the written clips are kept for resuming.
     """
 
@@ -204,15 +204,17 @@ def shard_fault(path: str | Path, *, clips: Sequence[str], front_end: Mapping[st
     except FileNotFoundError:
         return "missing"
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        return f"damaged: {str(error).split('(')[-1].rstrip(')')}"  # HDF5 gives the reason in parentheses
+        reason = str(error)
+        # The HDF5 library gives its reason in parentheses; a ValueError is from the checks of `_check`.
+        return f"damaged: {reason if isinstance(error, ValueError) else reason.split('(')[-1].rstrip(')')}"
     return None
 
 
 def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> list[str]:
-    """Check a finished dump directory; remove damaged shards and then feats.scp, so that stage 2 computes them again.
+    """Check a finished dump directory; if it has faults, remove the damaged shards and feats.scp.
 
-    feats.scp is also removed if it does not list the clips of wav.scp, or a shard's rows in order. A set with features
-    of other sets, as `sed.evaluation.pseudo` writes it, is left alone.
+    Stage 2 then computes them again. Faults are damaged shards, and a feats.scp that does not list the clips of wav.scp
+    or a shard's rows in order. A set with features of other sets, as `sed.evaluation.pseudo` writes it, is not checked.
 
     Args:
         dump: the directory, with its feats.scp and wav.scp.
