@@ -117,7 +117,7 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
     Args:
         path: the recording.
         file: open file (seekable) to read instead, closed at the end; `path` then only names it in messages.
-        channels: keep the channels apart, except in a chain of streams, which is mixed to mono.
+        channels: keep the channels apart, except in chained Ogg, which is mixed to mono.
 
     Yields:
         The open recording.
@@ -237,7 +237,7 @@ def _corrected(path: str, source: BinaryIO, size: int) -> list[BinaryIO | View]:
     """Return what libsndfile reads completely: the file, under a corrected header if need be, or each stream of Ogg.
 
     Args:
-        path: the name for messages, and for its suffix.
+        path: its name, for messages; the suffix is one of the signs of MPEG audio.
         source: the open file.
         size: its length in bytes.
 

@@ -43,7 +43,7 @@ def read_class_map(path: str | Path, classes: Sequence[str], *, labels: str | Pa
 
     Raises:
         UserError: a line is malformed, repeats another or names an unknown class or label, or a label has no class;
-            names the file and the line.
+            names the file, and the line if there is one.
     """
     wanted = read_labels(labels) if labels else None
     seen: dict[tuple[str, str], int] = {}

@@ -93,12 +93,12 @@ class DataDir:
     durations: dict[str, float]
     """clip id -> seconds"""
     events: dict[str, list[Event]] | None = None
-    """a strong set's events by clip id, sorted, an empty list for a clip without events; None for other sets"""
+    """clip id -> its events, sorted, an empty list for a clip without events; None without events.tsv"""
     tags: dict[str, tuple[str, ...]] | None = None
-    """a weak set's tags by clip id; None for other sets"""
+    """clip id -> its tags; None without tags.tsv"""
     soft: dict[str, list[SoftEvent]] | None = None
-    """soft labels of a strong set by clip id, every clip with a list, in the file's order, in which spans of one label
-    ascend; None for sets without"""
+    """clip id -> its soft labels in the file's order, in which spans of one label ascend, an empty list for a clip
+    without any; None without soft.tsv"""
 
     @property
     def clips(self) -> list[str]:

@@ -66,7 +66,7 @@ def dump_shard(scp: str | Path, shard: str | Path, front_end: FrontEnd) -> bool:
 
 def _write(clips: Sequence[str], wavs: dict[str, str], shard: Path, front_end: FrontEnd) -> None:
     """Write a shard, or the rest of one; `wavs` is {clip: its audio file}."""
-    cut = read = 0  # numbers of clips, of those that this call reads
+    cut = read = 0  # numbers of clips that this call has cut, and read
     with (
         FeatureWriter(
             shard, clips=clips, frames=front_end.clip_frames, bins=front_end.mel_bins, front_end=front_end.params()

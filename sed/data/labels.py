@@ -38,7 +38,7 @@ def tag_targets(clips: Iterable[Sequence[str]], labels: Sequence[str]) -> np.nda
 
 
 def merge_events(events: Mapping[str, Sequence[Event]]) -> tuple[dict[str, list[Event]], int]:
-    """Join overlapping events of one label in each clip, since psds_eval refuses ground truth in which such exist.
+    """Join overlapping events of one label in each clip, since psds_eval refuses them in ground truth.
 
     Returns:
         {clip: its events, sorted}, and by how many the events have become fewer.

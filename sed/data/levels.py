@@ -13,10 +13,10 @@ from sed.data.statistics import sampled
 from sed.data.store import FeatureStore
 
 CLIPS = 100
-"""clips per set that are measured, evenly spaced"""
+"""clips per set that are measured at most, evenly spaced"""
 LARGEST = 10.0
 """dB between sets of one corpus (our choice); larger differences give a warning. DESED's synthetic clips are about
-20 dB quieter than its recordings, which is more than the standard deviation of all features."""
+20 dB quieter than its recordings."""
 
 
 def level(store: FeatureStore, decibel: float) -> float:

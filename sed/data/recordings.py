@@ -1,4 +1,4 @@
-"""Find recordings in folders: one list of suffixes and one rule for links and hidden files, for all commands."""
+"""Search for recordings in folders: one list of suffixes and one rule for links and hidden files, for all commands."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def resampled(frame: np.ndarray, seconds: float, wanted: float, frames: int) -> 
     """Return posteriors on another grid: each new frame has the mean of the old ones over its time.
 
     So longer frames average old ones, and shorter ones repeat them. The integral over time stays the same if both grids
-    have one length.
+    are equally long.
 
     Args:
         frame: posteriors (clips, old frames, classes) float32.
@@ -54,10 +54,10 @@ def resampled(frame: np.ndarray, seconds: float, wanted: float, frames: int) -> 
 
 
 def finest_grid(grids: list[tuple[float, int]]) -> tuple[float, int]:
-    """Return the grid (seconds per frame, number of frames) with the shortest frames of all, as long as the longest.
+    """Return a grid (seconds per frame, number of frames) with the shortest frames of all, as long as the longest grid.
 
-    The number of frames is rounded down, so the longest may go beyond the grid by less than a frame.
+    The number of frames is rounded down, so the longest grid may go beyond it by less than a frame.
     """
     seconds = min(length for length, _ in grids)
-    # 0.499999, not 0.5: a whole number that a rounding error made smaller stays
+    # Rounded down by `round(x - 0.5)`; 0.499999, so that a whole number that a rounding error made smaller stays.
     return seconds, max(round(length * count / seconds - 0.499999) for length, count in grids)

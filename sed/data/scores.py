@@ -358,7 +358,7 @@ def average_scores(members: Mapping[str, Scores]) -> Scores:
                 raise UserError(f"{path}: other {what} than {first_path} (an ensemble is of one set)")
     for path, member in members.items():
         count, length = member.frame.shape[1], member.frame_seconds
-        # On a coarser grid, the length may differ by less than two of its frames; on the finest, not by a frame.
+        # With longer frames, a member's length may differ by less than two of them; with the shortest, by no frame.
         if abs(frames * seconds - count * length) >= (2 * length if length > seconds else seconds / 2):
             raise UserError(
                 f"{path}: {count} frames of {length:g} s, but clips are of {frames * seconds:g} s (infer again)"

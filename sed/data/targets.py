@@ -91,7 +91,7 @@ class FrameTargets:
             for event in events:
                 start, end = frames_of(event, frame_seconds)
                 if start == frames and event.onset < frames * frame_seconds:
-                    start -= 1  # in the second half of the last frame; what lies beyond is cut, but the event is not
+                    start -= 1  # it begins in the second half of the last frame, and must not be lost
                 spans.append((start, end, column[event.label], 1))
             timed = {event.label for event in events}
             spans += [(0, frames, column[label], UNKNOWN) for label in set(clip_tags) - timed if label in column]

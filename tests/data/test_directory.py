@@ -80,7 +80,7 @@ SOFT = "filename\tonset\toffset\tevent_label\tshare\n"
         ("durations.tsv", "filename\tduration\na.wav\t10\n", "durations.tsv: no row of clip 'Ab'"),
     ],
 )
-def test_bad_rows_are_named_by_file_and_line(data, name, text, says):
+def test_bad_tables_are_named_with_what_is_wrong(data, name, text, says):
     (data / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError, match=says.replace("(", r"\(")):
         DataDir.load(data, ["Cat", "Dog"])
@@ -119,7 +119,7 @@ def test_missing_files_and_folders_are_user_errors(tmp_path):
         ("durations.tsv", "", "durations.tsv:1: no column 'filename'"),
     ],
 )
-def test_bad_rows_are_refused_with_the_reason(data: Path, name: str, text: str, says: str) -> None:
+def test_bad_lines_are_named_with_what_is_wrong(data: Path, name: str, text: str, says: str) -> None:
     (data / name).write_bytes(text.encode())
     with pytest.raises(UserError, match=re.escape(says)):
         DataDir.load(data, ["Cat", "Dog"])
@@ -165,7 +165,7 @@ def test_missing_audio_is_named_by_its_line(data: Path) -> None:
     scp = f"\nAb {data / 'a b.wav'}\na {data / 'a b.wav'}\nb {data}\n"
     (data / "wav.scp").write_text(scp)
     with pytest.raises(UserError, match=re.escape(f"wav.scp:4: b: no such audio file: {data} ")):
-        DataDir.load(data, ["Cat", "Dog"]).check_audio()  # a folder is none
+        DataDir.load(data, ["Cat", "Dog"]).check_audio()  # a folder is not a file
     (data / "wav.scp").write_text(scp.replace(f"b {data}\n", f"b {data / 'a b.wav'}\n"))
     DataDir.load(data, ["Cat", "Dog"]).check_audio()
 

@@ -12,7 +12,7 @@ from sed.features.logmel import FrontEnd
 
 @pytest.fixture
 def scp(tmp_path):
-    """Write clips of three sample rates and three lengths, of which 2.3 s is too long; five in a row are equal."""
+    """Write clips of three sample rates and three lengths, at least five in a row of one length; 2.3 s are too long."""
     rng = np.random.default_rng(0)
     wavs = {}
     for i in range(BATCH + 5):

@@ -47,7 +47,7 @@ def test_a_level_is_in_decibels(kind: str, tmp_path: Path) -> None:
     assert found[0] - found[1] == pytest.approx(20, abs=0.3)
 
 
-def test_only_sets_far_apart_are_named() -> None:
+def test_levels_are_given_only_if_sets_are_far_apart() -> None:
     assert spread({"a": -3.0, "b": 7.0}) is None and spread({"a": 1.0}) is None
     assert spread({"synth": -30.2, "weak": -9.0, "real": -9.2}) == "weak 0, real 0, synth -21 dB"
 

@@ -30,6 +30,7 @@ def test_scores_are_read_as_written(tmp_path):
     write_scores(tmp_path / "scores.h5", scores)
     again = read_scores(tmp_path / "scores.h5")
     assert again.clips == scores.clips and again.labels == scores.labels and again.attrs == scores.attrs
+    assert again.frame_seconds == scores.frame_seconds
     np.testing.assert_array_equal(again.frame, scores.frame)
     np.testing.assert_array_equal(again.clip, scores.clip)
 
@@ -55,7 +56,7 @@ def test_merged_parts_equal_the_whole():
     assert again.attrs == {"model": "exp/x", "clips_per_second": 4.0, "jobs": 3}
 
 
-def test_an_ensemble_is_the_mean_of_its_members():
+def test_an_ensemble_is_the_mean_of_members_of_one_set():
     one, other = make(clips=3), make(clips=3)
     other.frame[:], other.clip[:] = 1 - one.frame / 2, 0.25
     mean = average_scores({"a": one, "b": other})
