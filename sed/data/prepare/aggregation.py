@@ -1,9 +1,9 @@
 """Aggregation of several annotators' events to one set of labels per recording, hard or soft.
 
 An aggregation gives each annotator of a recording a weight; the weights in a recording add up to 1. A label's share at
-some time is the sum of the weights of the annotators who marked it then. Where the share is at least `least`, there is
-a hard event; a soft aggregation also keeps the shares, as training targets. The names of the aggregations are those of
-RealDESED's paper (Table 1).
+some time is the sum of the weights of the annotators who marked it then. Where the share is at least the aggregation's
+`least`, there is a hard event; a soft aggregation also keeps the shares, as training targets. The names of the
+aggregations are those of RealDESED's paper (Table 1).
 """
 
 from __future__ import annotations
@@ -106,9 +106,9 @@ class Aggregated:
 class Options:
     """Settings of an aggregation.
 
-    name: key of `AGGREGATIONS`; alpha: power of the annotators' scores in `weighted`; reviewed: if True, only the rows
-    that a review accepted count in recordings that have such rows; if False, only rows that were not reviewed count,
-    in all recordings.
+    name: key of `AGGREGATIONS`; alpha: power of the annotators' scores in `weighted`; reviewed: if True, the rows that
+    a review accepted count in recordings that have such rows, and the unreviewed rows in others; if False, the
+    unreviewed rows in all recordings.
     """
 
     name: str = "majority"

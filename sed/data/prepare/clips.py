@@ -199,7 +199,8 @@ def cut_recording(
     """
     found: list[tuple[float, float]] = []
     written: list[Path] = []
-    clipped = counted = 0  # samples beyond full scale; end of those that were counted, as clips may overlap
+    clipped = 0  # number of samples beyond full scale
+    counted = 0  # end of the samples that `clipped` covers, since clips may overlap
     changed = source.stat().st_mtime_ns if source.exists() else 0
     try:
         with opened(source, channels=True) as sound:
@@ -211,7 +212,7 @@ def cut_recording(
                 found.append(span)
                 path = folder / f"{window_name(name, *span)}.flac"
                 if not path.exists() or path.stat().st_mtime_ns < changed:
-                    write_sound(path, samples.clip(-1, 1), sound.rate)  # larger values would wrap around in 16 bits
+                    write_sound(path, samples.clip(-1, 1), sound.rate)
                     written.append(path)
                     clipped += int((np.abs(samples[max(0, counted - start) :]) > 1).sum())
                     counted = start + len(samples)

@@ -107,7 +107,7 @@ def _by_stem(folder: Path, suffix: str | None) -> dict[str, Path]:
             log.warning("%s: %s", error.filename, explained(error))
 
         below = files_below(folder, warn)
-        paths = sorted(Path(*one) for one in below if one[1].endswith(suffix) and not one[1].startswith("."))
+        paths = sorted(Path(place, name) for place, name in below if name.endswith(suffix) and name[0] != ".")
     found: dict[str, Path] = {}
     clips: dict[str, Path] = {}
     for path in paths:

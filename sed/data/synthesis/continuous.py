@@ -1,4 +1,4 @@
-"""Continuous soundscapes: recordings of minutes with one background and one room, and events across clip borders."""
+"""Continuous soundscapes: recordings of minutes with one background and one reverberation time."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class SetPlan:
     """split of the soundbank from which its sounds come: train or validation"""
     mixing: Mixing
     prefix: str
-    """begin of its clip ids, before the number"""
+    """beginning of its clip ids, before the number"""
     suffix: str = ""
     """end of its clip ids, in which `{end}` stands for the clip's length in seconds"""
 

@@ -80,7 +80,7 @@ def backdrop(source: Generator) -> Voice:
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:
         length = samples(seconds)
-        # gain of each bin: frequency ** -colour, 1 at 500 Hz; constant below 50 Hz, and at most 6 (chosen by hand)
+        # gain of each bin: frequency ** -colour, 1 at 500 Hz; constant below 50 Hz, and at most 6
         tint = (np.maximum(BINS[None], 50) / 500) ** -colour
         hiss = shape(noise(rng, length), np.minimum(tint, 6.0)) * wander(rng, length, spread=sway, per_second=0.7)
         tone = partials(np.full(length, mains), [1, 2, 3, 5], [1, 0.8, 0.4, 0.2]) * hum

@@ -13,7 +13,7 @@ RATE = 16000
 WINDOW, HOP = 512, 256
 """samples of the short-time Fourier transform in `shape`"""
 ROOT_HANN = np.sqrt(np.hanning(WINDOW + 1)[:-1]).astype(np.float32)
-"""window of `shape`, before and after the filter: overlapping frames of its square add up to 1"""
+"""window of `shape`, before and after the filter: its squares, HOP samples apart, add up to 1"""
 BINS = np.arange(WINDOW // 2 + 1) * (RATE / WINDOW)
 """centre frequencies (Hz) of the bins that `shape` weights"""
 
@@ -71,14 +71,13 @@ def pulses(pitch: np.ndarray, *, tilt: float = 0.0, top: float = 7600.0) -> np.n
     return lfilter([1 - tilt], [1, -tilt], train) if tilt else train
 
 
-def partials(pitch: np.ndarray, ratios: Numbers, gains: Numbers, phase: float = 0.0) -> np.ndarray:
-    """Synthesise a sum of sinusoids, without those less than NYQUIST_MARGIN below half the sampling rate or above.
+def partials(pitch: np.ndarray, ratios: Numbers, gains: Numbers) -> np.ndarray:
+    """Synthesise a sum of sinusoids, without those that reach NYQUIST_MARGIN below half the sampling rate.
 
     Args:
         pitch: (samples,) Hz.
         ratios: frequency of each sinusoid relative to the pitch.
         gains: amplitude of each.
-        phase: of the pitch in radians; each sinusoid starts at its ratio times this.
 
     Returns:
         (samples,) waveform.
@@ -88,7 +87,7 @@ def partials(pitch: np.ndarray, ratios: Numbers, gains: Numbers, phase: float = 
     out = np.zeros(len(pitch))
     for ratio, gain in zip(ratios, gains, strict=True):
         if ratio * high < RATE / 2 - NYQUIST_MARGIN:
-            out += gain * np.sin(ratio * angle + phase * ratio)
+            out += gain * np.sin(ratio * angle)
     return out
 
 

@@ -21,7 +21,8 @@ from sed.data.synthesis.split_bank import sources
 from sed.lifetime import end_with_parent
 
 LOOPED = 14.0
-"""seconds to which shorter textures and backgrounds are looped: enough for ten-second clips even if they are sped up"""
+"""seconds to which shorter textures and backgrounds are looped: enough for a clip of ten seconds, even if it is sped up
+by up to 1.4"""
 IN_PROCESS = 100
 """procedural sounds up to which starting processes costs more time than it saves"""
 ROLES = ("foreground", "distractor", "procedural", "background")

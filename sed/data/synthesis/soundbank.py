@@ -96,7 +96,7 @@ class SoundBank:
             if len(sound) < LOOPED_BELOW * length:
                 return loop(sound, length)
             start = int(rng.integers(max(1, len(sound) - length)))
-            return edges(sound[start : start + length], 0.02, 0.02)  # 20 ms fades: it begins and ends amid the sound
+            return edges(sound[start : start + length], 0.02, 0.02)  # no clicks where the stretch is cut out
 
         return voice
 
@@ -116,7 +116,7 @@ class SoundBank:
             return rng.normal(size=length)
         files = kinds[sorted(kinds)[int(rng.integers(len(kinds)))]]
         sound = _load(files[int(rng.integers(len(files)))])
-        # a recording that need not be looped starts at a random time, and goes on from its beginning
+        # A recording that need not be looped starts at a random time; after its end comes its beginning.
         return loop(np.roll(sound, int(rng.integers(len(sound)))) if len(sound) >= length else sound, length)
 
     def distractor(self, split: str, rng: np.random.Generator) -> tuple[str, np.ndarray] | None:
