@@ -9,23 +9,25 @@
 #                      folder (DIR itself if neither --events nor --tags is given)
 #   --tags FILE        TSV: filename, event_labels (comma-separated), of recordings without a row in --events
 #   --from MODEL       packed model whose labels are kept, besides those of the tables
-#   --validation P     fraction of the recordings with events that goes to validation, 0 to 1 (0.2)
+#   --validation X     fraction of the recordings in --events, also those without events, that goes to validation, 0 to
+#                      0.9; with --group, of their groups (0.2)
 #   --group REGEX      recordings whose names give the same match are not split between training and validation: a speaker, a
 #                      place, a day (none: each recording by itself)
-#   --seconds S        length of a clip in seconds (10)
+#   --seconds X        length of a clip in seconds, 1 or more (10)
 #   --seed N           seed of the split (0)
-#   --max-bad P        refuse if more than P % of the recordings cannot be read; fewer are left out (20)
-#   --max-dropped P    refuse if more than P % of the events lie beyond their recordings or have no length (10)
+#   --max-bad X        refuse if more than X % of the recordings cannot be read; fewer are left out (20)
+#   --max-dropped X    refuse if more than X % of the events have no length, begin beyond their recording's end, or end
+#                      more than 0.5 s beyond it (10)
 #   --nj N             recordings at once (2)
 #
-# Recordings in no table are used for training without labels. The labels are those of the tables and of --from.
+# X may be a fraction. Recordings in no table are used for training without labels. The labels are those of the tables and of --from.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-recordings='' events='' tags='' from='' validation=0.2 group='' seconds=10 seed=0 nj=2 max_bad=20 max_dropped=10
+recordings='' events='' tags='' from='' validation=0.2 group='' seconds=10.0 seed=0 nj=2 max_bad=20.0 max_dropped=10.0
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
 (($# == 1)) || usage

@@ -4,12 +4,13 @@
 # usage: local/prepare.sh [options] <downloads> <data>
 #
 #   --nj N              threads of the audio check (2)
-#   --max-bad P         refuse a set with more than P % bad audio files (5)
-#   --max-dropped P     refuse a set with more than P % events beyond their clips or without length (10)
-#   --min-coverage P    refuse a test set (validation, public_eval) with audio of less than P % of its clips (0)
+#   --max-bad X         refuse a set with more than X % bad audio files (5)
+#   --max-dropped X     refuse a set if more than X % of its events have no length, begin beyond their clip's end, or end
+#                       more than 0.5 s beyond it (10)
+#   --min-coverage X    refuse a test set (validation, public_eval) with audio of less than X % of its clips (0)
 #
-# <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, if it exists, has the labels of another
-# corpus in that layout. Writes <data>/labels.txt, <data>/<set>/ and <data>/coverage.tsv. If stage 0 recorded where
+# X may be a fraction. <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, if it exists, has the
+# labels of another corpus in that layout. Writes <data>/labels.txt, <data>/<set>/ and <data>/coverage.tsv. If stage 0 recorded where
 # each recording comes from, coverage.tsv has a column `from`, and <data>/origins.tsv the origin of each clip. Stage 0
 # may have written, beside a set's table x.tsv, x.soft.tsv (soft labels) and x.recordings/ (labels of the recordings of
 # which the clips are overlapping windows); they become <data>/<set>/soft.tsv and recordings/.
@@ -19,7 +20,7 @@ set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-nj=2 max_bad=5 max_dropped=10 min_coverage=0 # the percentages are chosen by hand
+nj=2 max_bad=5.0 max_dropped=10.0 min_coverage=0.0 # the percentages are chosen by hand
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage

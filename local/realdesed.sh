@@ -13,7 +13,7 @@
 #   --alpha X            power of the agreement in `weighted` (16)
 #   --reviewed BOOL      in training recordings with rows that a review accepted, only these count; false: only rows
 #                        without a review count (true)
-#   --hop SECONDS        seconds between the starts of two clips of validation and test. Less than 10: clips overlap, and
+#   --hop X              seconds between the starts of two clips of validation and test. Less than 10: clips overlap, and
 #                        recordings are scored instead of clips; 0: 10 s (0)
 #   --select BOOL        validation becomes synth_valid too, so that a training can select its best epoch on it (false)
 #   --only-annotated BOOL  leave out recordings of validation and test without a row in the annotations; false: they count
@@ -29,7 +29,7 @@ set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-archives='' mirror='' ast='' nj=3 aggregation=majority alpha=16 reviewed=true hop=0
+archives='' mirror='' ast='' nj=3 aggregation=majority alpha=16.0 reviewed=true hop=0.0
 only_annotated=false select=false
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"

@@ -11,8 +11,9 @@
 #
 # The script's header comment is its --help, and only the options that it lists are accepted: `--a-b x`, `--a_b x` and
 # `--a-b=x` set the variable a_b. A value must have the type of its default: a whole number; true or false (the option
-# alone means true); else text, which may be empty only if the default is. An option that the header lists as
-# `--seeds LIST`, `--x TEXT` or `--x ARGS` takes text even if its default looks like a number.
+# alone means true); else text, which may be empty only if the default is. An option that takes fractions has a default
+# like 10.0 and thus takes text, which is checked by the command that it is passed on to. An option that the header
+# lists as `--seeds LIST`, `--x TEXT` or `--x ARGS` takes text even if its default looks like a whole number.
 #
 # Words that are not options remain in "$@". If options_first is set, parsing ends at the first such word, and options
 # after it remain, too. A script that wraps another sets options_pass=<script> before: that script's options are accepted

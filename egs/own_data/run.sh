@@ -9,10 +9,10 @@
 #                      TextGrid, ELAN, Label Studio): a file, or a folder of files named as the recordings (files in DIR)
 #   --small BOOL       a small model from random weights on the CPU; neither a GPU nor pretrained weights (false)
 #   --tags FILE        TSV: filename, event_labels; instead of --events (then add --stop-stage 4), or in addition
-#   --validation P     share of the recordings that is kept to score on (0.2)
+#   --validation X     fraction of the recordings in --events that is kept to score on, 0 to 0.9 (0.2)
 #   --group REGEX      recordings whose names have the same match stay on one side of the split (none)
-#   --max-bad P        stop if more than P % of the recordings cannot be read; fewer are skipped (20)
-#   --max-dropped P    stop if more than P % of the events do not fit their recordings (10)
+#   --max-bad X        stop if more than X % of the recordings cannot be read; fewer are skipped (20)
+#   --max-dropped X    stop if more than X % of the events do not fit their recordings, as local/own_data.sh says (10)
 #   --from MODEL       fine-tune this packed model (sed.bin.pack), with its own config and front end
 #   --keep-labels BOOL with --from: also keep the labels of that model, as for events corrected on predict's page;
 #                      false: only the labels of the tables (false)
@@ -32,12 +32,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/own_data/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }
 # shellcheck disable=SC2034 # recordings, events and tags are read by name
-recordings="" events="" tags="" train_args="" score_args="" validation=0.2 group="" from="" keep_labels=false small=false stage=0 stop_stage=5 work=${here} ngpu="" max_bad=20 max_dropped=10
+recordings="" events="" tags="" train_args="" score_args="" validation=0.2 group="" from="" keep_labels=false small=false stage=0 stop_stage=5 work=${here} ngpu="" max_bad=20.0 max_dropped=10.0
 options_pass=${here}/../desed/run.sh
 source "${here}/../../utils/parse_options.sh"
 
 work=$(realpath -m "${work}")
-download="local/own_data.sh --validation $(quoted "${validation}") --max-bad ${max_bad} --max-dropped ${max_dropped}"
+download="local/own_data.sh --validation $(quoted "${validation}") --max-bad $(quoted "${max_bad}")"
+download+=" --max-dropped $(quoted "${max_dropped}")"
 for file in recordings events tags; do
     [[ -z ${!file} ]] || download+=" --${file} $(quoted "$(realpath -m "${!file}")")"
 done

@@ -31,7 +31,7 @@ def _parser() -> Parser:
     parser.option("tags", "", "TSV of tags for recordings that are annotated without times")
     parser.option("from", "", "packed model whose labels are kept besides those of the tables")
     parser.option("seconds", 10.0, "length of a clip (s), which must be the model's", least=1)
-    parser.option("validation", 0.2, "share of the annotated recordings that is kept for validation", least=0, most=0.9)
+    parser.option("validation", 0.2, "share of the recordings in --events that is kept to score on", least=0, most=0.9)
     parser.option(
         "group",
         "",

@@ -183,6 +183,11 @@ def test_stages_0_to_5_on_a_made_up_copy(serve, tmp_path, ast, recipe):  # noqa:
     ]
 
 
+def test_power_and_hop_of_realdesed_may_be_fractions():
+    done = run("local/realdesed.sh", "--alpha", "0.5", "--hop", "2.5")
+    assert "wrong arguments" in done.stderr, "the options are taken, and the folder of downloads is missing"
+
+
 def test_the_config_of_realdeseds_baseline_resolves_and_has_the_front_end_of_its_features():
     config = parse(ROOT / "egs" / "realdesed" / "conf" / "atst_f.yaml")
     features = parse(ROOT / "conf" / "logmel_atst.yaml")

@@ -106,11 +106,14 @@ prepare() {
     prepare
     [ "${status}" -eq 2 ]
     [[ ${output} == *"bad_audio.tsv: 1 of 2 files are bad"* ]]
+    prepare --max-bad 49.9
+    [ "${status}" -eq 2 ]
+    [[ ${output} == *"bad_audio.tsv: 1 of 2 files are bad"* ]]
     prepare --max-bad 50
     [ "${status}" -eq 0 ]
     [[ ${output} == *"validation is incomplete: 1 of 2 clips"* ]]
     grep -q "empty file" "${data}/validation/bad_audio.tsv"
-    prepare --max-bad 50 --min-coverage 60
+    prepare --max-bad 50 --min-coverage 50.1
     [ "${status}" -eq 2 ]
     [[ ${output} == *"1 of 2 clips"* ]]
 }

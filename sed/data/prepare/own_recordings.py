@@ -140,7 +140,7 @@ def lay_out(
         events: table of events, or None.
         tags: table of tags, or None.
         seconds: length of a clip.
-        share: fraction of the groups of recordings with events that goes to validation, 0 to 1.
+        share: fraction of the groups of recordings in `events` that goes to validation, 0 to 1.
         group: regular expression; recordings whose names give the same match stay together (`split`).
         seed: seed of the split.
         jobs: number of recordings that are processed at once.
@@ -168,8 +168,8 @@ def lay_out(
     sets = _sets(recordings, strong, weak, kept)
     if kept:
         log.info(
-            "%d of %d recordings with events are kept for validation, a share of %g, and every label on both sides "
-            "where possible: %s",
+            "%d of the %d recordings in the table of events are kept for validation, a share of %g, and every label on "
+            "both sides where possible: %s",
             *(len(kept), len(strong), share, ", ".join(map(shown, sorted(kept)[:10])) + " ..." * (len(kept) > 10)),
         )
     spans: dict[str, Spans] = {}
@@ -200,8 +200,8 @@ def _sets(
 
     Args:
         recordings: names of all recordings.
-        strong: names of those with events.
-        weak: names of those with tags only.
+        strong: names of those in the table of events.
+        weak: names of those in the table of tags only.
         kept: names of those of `strong` that are kept for validation.
     """
     named = {*strong, *weak}
