@@ -2,15 +2,19 @@
 
 import hashlib
 import json
+import os
 import random
+import socket
+import stat
 import time
 from email.utils import formatdate
+from types import SimpleNamespace
 
 import pytest
 from faulty_server import Faults, zipped
 
 from sed.data.download.checksums import is_checked
-from sed.data.download.fetch import Fetcher, Remote, partial
+from sed.data.download.fetch import Differs, Fetcher, Remote, _retry_after, _validator, partial, verify
 from sed.errors import RunError, UserError
 
 BODY = random.Random(1).randbytes(700_000)
@@ -41,6 +45,36 @@ def test_every_fault_is_survived(server, tmp_path, fault):
     assert faults.kinds == {fault: 4}
     assert running.sent == len(BODY), "what had arrived was fetched again"
     assert [p.name for p in sorted(tmp_path.iterdir())] == [".a.bin.checked", "a.bin"]
+
+
+def test_a_download_is_flushed_before_it_gets_its_name_and_the_folder_after_that(server, tmp_path, monkeypatch):
+    flush, flushed = os.fsync, []
+
+    def fsync(descriptor):
+        status = os.fstat(descriptor)
+        what = "folder" if stat.S_ISDIR(status.st_mode) else f"{status.st_size} bytes"
+        flushed.append((what, (tmp_path / "a.bin").exists()))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    fetcher().fetch(remote(server()), tmp_path / "a.bin")
+    assert flushed[:2] == [(f"{len(BODY)} bytes", False), ("folder", True)]
+
+
+def test_what_has_arrived_is_in_the_file_at_once(server, tmp_path):
+    """A run that is killed keeps it."""
+    part, sizes = partial(tmp_path / "a.bin"), []
+    meter = SimpleNamespace(at=lambda _name, position: sizes.append((position, part.stat().st_size)))
+    fetcher(meter=meter).fetch(remote(server()), tmp_path / "a.bin")
+    assert len(sizes) > 1 and all(position == size for position, size in sizes)
+
+
+def test_an_interrupt_ends_a_download_and_keeps_its_beginning(server, tmp_path):
+    running = fetcher()
+    running.meter = SimpleNamespace(at=lambda *_: running.stop.set())
+    with pytest.raises(RunError, match="interrupted"):
+        running.fetch(remote(server()), tmp_path / "a.bin")
+    assert 0 < partial(tmp_path / "a.bin").stat().st_size < len(BODY) and not (tmp_path / "a.bin").exists()
 
 
 def test_wrong_bytes_are_always_found(server, tmp_path):
@@ -132,6 +166,37 @@ def test_a_partial_file_of_another_tool_is_completed(server, tmp_path):
     assert running.sent == 200_000
 
 
+def test_a_partial_download_is_completed_though_a_file_of_its_name_is_there(server, tmp_path):
+    running = server()
+    (tmp_path / "a.bin").write_bytes(b"not checked")
+    partial(tmp_path / "a.bin").write_bytes(BODY[:500_000])
+    fetcher().fetch(remote(running), tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == BODY and running.sent == 200_000
+
+
+def test_a_partial_file_larger_than_its_record_starts_over(server, tmp_path):
+    running = server()
+    partial(tmp_path / "a.bin").write_bytes(BODY + b"more")
+    fetcher().fetch(remote(running), tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == BODY and running.sent == len(BODY)
+
+
+@pytest.mark.parametrize("more, sent", [(b"", 0), (b"more", len(BODY))])
+def test_of_a_file_of_no_stated_size_a_whole_one_is_not_sent_again_and_a_longer_one_is(server, tmp_path, more, sent):
+    running, killed = server(), fetcher()
+
+    def ask(_fresh):
+        return Remote(running.url + PATH)
+
+    killed.meter = SimpleNamespace(at=lambda *_: killed.stop.set())
+    with pytest.raises(RunError):  # leaves the ETag beside the beginning of the file
+        killed.fetch(ask, tmp_path / "a.bin")
+    partial(tmp_path / "a.bin").write_bytes(BODY + more)
+    running.answers.clear()
+    fetcher().fetch(ask, tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == BODY and running.sent == sent
+
+
 def test_a_file_that_changed_on_the_server_is_not_spliced(server, tmp_path):
     """Without a checksum, only ETag and If-Range can prevent a splice."""
     other = random.Random(2).randbytes(len(BODY))
@@ -172,6 +237,42 @@ def test_retry_after_is_waited_for(server, tmp_path):
         assert waited[-1] < 1
 
 
+def test_waits_double_up_to_a_minute_and_half_of_each_is_random(server, tmp_path):
+    waited = []
+    with pytest.raises(RunError, match="tried 10 times"):
+        running = server(faults=Faults(error=1.0))
+        fetcher(retries=9, backoff=1.0, pause=waited.append).fetch(remote(running), tmp_path / "a.bin")
+    shares = [wait / most for wait, most in zip(waited, [1, 2, 4, 8, 16, 32, 60, 60, 60], strict=True)]
+    assert all(0.5 <= share <= 1 for share in shares) and max(shares) - min(shares) > 0.01
+    waited.clear()
+    running = server(faults=Faults(busy=1.0, most=1, retry_after="1"))
+    fetcher(backoff=100.0, pause=waited.append).fetch(remote(running), tmp_path / "a.bin")
+    assert waited[0] >= 30, "the server's wait is a smallest one"
+
+
+def test_a_wait_that_a_server_asks_for_is_between_0_and_ten_minutes():
+    def stated(text):
+        return _retry_after(SimpleNamespace(headers={"Retry-After": text} if text else {}))
+
+    assert [stated(text) for text in ("7", " 8 ", "601", "9" * 5000, "", "-5")] == [7, 8, 600, 600, 0, 0]
+    for seconds, expected in ((-3600, 0), (3600, 600)):
+        assert stated(formatdate(time.time() + seconds, usegmt=True)) == expected
+
+
+def test_a_weak_etag_does_not_identify_bytes():
+    date = "Sat, 28 Nov 2026 10:00:00 GMT"
+    for etag, expected in (('"a"', '"a"'), ('W/"a"', date), ("", date), ('"\x1f"', "")):
+        assert _validator(SimpleNamespace(headers={"ETag": etag, "Last-Modified": date})) == expected
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_a_server_that_is_busy_is_asked_again(server, tmp_path, status):
+    running = server()
+    running.status[PATH] = status
+    fetcher(pause=lambda _seconds: running.status.clear()).fetch(remote(running), tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
 @pytest.mark.parametrize("status", [404, 403, 410])
 def test_a_missing_file_is_not_requested_again(server, tmp_path, status):
     running = server()
@@ -184,6 +285,12 @@ def test_a_missing_file_is_not_requested_again(server, tmp_path, status):
 def test_an_unreachable_server_is_a_run_error_after_few_attempts(tmp_path):
     with pytest.raises(RunError, match=r"connection refused .tried 3 times"):
         fetcher().fetch(lambda _fresh: Remote("http://127.0.0.1:9/a", 1, MD5), tmp_path / "a.bin")
+
+
+def test_a_server_that_takes_connections_and_does_not_answer_is_asked_as_often_as_one_that_fails(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(RunError, match=r"timed out .tried 5 times"):
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a"
+        fetcher(retries=4, timeout=0.05).fetch(lambda _fresh: Remote(url, 1, MD5), tmp_path / "a.bin")
 
 
 def test_failures_without_progress_end_the_download(server, tmp_path):
@@ -213,3 +320,34 @@ def test_json_that_cannot_be_parsed_is_requested_again(serve):
         running.other["/x"] = json.dumps([1]).encode()
 
     assert fetcher(pause=pause).json(running.url + "/x", lambda a: a[0]) == 1
+
+
+def packed(tmp_path, files):
+    (tmp_path / "a.zip").write_bytes(zipped(files))
+    return tmp_path / "a.zip"
+
+
+def record_of(files):
+    return {name: Remote("", len(body), "md5:" + hashlib.md5(body).hexdigest()) for name, body in files.items()}
+
+
+def test_a_zip_that_the_host_packs_is_compared_with_its_record_by_names_sizes_and_checksums(tmp_path):
+    files = {"a.wav": b"1" * 50, "b.wav": b"2" * 50}
+    path = packed(tmp_path, files)
+    right = record_of(files)
+    verify(path, Remote("", holds=right))
+    size = Remote("", 51, right["a.wav"].checksum)
+    for wrong, message in (
+        ({"a.wav": right["a.wav"]}, "it holds 2 files, its record 1"),
+        ({**right, "c.wav": right["a.wav"]}, "it holds 2 files, its record 3"),
+        ({"a.wav": right["a.wav"], "c.wav": right["b.wav"]}, "or other names"),
+        ({**right, "a.wav": size}, "'a.wav' in it has 50 bytes, 51 in its record"),
+        ({**right, "a.wav": right["b.wav"]}, "'a.wav' in it is not the record's"),
+    ):
+        with pytest.raises(Differs, match=message):
+            verify(path, Remote("", holds=wrong))
+
+
+def test_a_zip_of_many_files_with_long_names_is_within_its_limit(tmp_path):
+    files = {f"{number:0200d}.wav": b"" for number in range(300)}
+    assert packed(tmp_path, files).stat().st_size <= Remote("", holds=record_of(files)).most

@@ -188,6 +188,51 @@ def test_bytes_beyond_the_requested_range_are_ignored(tmp_path):
     assert (tmp_path / "a.zip").read_bytes() == body and asked == 3 and sent < BUFFERED
 
 
+@pytest.mark.parametrize("step, tries", [(1000, 20), (1, 3)])
+def test_progress_between_failures_counts_if_it_is_a_hundredth_of_the_file(tmp_path, step, tries):
+    body, asked = bytes(range(200)) * 100, 0
+
+    def answer(send):
+        nonlocal asked
+        start = asked * step
+        asked += 1
+        send(b"HTTP/1.0 206 OK\r\nContent-Range: bytes %d-%d/%d\r\n" % (start, len(body) - 1, len(body)))
+        send(b"Content-Length: %d\r\n\r\n" % (len(body) - start) + body[start : start + step])
+
+    def record(_fresh):
+        return Remote(url + "/a.bin", len(body), "md5:" + hashlib.md5(body).hexdigest())
+
+    with answering(answer) as url:
+        if tries == 3:
+            with pytest.raises(RunError, match="tried 3 times"):
+                fetcher(retries=2).fetch(record, tmp_path / "a.bin")
+        else:
+            fetcher(retries=2).fetch(record, tmp_path / "a.bin")
+            assert (tmp_path / "a.bin").read_bytes() == body
+    assert asked == tries
+
+
+@pytest.mark.parametrize("left, requests", [(b"0", 2), (b"59", 1)])
+def test_a_403_is_asked_again_if_the_number_of_requests_is_used_up(left, requests):
+    asked = 0
+
+    def answer(send):
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            send(b"HTTP/1.0 403 Forbidden\r\nX-RateLimit-Remaining: " + left + b"\r\nContent-Length: 0\r\n\r\n")
+        else:
+            send(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+
+    with answering(answer) as url:
+        if requests == 2:
+            assert fetcher().json(url, lambda value: value) == []
+        else:
+            with pytest.raises(UserError, match="answered 403"):
+                fetcher().json(url, lambda value: value)
+    assert asked == requests
+
+
 def test_a_redirect_with_an_endless_body_is_followed_without_reading_it():
     sent, asked = 0, 0
 
