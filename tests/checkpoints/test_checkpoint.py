@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,17 @@ import torch
 
 from sed import __version__, compatibility
 from sed.checkpoints import checkpoint as module
-from sed.checkpoints.checkpoint import checkpoints, load_checkpoint, load_detector, save_checkpoint
+from sed.checkpoints.checkpoint import (
+    checkpoint_name,
+    checkpoints,
+    load_checkpoint,
+    load_detector,
+    save_checkpoint,
+)
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.models.detector import build_detector
+from sed.seal import SIZE, is_sealed
 
 
 @pytest.fixture
@@ -48,6 +56,60 @@ def test_a_checkpoint_is_read_as_it_was_written_and_equal_ones_have_equal_bytes(
         assert all(torch.equal(state[name], value) for name, value in checkpoint[which].items())
         assert model.labels == ["Cat", "Dog", "Speech"] and not model.detector.training
         assert model.front_end.params() == checkpoint["front_end"]
+
+
+def test_a_damaged_byte_is_found_wherever_it_is(checkpoint: dict[str, Any], tmp_path: Path) -> None:
+    """Archive checksums do not cover the padding between tensors; the checksum of the whole file does."""
+    path = tmp_path / "final.pt"
+    save_checkpoint(path, checkpoint)
+    assert is_sealed(path)
+    whole = path.read_bytes()
+    padding = whole.index(b"ZZZZZZZZ")  # torch aligns tensors by an extra field of Z
+    for place in (padding, len(whole) - SIZE - 1, len(whole) - SIZE, len(whole) - 2, len(whole) - 1):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"final\.pt: (damaged checkpoint|not a checkpoint, or a damaged one)"):
+            load_checkpoint(path)
+
+
+@pytest.mark.parametrize("key", ["student", "teacher", "optimizer", "step", "config", "labels", "front_end", "info"])
+def test_a_checkpoint_without_one_of_its_keys_is_neither_written_nor_read(
+    checkpoint: dict[str, Any], tmp_path: Path, key: str
+) -> None:
+    del checkpoint[key]
+    with pytest.raises(ValueError, match=f"checkpoint without .*{key}"):
+        save_checkpoint(tmp_path / "x.pt", checkpoint)
+    assert not list(tmp_path.iterdir())
+    torch.save({**checkpoint, "format": 1}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=r"x\.pt: not a checkpoint of this project \(its keys are format, student"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.pt")
+    with pytest.raises(UserError, match=r"x\.pt: a pipe, not a file"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+def test_tensors_that_are_empty_or_of_whole_numbers_are_weights() -> None:
+    module.check_weights("x.pt", {"none": torch.zeros(0, 3), "batches": torch.tensor(7), "is": torch.tensor([True])})
+
+
+def test_checkpoints_are_listed_oldest_first_without_other_files(tmp_path: Path) -> None:
+    steps = [3, 20, 100, 99_999_999]
+    names = [checkpoint_name(step) for step in steps]
+    for name in (*reversed(names), "step-1.pt", "step-00000002.pt.bak", "best.pt", ".step-00000005.pt.1-0-0.part"):
+        (tmp_path / name).touch()
+    assert [path.name for path in checkpoints(tmp_path)] == names
+
+
+def test_a_model_that_is_loaded_is_frozen_and_not_rounded_to_tf32(checkpoint: dict[str, Any], tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "x.pt", {**checkpoint, "info": {"best": 0.5}})
+    torch.backends.cudnn.allow_tf32 = True
+    model = load_detector(tmp_path / "x.pt")
+    assert not torch.backends.cudnn.allow_tf32 and model.info == {"best": 0.5}
+    assert not any(parameter.requires_grad for parameter in model.detector.parameters())
 
 
 def test_damaged_and_missing_files_are_named(checkpoint: dict[str, Any], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from faulty_server import tarred, zipped
 
+from sed.data.download import archive
 from sed.data.download.archive import Limits, damaged_members, directory_range, merge, root_of, unpack
 from sed.errors import UserError
 
@@ -23,6 +24,9 @@ FILES = {
     "c/audio/deep/2.wav": b"",
     "c/metadata/a.tsv": b"x\ty\n" * 100,
 }
+
+
+BODY = random.Random(1).randbytes(10_000)
 
 
 @pytest.fixture
@@ -167,9 +171,39 @@ def test_malicious_archives_leave_nothing_anywhere(make, tmp_path, name):
 
 def test_too_many_entries_are_refused(make, tmp_path):
     path = make("a.zip", zipped({str(i): b"" for i in range(20)}))
-    with pytest.raises(UserError, match="more than 10 entries"):
-        unpack(path, tmp_path / "out", limits=Limits(entries=10))
+    with pytest.raises(UserError, match="more than 19 entries"):
+        unpack(path, tmp_path / "out", limits=Limits(entries=19))
     assert not (tmp_path / "out").exists()
+    assert unpack(path, tmp_path / "out", limits=Limits(entries=20)) == 20
+
+
+def test_a_small_archive_may_unpack_to_the_floor_and_a_large_one_to_the_ratio(make, tmp_path):
+    zeros, noise = (make(f"{name}.zip", zipped({"a": body})) for name, body in (("zeros", bytes(10_000)), ("x", BODY)))
+    for path, limits, is_unpacked in (
+        (zeros, Limits(ratio=1, floor=10_000), True),
+        (zeros, Limits(ratio=1, floor=9_999), False),
+        (noise, Limits(ratio=1, floor=0), True),
+        (noise, Limits(ratio=0.9, floor=0), False),
+    ):
+        if is_unpacked:
+            assert unpack(path, tmp_path / "out", limits=limits) == 1
+        else:
+            with pytest.raises(UserError, match="it unpacks to more than"):
+                unpack(path, tmp_path / "out", limits=limits)
+
+
+def test_a_name_has_a_largest_length(make, tmp_path):
+    path = make("a.zip", zipped({"x/" + "y" * 30: b""}))
+    assert unpack(path, tmp_path / "out", limits=Limits(name=32)) == 1
+    with pytest.raises(UserError, match="a name that is not a plain path"):
+        unpack(path, tmp_path / "out", limits=Limits(name=31))
+
+
+def test_an_archive_of_the_current_folder_is_unpacked(make, tmp_path):
+    """`tar c .` puts the folder itself first."""
+    content = tar_of((member(".", tarfile.DIRTYPE), b""), (member("./a"), b"1"), (member("./b/c"), b"2"))
+    assert unpack(make("a.tar.gz", content), tmp_path / "out") == 2
+    assert tree(tmp_path / "out") == {"a": b"1", "b/c": b"2"}
 
 
 def test_an_extended_header_cannot_fill_the_memory(make, tmp_path):
@@ -268,10 +302,43 @@ def test_links_inside_an_archive_become_hard_links(make, tmp_path):
         (member("d/hard", tarfile.LNKTYPE, "d/a"), b""),
         (member("e/soft", tarfile.SYMTYPE, "../d/a"), b""),
     )
-    unpack(make("a.tar.gz", content), tmp_path / "out")
+    assert unpack(make("a.tar.gz", content), tmp_path / "out") == 3
     assert tree(tmp_path / "out") == {"d/a": b"1", "d/hard": b"1", "e/soft": b"1"}
     assert not any(p.is_symlink() for p in (tmp_path / "out").rglob("*"))
     assert (tmp_path / "out/d/a").stat().st_nlink == 3
+
+
+def test_links_of_a_zip_become_hard_links_and_may_lead_to_a_link(make, tmp_path):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as container:
+        container.writestr("d/a", b"1")
+        for name, target in (("e/soft", "../d/a"), ("soft", "e/soft")):
+            info = zipfile.ZipInfo(name)
+            info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+            container.writestr(info, target)
+    assert unpack(make("a.zip", buffer.getvalue()), tmp_path / "out") == 3
+    assert tree(tmp_path / "out") == {"d/a": b"1", "e/soft": b"1", "soft": b"1"}
+    assert (tmp_path / "out/d/a").stat().st_nlink == 3
+
+
+@pytest.mark.parametrize("size", [500, 1 << 20])
+def test_the_directory_of_a_zip_larger_than_what_is_searched_is_found(make, monkeypatch, size):
+    monkeypatch.setattr(archive, "_DIRECTORY", size)
+    whole = zipped({f"{n}.wav": random.Random(n).randbytes(3000) for n in range(5)})
+    with zipfile.ZipFile(io.BytesIO(whole)) as container:
+        begin = container.start_dir
+    assert directory_range(make("a.zip", whole)) == (begin - 1024, len(whole))
+
+
+def test_members_that_are_in_another_order_than_the_directory_are_checked(make):
+    """Such as those of a zip that a tool has changed."""
+    whole = zipped({"b.wav": BODY[:3000], "a.wav": BODY[3000:6000]})
+    first, end = whole.index(b"PK\1\2"), whole.index(b"PK\5\6")
+    second = whole.index(b"PK\1\2", first + 1)
+    swapped = bytearray(whole[:first] + whole[second:end] + whole[first:second] + whole[end:])
+    assert damaged_members(make("a.zip", bytes(swapped))) == []
+    swapped[100] ^= 1
+    assert damaged_members(make("a.zip", bytes(swapped))) == [(0, whole.index(b"PK\3\4", 1))]
 
 
 def test_the_wrapping_folder_is_found(tmp_path):
@@ -279,6 +346,21 @@ def test_the_wrapping_folder_is_found(tmp_path):
     assert root_of(tmp_path, ["audio", "metadata"]) == tmp_path / "x" / "dataset"
     with pytest.raises(UserError, match="no folder with metadata"):
         root_of(tmp_path, ["metadata"])
+    (tmp_path / "x" / "other" / "metadata").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"x/dataset and \S+x/other: two folders with audio or metadata"):
+        root_of(tmp_path, ["audio", "metadata"])
+
+
+def test_a_file_does_not_replace_a_folder_and_replaces_a_link_to_one(tmp_path):
+    for name in ("new", "old/a"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "new" / "a").write_text("new")
+    with pytest.raises(UserError, match=r"old/a: is a folder, and a file of the archive"):
+        list(merge(tmp_path / "new", tmp_path / "old"))
+    (tmp_path / "old" / "a").rename(tmp_path / "elsewhere")
+    (tmp_path / "old" / "a").symlink_to(tmp_path / "elsewhere")
+    assert list(merge(tmp_path / "new", tmp_path / "old")) == [tmp_path / "old" / "a"]
+    assert (tmp_path / "old" / "a").read_text() == "new" and not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_merging_twice_gives_the_same_result_as_once(tmp_path):
