@@ -82,6 +82,60 @@ def test_a_file_that_would_be_lost_is_named(packed: Path, tmp_path: Path, capsys
     assert "README.md: not written by pack" in capsys.readouterr().err
 
 
+def test_a_link_in_a_pack_was_not_written_by_pack(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(packed / "model", tmp_path / "model")
+    (folder / "README.md").rename(tmp_path / "mine.md")
+    (folder / "README.md").symlink_to(tmp_path / "mine.md")
+    assert call(pack, packed / "exp", folder) == 2
+    assert "README.md: not written by pack" in capsys.readouterr().err and (folder / "README.md").is_symlink()
+
+
+def test_damaged_weights_and_temporary_files_are_replaced_and_permissions_stay(packed: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(packed / "model", tmp_path / "model")
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    (folder / ".model.json.4711-0123abcd-0.part").touch()  # as `sed.files` names them
+    folder.chmod(0o700)
+    assert call(pack, packed / "exp", folder) == 0
+    assert contents(folder).keys() == set(pack_folder.NAMES) and not hidden(tmp_path)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert contents(folder)["model.safetensors"] == contents(packed / "model")["model.safetensors"]
+
+
+def test_an_empty_folder_and_one_behind_a_link_are_packed_to(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "drive" / "model").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "drive" / "model")
+    for _ in range(2):
+        assert call(pack, packed / "exp", tmp_path / "link") == 0
+        assert (tmp_path / "link").is_symlink()
+        assert contents(tmp_path / "drive" / "model").keys() == set(pack_folder.NAMES)
+        assert not hidden(tmp_path) and not hidden(tmp_path / "drive")
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_folders_are_flushed_before_and_after_they_get_their_names(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    """A power cut then leaves the old pack or the new one, and files of others in one of them."""
+    folder = shutil.copytree(packed / "model", tmp_path / "model")
+    (folder / "notes").touch()
+    steps = []
+    monkeypatch.setattr(pack_folder, "sync_folder", lambda path: steps.append(path.name))
+    exchange = pack_folder.exchange
+
+    def swap(one: Path, other: Path) -> bool:
+        steps.append("exchange")
+        return exchanges and exchange(one, other)
+
+    monkeypatch.setattr(pack_folder, "exchange", swap)
+    with pack_folder.replacing_pack(folder) as new:
+        shutil.copytree(packed / "model", new, dirs_exist_ok=True)
+    # flushed: the new one; the folder around both; the new one again, with what was moved to it
+    assert steps[:2] == [".model.part", "exchange"] and {tmp_path.name, "model"} <= set(steps[2:])
+    assert (folder / "notes").exists() and not hidden(tmp_path)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     "exchanges, most",

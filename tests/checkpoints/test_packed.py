@@ -13,6 +13,7 @@ from tiny_model import LABELS, call, pack_tiny, save_tiny
 from sed.bin import pack
 from sed.compatibility import FORMAT
 from sed.errors import UserError
+from sed.files import write_json
 from sed.prediction.model import open_model
 
 
@@ -142,6 +143,45 @@ def test_broken_folders_are_refused_in_one_line(packed: Path, tmp_path: Path, ho
     with pytest.raises(UserError, match=message) as error:
         open_model(damaged(packed, tmp_path, how))
     assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
+
+
+def test_facts_without_a_checksum_are_read_only_from_formats_that_had_none(packed: Path, tmp_path: Path) -> None:
+    """A damaged last line may otherwise pass for one of an earlier version."""
+    folder = shutil.copytree(packed / "model", tmp_path / "model")
+    facts = json.loads((folder / "model.json").read_text())
+    del facts["checksum"]
+    for number in range(1, FORMAT + 1):
+        write_json(folder / "model.json", facts | {"format": number})
+        if number < 3:
+            open_model(folder)
+        else:
+            with pytest.raises(UserError, match=r"model\.json: its checksum is damaged"):
+                open_model(folder)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"front_end": {}}, "front_end is not what pack writes"),
+        ({"config": []}, "config is not what pack writes"),
+        ({"info": None}, "info is not what pack writes"),
+        ({"files": {}}, r"model\.safetensors: damaged weights: its checksum does not match"),
+    ],
+    ids=str,
+)
+def test_facts_of_another_form_are_refused(packed: Path, tmp_path: Path, change: dict, message: str) -> None:
+    folder = shutil.copytree(packed / "model", tmp_path / "model")
+    facts = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(facts | change))
+    with pytest.raises(UserError, match=message):
+        open_model(folder)
+
+
+def test_a_packed_model_is_that_of_its_experiment_and_frozen(packed: Path) -> None:
+    one, other = (open_model(packed / name).model for name in ("exp", "model"))
+    assert other.labels == one.labels and other.front_end.params() == one.front_end.params()
+    assert json.loads((packed / "model" / "model.json").read_text())["info"].items() <= other.info.items()
+    assert not other.detector.training and not any(value.requires_grad for value in other.detector.parameters())
 
 
 @pytest.mark.parametrize("how,message", [("nan weights", "NaN or infinite"), ("edited", "changed or damaged")])

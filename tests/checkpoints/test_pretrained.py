@@ -53,8 +53,23 @@ def test_every_form_of_file_loads(tmp_path, state, name):
     load_pretrained(model, config, "abc")
     assert torch.equal(model.encoder.blocks[1].attn.qkv.weight, state["module.v.blocks.1.attn.qkv.weight"])
     tagger, names = load_tagger(config)
+    assert not tagger.training
     assert torch.equal(tagger.head.mlp_head[1].weight, state["module.mlp_head.1.weight"])
     assert names == ["class 0", "class 1", "class 2", "class 3"]
+
+
+def test_of_two_files_in_a_folder_safetensors_are_loaded(tmp_path, state):
+    write(tmp_path / "model.safetensors", state)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"not read")
+    assert locate(str(tmp_path)) == tmp_path / "model.safetensors"
+
+
+@pytest.mark.parametrize("name", ["", "none"])
+def test_without_initial_weights_a_detector_keeps_its_own(name):
+    model = build_detector(make(), 3)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    assert load_pretrained(model, make(pretrained=name), "abc") == ""
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
 class Evil:
@@ -131,7 +146,10 @@ def test_class_names_are_read_from_csv_json_or_text_and_must_fit_the_checkpoint(
     checkpoint = tmp_path / "model.safetensors"
     (tmp_path / "own.csv").write_text('index,mid,display_name\n1,/m/b,"Bark, yap"\n0,/m/a,Speech\n')
     assert class_names(checkpoint, 2, str(tmp_path / "own.csv")) == ["Speech", "Bark, yap"]
-    (tmp_path / "config.json").write_text(json.dumps({"id2label": {"0": "Speech", "1": "Dog"}}))
+    rows = [f"{number},/m/x,name {number}" for number in (10, 9, 2, 1, 0, 3, 8, 7, 6, 5, 4)]
+    (tmp_path / "own.csv").write_text("\n".join(["index,mid,display_name", *rows]))
+    assert class_names(checkpoint, 11, str(tmp_path / "own.csv")) == [f"name {number}" for number in range(11)]
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": {"1": "Dog", "0": "Speech"}}))
     assert class_names(checkpoint, 2) == ["Speech", "Dog"]
     for name, text in (
         ("own.csv", "index,mid,display_name\n0,/m/a,Speech\n1,/m/b,Dog\n"),

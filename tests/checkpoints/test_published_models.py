@@ -13,7 +13,7 @@ from paths import ROOT
 
 from sed.checkpoints.importers import LICENCES
 from sed.checkpoints.pretrained import locate
-from sed.checkpoints.published_models import UNKNOWN, download, published_models
+from sed.checkpoints.published_models import UNKNOWN, cache_of, download, published_models
 from sed.data.download.sources import read_records
 from sed.errors import RunError, UserError
 
@@ -70,6 +70,27 @@ def test_a_file_placed_by_hand_is_taken_without_a_network(
         download("atst-f-ssl")
     (folder / "ATST-F_ssl.pt").write_bytes(b"mine")
     assert download("atst-f-ssl").read_bytes() == b"mine"
+
+
+@pytest.mark.usefixtures("server")
+def test_a_file_with_another_sha256_than_the_published_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    models, name = published_models(), "beats-strong"
+    monkeypatch.setitem(models, name, models[name]._replace(sha256="0" * 64))
+    for _ in range(2):  # also the file of an earlier run
+        with pytest.raises(UserError, match=rf"SHA-256 \w+, {'0' * 64} is published"):
+            download(name)
+    right = hashlib.sha256(CONTENT["BEATs_strong_1.pt"]).hexdigest()
+    monkeypatch.setitem(models, name, models[name]._replace(sha256=right))
+    assert download(name).read_bytes() == CONTENT["BEATs_strong_1.pt"]
+
+
+def test_the_cache_is_in_the_home_folder_unless_a_variable_names_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for value, folder in (("", tmp_path / "home" / ".cache"), (str(tmp_path / "other"), tmp_path / "other")):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert cache_of("lab/model") == folder / "ast-sed" / "lab--model"
 
 
 def test_the_table_s_rows_are_records_and_stage_0_has_the_same() -> None:

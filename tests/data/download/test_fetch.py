@@ -147,6 +147,18 @@ def test_the_record_is_asked_again_before_the_file(server, tmp_path):
     assert running.sent == len(BODY)
 
 
+def test_records_that_are_never_the_same_end_the_download(server, tmp_path):
+    running, asked = server(), []
+
+    def ask(_fresh):
+        asked.append(f"md5:{len(asked):032d}")
+        return Remote(running.url + PATH, len(BODY), asked[-1])
+
+    with pytest.raises(UserError, match="19 times over"):
+        fetcher().fetch(ask, tmp_path / "a.bin")
+    assert len(asked) == 20 and running.sent == len(BODY)
+
+
 def test_a_second_fetch_sends_no_request(server, tmp_path):
     running = server()
     fetcher().fetch(remote(running), tmp_path / "a.bin")
@@ -195,6 +207,7 @@ def test_of_a_file_of_no_stated_size_a_whole_one_is_not_sent_again_and_a_longer_
     running.answers.clear()
     fetcher().fetch(ask, tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == BODY and running.sent == sent
+    assert {path.name for path in tmp_path.iterdir()} == {"a.bin", ".a.bin.checked"}
 
 
 def test_a_file_that_changed_on_the_server_is_not_spliced(server, tmp_path):
@@ -282,9 +295,10 @@ def test_a_missing_file_is_not_requested_again(server, tmp_path, status):
     assert len(running.requests) == 1
 
 
-def test_an_unreachable_server_is_a_run_error_after_few_attempts(tmp_path):
-    with pytest.raises(RunError, match=r"connection refused .tried 3 times"):
-        fetcher().fetch(lambda _fresh: Remote("http://127.0.0.1:9/a", 1, MD5), tmp_path / "a.bin")
+@pytest.mark.parametrize("retries, times", [(8, 3), (1, 2), (0, 1)])
+def test_an_unreachable_server_is_a_run_error_after_few_attempts(tmp_path, retries, times):
+    with pytest.raises(RunError, match=rf"connection refused .tried {times} times"):
+        fetcher(retries=retries).fetch(lambda _fresh: Remote("http://127.0.0.1:9/a", 1, MD5), tmp_path / "a.bin")
 
 
 def test_a_server_that_takes_connections_and_does_not_answer_is_asked_as_often_as_one_that_fails(tmp_path):

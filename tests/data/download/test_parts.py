@@ -1,5 +1,6 @@
 """Stage 0 on a made-up DESED: from a failing server, killed, offline, with too little disk space."""
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from faulty_server import Faults, made_up_desed, zipped
 from paths import ROOT
 
 from sed.data.download import archive
+from sed.data.download.checksums import is_checked
 from sed.data.download.fetch import Fetcher
 from sed.data.download.hosts import Hosts
 from sed.data.download.parts import Parts
@@ -101,6 +103,75 @@ def test_a_second_run_sends_no_request_and_a_lost_file_is_restored(serve, made_u
     assert len(server.requests) == asked
 
 
+def table(tmp_path: Path, *lines: str) -> dict[str, list]:
+    """Return the rows of a table of these lines, with blanks for tabs."""
+    (tmp_path / "t.tsv").write_text(
+        "\n".join(line.replace(" ", "\t") for line in ("part source file into holds", *lines))
+    )
+    return read_records(tmp_path / "t.tsv")
+
+
+def test_a_part_whose_files_or_rows_have_changed_is_made_again(serve, tmp_path):
+    server = serve(zenodo={"1": {"a.zip": zipped({"x/1": b"one", "x/2": b"two"}), "b.tsv": b"b"}})
+    both = table(tmp_path, "p zenodo:1 a.zip in x", "p zenodo:1 b.tsv b.tsv -")
+    folder = tmp_path / "d"
+    stage(folder, server.url).get(both)
+    assert stage(folder, server.url).missing(both) == {}
+    assert [*stage(folder, server.url).missing(table(tmp_path, "p zenodo:1 a.zip in x"))] == ["p"]
+    assert [*stage(folder, server.url).missing(table(tmp_path, "p zenodo:1 c.zip in x", "p zenodo:1 b.tsv b -"))] == [
+        "p"
+    ]
+    (folder / "in" / "x" / "1").write_bytes(b"on")  # shorter
+    again = stage(folder, server.url)
+    assert [*again.missing(both)] == ["p"]
+    again.get(both)
+    assert (folder / "in" / "x" / "1").read_bytes() == b"one" and stage(folder, server.url).missing(both) == {}
+
+
+def test_archives_that_a_kill_left_of_a_finished_part_are_dropped(serve, tmp_path):
+    server = serve(zenodo={"1": {"a.zip": zipped({"x/1": b"one"})}})
+    rows = table(tmp_path, "p zenodo:1 a.zip in x")
+    stage(tmp_path / "d", server.url).get(rows)
+    assert (tmp_path / "d/archives/a.zip").exists()
+    assert stage(tmp_path / "d", server.url, keep_archives=False).missing(rows) == {}
+    assert list((tmp_path / "d/archives").iterdir()) == []
+
+
+def test_a_part_is_marked_when_its_files_are_on_the_disk(serve, tmp_path, monkeypatch):
+    server = serve(zenodo={"1": {"b.tsv": b"b"}})
+    found = []
+    monkeypatch.setattr(
+        os, "sync", lambda: found.append([(tmp_path / "d" / name).exists() for name in ("b", ".p.done")])
+    )
+    stage(tmp_path / "d", server.url).get(table(tmp_path, "p zenodo:1 b.tsv b -"))
+    assert found == [[True, False]] and (tmp_path / "d" / ".p.done").exists()
+
+
+def test_only_what_the_table_names_is_put_into_the_corpus_itself(serve, tmp_path):
+    """Below a folder of its own, an archive is unpacked with all that it has."""
+    server = serve(zenodo={"1": {"a.zip": zipped({"w/x/1": b"one", "w/README": b"r", "w/other/2": b"2"})}})
+    stage(tmp_path / "d", server.url).get(table(tmp_path, "p zenodo:1 a.zip . x", "q zenodo:1 a.zip in x"))
+    assert set(corpus(tmp_path / "d")) == {"x/1", "in/x/1", "in/README", "in/other/2"}
+    assert {path.name for path in (tmp_path / "d").iterdir()} == {"x", "in", "archives", ".p.done", ".q.done"}
+
+
+def test_on_a_drive_without_hard_links_files_are_copied(serve, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    stage(tmp_path / "d", serve(zenodo={"1": {"b.tsv": b"b"}}).url).get(table(tmp_path, "p zenodo:1 b.tsv in/b -"))
+    assert (tmp_path / "d/in/b").read_bytes() == b"b"
+
+
+def test_if_the_fallback_fails_too_both_reasons_are_stated(serve, tmp_path):
+    server = serve(zenodo={"1": {}})
+    server.status["/b.tsv"] = 410
+    rows = table(tmp_path, "p zenodo:1 b.tsv b -", "p or:https://example.org/b.tsv b.tsv b -")
+    with pytest.raises(UserError, match=r"has no file b\.tsv, .*; \S+/b\.tsv: the server answered 410"):
+        stage(tmp_path / "d", server.url, retries=0).get(rows)
+
+
 def test_archives_can_be_dropped(serve, made_up, whole, tmp_path):
     server = serve(**made_up)
     stage(tmp_path / "d", server.url, keep_archives=False).get(ROWS)
@@ -119,7 +190,7 @@ def test_the_authors_link_is_the_fallback_for_hugging_face(serve, made_up, tmp_p
     server.other = dict.fromkeys(other, checkpoint[:-30])
     with pytest.raises(UserError, match="not a whole checkpoint"):
         stage(tmp_path / "e", server.url).get({"ast": ROWS["ast"]})
-    assert corpus(tmp_path / "e") == {}
+    assert corpus(tmp_path / "e") == {} and not list((tmp_path / "e" / "archives").glob("*.pth")), "it would be kept"
 
 
 def test_files_of_one_name_from_two_records_are_both_downloaded(serve, tmp_path):
@@ -177,6 +248,8 @@ def test_archives_in_a_folder_need_no_network_and_are_checked(serve, made_up, wh
     stage(tmp_path / "d", "http://127.0.0.1:9", archives=[offline], retries=0).get(ROWS)
     assert corpus(tmp_path / "d") == whole
     server = serve(**made_up)
+    stage(tmp_path / "c", server.url, archives=[offline]).get({"synthetic": [ZIP]})
+    assert is_checked(offline / ZIP.file).startswith("md5:"), "the next run does not read it again"
     (offline / ZIP.file).write_bytes((offline / ZIP.file).read_bytes()[:-1] + b"x")
     with pytest.raises(UserError, match=rf"{ZIP.file}: is not the record's file: checksum"):
         stage(tmp_path / "e", server.url, archives=[offline]).get(ROWS)
@@ -239,14 +312,15 @@ def test_size_time_and_disk_are_stated_before_anything_is_downloaded(serve, made
     assert stated.startswith(expected) and "done" not in "".join(caplog.messages[: caplog.messages.index(stated)])
 
 
-def test_a_full_disk_is_one_line_and_keeps_the_downloads(serve, made_up, whole, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_line_and_keeps_the_downloads(serve, made_up, whole, tmp_path, monkeypatch, number):
     from sed.data.download import archive
 
     server, unpack = serve(**made_up), archive.unpack
 
     def full(path, *args, **kwargs):
         if path.name == ZIP.file:
-            raise OSError(28, "No space left on device")
+            raise OSError(number, os.strerror(number))
         return unpack(path, *args, **kwargs)
 
     monkeypatch.setattr("sed.data.download.archive.unpack", full)
