@@ -10,7 +10,7 @@ from sed.evaluation.postprocessing.weak_mask import WeakMask
 from sed.prediction.centring import Centring
 from sed.prediction.decisions import Decisions
 from sed.prediction.predictor import Output
-from sed.prediction.windows import WindowPlan
+from sed.prediction.windows import Join, WindowPlan
 
 
 class Wandering(Loudness):
@@ -68,6 +68,56 @@ def test_windows_start_on_the_encoders_grid(step):
     np.testing.assert_allclose(np.asarray(model.starts) / step, np.rint(np.asarray(model.starts) / step), atol=1e-3)
     # the event's middle, 8.13 + 0.6 / 2, less half a window
     assert min(abs(np.asarray(model.starts) - 3.43)) <= step / 2 + 1e-3
+
+
+class Placed(Loudness):
+    """A model whose posteriors state a frame's place in its window: they fall from the middle to both ends.
+
+    Its clip posterior is higher if an event of any length lies in the window's middle.
+    """
+
+    def __call__(self, waveforms):
+        self.batches.append(len(waveforms))
+        places = 1 - np.abs(np.arange(1000) - 500) / 5000
+        levels = np.zeros((len(waveforms), 1000), np.float32)
+        for row, waveform in zip(levels, waveforms, strict=True):
+            row[: -(-len(waveform) // 16)] = np.where(waveform[::16] > 0.5, 0.9, 0.2)
+        clip = np.where(levels[:, 495:505].max(1) > 0.5, 0.9, 0.7).astype(np.float32)
+        return Output((levels * places).astype(np.float32)[..., None], clip[:, None], [None] * len(waveforms))
+
+
+@pytest.mark.parametrize("piece", [1, 300, 4000])  # 4000: the scout finds all events at the recording's end
+@pytest.mark.parametrize(
+    "onset,offset,seconds,overlap,start",
+    [
+        (9.5, 10.5, 20, 0, 500),
+        (9.34, 10.5, 30, 0, 490),  # the middle, 9.92 s, less half a window is 4.92 s; the grid has 0.1 s
+        (9.0, 11.8, 30, 4, 540),
+        (17.0, 17.8, 20.004, 2, 1010),  # the first on the grid from which a window reaches the end
+        (24.9, 25.7, 40, 5, 2030),
+    ],
+)
+def test_an_event_has_the_posteriors_of_its_own_window_faded_in_around_it(
+    piece, onset, offset, seconds, overlap, start
+):
+    model, audio = Placed(), burst(onset, offset - onset, seconds)
+    plan = WindowPlan.overlapping(samples=16000, frame_seconds=0.01, rate=RATE, frames=1000, overlap=overlap)
+    post = replace(POST, steps=[Median({"loud": 0.05})])
+    centring = Centring(plan=plan, predictor=model, scout=Decisions.of(post, ["loud"], 0.01, piece=piece))
+    join, plain, centred = Join(plan, 1), [], []
+    for window in plan.cut([audio]):
+        frame, clip, _ = model([window.samples])
+        plain.append(join.add(window, frame[0], clip[0]))
+        centred.append(centring.add(window, plain[-1]))
+    before, after = np.concatenate(plain), np.concatenate(centred)
+    ((own,), (tag,), _) = model([audio[start * 16 :][:16000]])
+    number = np.arange(len(before))
+    distance = np.maximum(onset * 100 - number, number - (offset * 100 - 1)).clip(0)
+    share = np.interp(distance, [25, 50], [1, 0])[:, None]  # all of it up to 0.25 s from the event, nothing from 0.5 s
+    expected = np.zeros_like(before)
+    expected[start : start + 1000] = np.concatenate([own, np.broadcast_to(tag, own.shape)], 1)[: len(before) - start]
+    np.testing.assert_allclose(after, before + share * (expected - before), atol=1e-6)
+    assert np.abs(after - before).max() > 0.01
 
 
 def noisy(seconds, seed=0):

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sed.errors import UserError
@@ -27,6 +27,7 @@ def cut_up(samples, sizes):
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 2500), st.integers(1, 700))
+@example(800, 800)  # two windows in one block, the second of which is full and the last
 def test_windows_are_the_same_for_any_blocks_and_cover_every_sample(count, block):
     samples = np.arange(count, dtype=np.float32)
     windows = list(PLAN.cut(cut_up(samples, iter(lambda: block, None))))
@@ -58,7 +59,10 @@ def test_live_windows_whose_last_frame_is_not_whole_are_joined():
         live = {"samples": 500, "frame_seconds": 0.016, "rate": 1000, "frames": 32}
         return WindowPlan.live(**live, hop=0.16, lookahead=lookahead)
 
-    windows = list(plan(0.336).grow(cut_up(np.zeros(2000, np.float32), iter(lambda: 100, None))))
+    samples = np.arange(2000, dtype=np.float32)
+    windows = list(plan(0.336).grow(cut_up(samples, iter(lambda: 100, None))))
+    for window in windows:  # none is longer than the model's
+        np.testing.assert_array_equal(window.samples, samples[window.start * 16 :][: min(500, len(window.samples))])
     assert len(joined(plan(0.336), windows, lambda window: np.zeros((-(-len(window.samples) // 16), 1)))) == 125
     with pytest.raises(UserError, match="together exceed"):
         plan(0.352)
@@ -140,13 +144,36 @@ def test_live_windows_say_nothing_of_their_newest_frames():
     assert (wrong[: last - 5] == 0).all() and (wrong[last - 5 :] == 1).all() and most
 
 
+@pytest.mark.parametrize("hop,lookahead", [(0.05, 0.3), (0.1, 0.1), (0.1, 0.2)])
+def test_a_live_window_counts_for_half_of_its_lookahead_and_at_most_a_hop(hop, lookahead):
+    plan = WindowPlan.live(samples=500, frame_seconds=0.01, rate=1000, frames=50, hop=hop, lookahead=lookahead)
+    windows = list(plan.grow([np.zeros(2000, np.float32)]))
+    values = {id(window): 1 - number / 64 for number, window in enumerate(windows)}  # earlier windows have higher ones
+    frames = joined(plan, windows, lambda window: np.full((50, 1), values[id(window)], np.float32))[:, 0]
+    for t, value in enumerate(frames[:170]):
+        ends = [(number + 1) * hop - lookahead + min(lookahead / 2, hop) for number in range(len(windows))]
+        earliest = next(number for number, end in enumerate(ends) if round(end * 100) > t)
+        assert value == 1 - earliest / 64, t
+
+
+@pytest.mark.parametrize("overlap", [0, 0.1, 0.2, 0.25, 0.4])
+def test_frames_are_shared_if_a_border_is_within_them_or_two_windows_cover_one(overlap):
+    plan = WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames=50, overlap=overlap)
+    starts = range(0, 300, plan.hop)
+    for begin, end in itertools.combinations(range(130), 2):
+        covered = any(sum(start <= t < start + 50 for start in starts) > 1 for t in (begin, end - 1))
+        cut = any(begin < border < end for start in starts[1:] for border in (start, start + 50 - plan.hop))
+        assert plan.shared(begin, end) == (covered or cut), (begin, end)
+
+
 def test_impossible_plans_are_refused():
     with pytest.raises(UserError, match=r"by 0 to 0\.45 s"):
         WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames=50, overlap=0.46)
     with pytest.raises(UserError, match="exceed"):
         WindowPlan.live(samples=500, frame_seconds=0.01, rate=1000, frames=50, hop=0.3, lookahead=0.3)
     sizes = {"samples": 500, "frame_seconds": 0.01, "rate": 1000, "frames": 50, "min_samples": 25}
-    assert WindowPlan.live(**sizes, hop=0.03, lookahead=0.1).hop == 3
+    for shortest in (25, 30):
+        assert WindowPlan.live(**{**sizes, "min_samples": shortest}, hop=0.03, lookahead=0.1).hop == 3
     with pytest.raises(UserError, match=r"^--live-hop 0.02: shorter than the model's 0.025 s"):
         WindowPlan.live(**sizes, hop=0.02, lookahead=0.1)
     with pytest.raises(UserError, match="whole samples"):
