@@ -35,7 +35,8 @@ def test_draws_are_in_the_default_ranges():
     width = np.concatenate([d.mask_width[:6] for d in found]) * 0.1
     assert width.min() >= 0.5 and width.max() < 2.0 and abs(width.mean() - 1.2) < 0.05  # 5 to 19 frames
     assert all((d.mask_width[6:] == 0).all() for d in found)  # strong clips alone
-    assert all((d.mask_start + d.mask_width <= 100).all() for d in found)
+    ends = np.concatenate([(d.mask_start + d.mask_width)[:6] for d in found])
+    assert ends.max() == 100 and min(d.mask_start[:6].min() for d in found) == 0  # from edge to edge of the clip
     gains = np.stack([d.student_gain for d in found])
     assert gains.min() >= -4.5 and gains.max() <= 6
     assert not np.allclose(found[0].student_gain, found[0].teacher_gain)
@@ -154,3 +155,8 @@ def test_unknown_targets_stay_with_the_clips_that_are_mixed_with_them() -> None:
         mixed = augment.mix_labels(y, partner, weight, kind)
         assert torch.equal(mixed[0], y[0]), "not mixed, so nothing of its partner"
         assert mixed[1, 0].isnan() and mixed[1, 1] == 1
+
+
+def test_masks_that_are_longer_than_the_clip_mask_all_of_it() -> None:
+    found = draws(mask_min_seconds=15.0, mask_max_seconds=20.0)
+    assert (found.mask_width[:6] == 100).all() and (found.mask_start[:6] == 0).all()

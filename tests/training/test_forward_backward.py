@@ -105,6 +105,15 @@ def test_classes_of_unknown_tags_get_no_gradient() -> None:
     assert grad[:, 0, :, 0].any() and grad[:, 1, :, 0].any(), "present, not known when: its tag counts"
     assert not grad[:, :, :, 1].any() and not grad[:, 2].any(), "mixtures and unlabelled clips do not"
     assert known(torch.tensor([0.0, 0.2, 1.0, math.nan])).tolist() == [True, False, True, False]
+    assert known(torch.tensor([0.005, 0.05, 0.95, 0.995])).tolist() == [True, False, False, True]
+
+
+def test_a_batch_without_known_tags_has_a_loss_of_0() -> None:
+    directions = torch.randn(2, 2, 5, 1, requires_grad=True)
+    total, parts = call(directions, torch.full((1, 5, 1), 0.4), torch.tensor([[0.5]]), (1.0, 1.0))
+    total.backward()
+    assert total.item() == 0 and not parts.any()
+    assert directions.grad is not None and not directions.grad.any()
 
 
 def test_trains_and_refuses_what_does_not_fit(dump: Path, tiny_config: Config, tmp_path: Path) -> None:

@@ -117,6 +117,89 @@ def test_the_loss_of_soft_labels_is_the_mean_of_the_annotators_losses(dump, sets
     torch.testing.assert_close(losses[0], 0.75 * losses[1] + 0.25 * losses[2])
 
 
+def mixed(one, other, weight, added, decibel):
+    """Mix features, or where a clip is silence -inf, by amplitudes or powers; weight 1: the first alone."""
+    if weight == 1:
+        return one
+    per_decibel = np.log(10) / (10 if added else 20) / decibel
+    with np.errstate(divide="ignore"):
+        return np.log(weight * np.exp(one * per_decibel) + (1 - weight) * np.exp(other * per_decibel)) / per_decibel
+
+
+def test_prepared_inputs_are_those_of_loops_over_clips(sets, tiny_config):
+    """Shift, mixing, mask and band gains, in this order; a clip wraps at its own end, not at that of its padding."""
+    front_end = FrontEnd.from_config(tiny_config())
+    maker = maker_of(sets, mixup_alpha=1.0, mixup_probability=0.7, wavmix_probability=0.3)
+    kinds = {"strong": range(4), "weak": range(4, 8), "unlabelled": range(8, 12)}
+    short = masks = powers = 0
+    for step in range(6):
+        inputs = maker.make(step)
+        clips, labels = [], []
+        for k, (x, valid, shift) in enumerate(zip(inputs.features, inputs.valid, inputs.shift, strict=True)):
+            clip = np.full(x.shape, -np.inf)
+            clip[:valid] = np.roll(x[:valid].double().numpy(), 2 * int(shift), axis=0)  # 20 ms to 10 ms
+            clips.append(clip)
+            short += int(valid < len(x) and shift != 0)
+            if k < 4:
+                y = inputs.strong_targets[k].double().numpy()
+                end = round(int(valid) / 2)
+                labels.append(np.concatenate([np.roll(y[:end], int(shift), axis=0), y[end:]]))
+        tags = list(inputs.weak_targets.double().numpy())
+        features, valid, strong, weak = [], [], [], []
+        for kind, members in kinds.items():
+            weights, partners = getattr(inputs, f"{kind}_mix").tolist(), getattr(inputs, f"{kind}_partner").tolist()
+            added = [False] * 4 if kind == "unlabelled" else getattr(inputs, f"{kind}_added").tolist()
+            for k, (w, j, powers_added) in enumerate(zip(weights, partners, added, strict=True)):
+                x = mixed(clips[members[k]], clips[members[j]], w, powers_added, front_end.decibel)
+                both = inputs.valid[[members[k], members[j if w < 1 else k]]]
+                valid.append(int(both.max()))
+                x[: valid[-1]] = np.maximum(x[: valid[-1]], front_end.silence)
+                powers += int(powers_added and w < 1)
+                if kind == "unlabelled":
+                    assert w == 1
+                else:
+                    y, found = (labels, strong) if kind == "strong" else (tags, weak)
+                    union = powers_added and w < 1
+                    found.append(np.maximum(y[k], y[j]) if union else w * y[k] + (1 - w) * y[j])
+                if kind == "strong":
+                    first, end = int(inputs.mask_start[k]), int(inputs.mask_start[k] + inputs.mask_width[k])
+                    x[2 * first : 2 * end], found[-1][first:end] = front_end.silence, 0
+                    masks += end - first
+                x[valid[-1] :] = 0
+                features.append(torch.from_numpy(x).float())
+        options = {"input_frames": 112, "input_padding": "raw", "frame_seconds": 0.02}
+        prepared = Preparation(front_end=front_end, wavmixed=True, **options)(inputs)
+        for name, gain in (("student", inputs.student_gain), ("teacher", inputs.teacher_gain)):
+            x = torch.stack(features) + front_end.decibel * gain[:, None]
+            expected = front_end.normalise(x, torch.tensor(valid), 112, "raw")
+            torch.testing.assert_close(getattr(prepared, name), expected, rtol=0, atol=1e-4)
+        assert not torch.allclose(prepared.student, prepared.teacher, atol=1e-2)
+        torch.testing.assert_close(prepared.strong_targets.double(), torch.from_numpy(np.stack(strong)))
+        torch.testing.assert_close(prepared.weak_targets.double(), torch.from_numpy(np.stack(weak)))
+    assert short and masks and powers
+
+
+def test_labels_of_a_clip_that_is_longer_than_the_label_frames_wrap_within_them(sets, tiny_config):
+    """The frames of the patch grid may end before the clip does."""
+    maker = maker_of(sets, mixup_probability=0.0, filter_augment="none")
+    inputs = maker.make(0)
+    inputs = replace(inputs, strong_targets=inputs.strong_targets[:, :40], mask_width=0 * inputs.mask_width)
+    found = prepare(inputs, tiny_config).strong_targets
+    assert inputs.shift[:4].any()
+    for y, wanted, shift in zip(found, inputs.strong_targets, inputs.shift.tolist(), strict=False):
+        assert torch.equal(y, wanted.float().roll(shift, 0))
+
+
+def test_augmentation_is_a_function_of_seed_and_step(sets):
+    """Gains are of the augmentation alone; the choice of clips has random numbers of its own."""
+    maker = maker_of(sets)
+    maker.make(1)
+    one, same = maker.make(4), maker_of(sets).make(4)
+    assert torch.equal(one.student_gain, same.student_gain)
+    for other in (maker.make(5), maker_of(sets, seed=4).make(4)):
+        assert not torch.equal(one.student_gain, other.student_gain)
+
+
 def test_labels_move_with_the_features(sets, tiny_config):
     maker = maker_of(sets, mixup_probability=0.0, filter_augment="none")
     maker.options = AugmentOptions(
@@ -160,8 +243,12 @@ def test_prefetched_inputs_are_the_same_errors_are_raised_and_the_thread_ends(se
 
 
 def test_shares_that_do_not_divide_are_refused(sets):
-    with pytest.raises(UserError, match="do not divide into 3"):
+    with pytest.raises(UserError, match="4 strong clips per batch do not divide into 3"):
         maker_of(sets, shares=3)
+    for k, kind in ((2, "weak"), (3, "unlabelled")):
+        changed = [replace(one, batch_size=3) if place == k else one for place, one in enumerate(sets)]
+        with pytest.raises(UserError, match=f"3 {kind} clips per batch do not divide into 2"):
+            maker_of(changed, shares=2)
 
 
 def test_the_tiny_model_has_the_label_frames_that_these_tests_assume(tiny_config):

@@ -32,6 +32,9 @@ def test_the_target_is_the_weighted_sum_of_the_teacher_s_posteriors() -> None:
     expected = [0.3 * p[0] + 0.7 * p[1], p[1], 0.5 * p[2] + 0.5 * p[4], 0.9 * p[3] + 0.1 * p[2]]
     torch.testing.assert_close(found.logits.sigmoid(), torch.stack(expected), rtol=0, atol=2e-6)
     torch.testing.assert_close(found.clip[2], (clip[2] + clip[4]) / 2)
+    sure = interpolated(DetectorOutput(torch.tensor([[[40.0]], [[-40.0]]]), clip[:2]), mixtures[:1], "hard")
+    assert sure.logits.isfinite().all(), "posteriors of 1 and 0"
+    torch.testing.assert_close(sure.logits.sigmoid().flatten(), torch.tensor([1.0, 0.0]), rtol=0, atol=2e-6)
     union = interpolated(DetectorOutput(logits, clip), mixtures[:1], "hard")
     torch.testing.assert_close(union.clip[0], torch.maximum(clip[0], clip[1]))
 

@@ -15,7 +15,9 @@ from tiny_training import Recorder
 from torch import Tensor, nn
 
 from sed.checkpoints.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from sed.compatibility import NewerFormat
 from sed.errors import RunError, UserError
+from sed.training.distributed import World
 from sed.training.loop import Loop, RunOptions, Stopped
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
 from sed.training.schedule import Schedule
@@ -102,11 +104,12 @@ def stop_at(step: int) -> Callable[[int], None]:
 
 def test_every_step_is_logged_and_every_epoch_ends(tmp_path: Path) -> None:
     run = Toy(tmp_path)
+    run.schedule = Schedule(epochs=3, steps_per_epoch=4, constant_epochs=0)
     run.run()
     losses = run.recorder.scalars_of
     assert list(losses["train/loss"]) == list(losses["train/noise"]) == list(range(1, 13))
     assert list(losses["lr/all"]) == list(losses["clips_per_second"]) == run.epochs == [4, 8, 12]
-    assert losses["lr/all"][8] == run.rates(7)["all"]
+    assert losses["lr/all"][8] == run.rates(7)["all"] > run.rates(8)["all"]
     ends = [text for _, text in run.recorder.texts if text.startswith("epoch ")]
     mean = sum(losses["train/loss"][step] for step in range(5, 9)) / 4
     assert ends[1].startswith(f"epoch 2/3 step 8/12: loss {mean:.4f}, noise ")
@@ -251,3 +254,58 @@ def test_a_line_of_progress_every_ten_seconds(
     lines = [line.split(":")[0] for line in log_lines if line.startswith(("step", "epoch"))]
     assert lines[:4] == ["step 2/12", "epoch 1/3 step 4/12", "step 6/12", "epoch 2/3 step 8/12"]
     assert log_lines[0].endswith("0.3 clips/s") and "0.3 clips/s, 0:00:48 left" in log_lines[1]
+    assert all("0.3 clips/s" in line for line in log_lines if line.startswith("epoch")), "of each epoch alone"
+
+
+def test_the_speed_of_a_resumed_epoch_is_that_of_its_own_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("sed.training.loop.time.monotonic", lambda: clock[0])
+    run = Toy(tmp_path)
+    run.recorder.on_losses = stop_at(3)
+    with pytest.raises(Stopped):
+        run.run()
+    run = Toy(tmp_path)
+    take = run.take
+
+    def slow(step: int, inputs: list[Any]) -> Tensor:
+        clock[0] += 4
+        return take(step, inputs)
+
+    run.take = slow  # type: ignore[method-assign]
+    run.run()
+    assert set(run.recorder.scalars_of["clips_per_second"].values()) == {0.5}
+
+
+def test_a_checkpoint_of_a_later_version_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Toy(tmp_path, checkpoint_seconds=0.0)
+    run.recorder.on_losses = stop_at(3)
+    with pytest.raises(Stopped):
+        run.run()
+
+    def refuse(path: Path) -> dict[str, Any]:
+        if path.name == "step-00000003.pt":
+            raise NewerFormat(f"{path}: of a later version")
+        return load_checkpoint(path)
+
+    monkeypatch.setattr("sed.training.loop.load_checkpoint", refuse)
+    with pytest.raises(NewerFormat, match=r"step-00000003\.pt: of a later version"):
+        Toy(tmp_path).run()
+    assert len(checkpoints(tmp_path / "checkpoints")) == 2
+
+
+def test_a_checkpoint_of_another_front_end_is_refused(tmp_path: Path) -> None:
+    run = Toy(tmp_path)
+    saved = {"labels": ["a"], "front_end": {"mel_bins": 96}}
+    with pytest.raises(UserError, match=r"x\.pt: made with another front end: mel_bins is 96"):
+        run.accepts(Path("x.pt"), saved)
+    assert run.accepts(Path("x.pt"), {"labels": ["a"], "front_end": {}})
+
+
+def test_seeds_on_the_device_differ_between_runs_steps_and_ranks(tmp_path: Path) -> None:
+    found = set()
+    for seed in range(1, 4):
+        for rank in range(3):
+            run = Toy(tmp_path)
+            run.seed, run.world = seed, World(rank, 3)
+            found |= {run.draw_seed(step) for step in range(50)}
+    assert len(found) == 3 * 3 * 50

@@ -31,7 +31,7 @@ def test_only_the_student_gets_gradients_and_unlabelled_clips_none_from_labels()
     torch.manual_seed(0)
     student, teacher = (torch.randn(4, 6, 3, requires_grad=True) for _ in range(2))
     clips = [torch.rand(4, 3, requires_grad=True) for _ in range(2)]
-    total, _ = losses.objective(
+    total, parts = losses.objective(
         student_logits=student,
         student_clip=clips[0],
         teacher_logits=teacher,
@@ -40,6 +40,7 @@ def test_only_the_student_gets_gradients_and_unlabelled_clips_none_from_labels()
         weak_targets=torch.rand(2, 3),
         weights=torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0, 0.0]),
     )
+    assert not parts.requires_grad, "what is logged keeps no graph alive"
     total.backward()
     assert teacher.grad is None and clips[1].grad is None
     assert student.grad[0].abs().sum() > 0 and student.grad[1:].abs().sum() == 0
@@ -59,6 +60,9 @@ def test_losses_equal_torch_s_and_stay_finite_at_the_ends():
     loss = losses.clip_loss(ends, torch.tensor([[1.0, 0.0]]))
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(ends.grad).all()
+    for posterior in (1e-6, 1 - 1e-6):  # near the ends they are not clamped yet
+        found = losses.clip_loss(torch.tensor([[posterior]]), torch.tensor([[0.0]]))
+        assert math.isclose(found.item(), -math.log(1 - posterior), rel_tol=0.05)
 
 
 def test_missing_supervision_is_zero_and_not_nan():
@@ -122,5 +126,14 @@ def test_unknown_frames_are_left_out_and_known_ones_keep_their_loss():
     torch.testing.assert_close(found, expected)
     found.backward()
     assert logits.grad is not None and logits.grad.isfinite().all() and not logits.grad[0, 2:5, 1].any()
-    assert losses.tags_of(unknown)[0, 1] == 1
+    absent = torch.zeros(1, 7, 2)
+    absent[0, 3, 1] = torch.nan
+    assert losses.tags_of(absent).tolist() == [[0, 1]], "present, at an unknown time"
     assert torch.equal(losses.tags_of(targets), targets.amax(1))
+
+
+def test_targets_that_are_all_unknown_have_a_loss_and_gradients_of_0() -> None:
+    logits = torch.randn(2, 7, 3, requires_grad=True)
+    loss = losses.frame_loss(logits, torch.full((2, 7, 3), torch.nan))
+    loss.backward()
+    assert loss.item() == 0 and logits.grad is not None and not logits.grad.any()

@@ -177,3 +177,23 @@ def test_layer_decay_equals_adamw_with_a_group_for_each_parameter(decay):
 def test_layers_of_an_encoder_without_blocks_are_refused():
     with pytest.raises(ValueError, match="layer_decay needs an encoder made of blocks"):
         parameter_groups(net := Net(), net.encoder, by_layer=True)
+
+
+@pytest.mark.parametrize("limit", [0.0, 100.0])
+def test_gradients_without_a_limit_or_below_it_stay_as_they_are(limit):
+    flat = flat_of(net := Net())
+    for gradient in flat.gradients:
+        gradient.fill_(0.25)
+    norm = flat.clip_gradients(limit)
+    assert all(bool((gradient == 0.25).all()) for gradient in flat.gradients)
+    assert norm.item() == pytest.approx(0.25 * sum(p.numel() for p in net.parameters()) ** 0.5)
+
+
+def test_the_state_of_groups_of_another_size_is_refused():
+    """Its parameters may have moved from one group to another, while each has the size that it had."""
+    net, other = Net(), Net()
+    other.no_weight_decay = ()  # the token is in the group `head` now
+    saved = optimiser_state(build_optimiser(flat_of(net), weight_decay=0.0, betas=(0.9, 0.99), device=CPU))
+    optimiser = build_optimiser(flat_of(other), weight_decay=0.0, betas=(0.9, 0.99), device=CPU)
+    with pytest.raises(ValueError, match=r"parameters in group head(_plain)?, not"):
+        load_optimiser_state(optimiser, saved)

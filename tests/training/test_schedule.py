@@ -46,10 +46,17 @@ def test_warm_up_rises_linearly():
     assert [plan.lr_factor(s) for s in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
 
 
+def test_a_warm_up_that_outlasts_the_constant_rate_multiplies_its_decay():
+    plan = paper(warmup_steps=999, constant_epochs=0)
+    assert plan.lr_factor(499) == pytest.approx(0.5 * 0.01 ** (499 / (plan.steps - 1)))
+
+
 def test_a_frozen_encoder_starts_late_and_warms_up_from_there():
     plan = paper(warmup_steps=3, frozen_epochs=1)
     assert {plan.encoder_factor(s) for s in range(394)} == {0.0}
     assert [plan.encoder_factor(394 + s) for s in range(4)] == pytest.approx([0.25, 0.5, 0.75, 1])
+    share = Schedule(epochs=1, steps_per_epoch=100, frozen_epochs=0.29)  # 0.29 x 100 is 28.999999999999996
+    assert share.encoder_factor(28) == 0 < share.encoder_factor(29)
     never = paper(warmup_steps=3)
     assert [never.encoder_factor(s) for s in (0, 2, 3000)] == [never.lr_factor(s) for s in (0, 2, 3000)]
 
@@ -87,6 +94,11 @@ def test_weight_of_the_first_half_of_a_short_training_in_the_teacher(steps, deca
     assert plan.first_half_share == pytest.approx(early) == pytest.approx(share, abs=0.01)
 
 
+def test_a_teacher_is_slow_if_its_time_constant_exceeds_a_fifth_of_the_training() -> None:
+    assert Schedule(epochs=1, steps_per_epoch=499, ema_decay=0.99).teacher_is_slow  # 100 steps
+    assert not Schedule(epochs=1, steps_per_epoch=501, ema_decay=0.99).teacher_is_slow
+
+
 @pytest.mark.parametrize("factor", [0.1, 0.125, 0.333, 0.004, 1.0, 2.5])
 def test_scaled_steps_are_rounded_as_awk_rounds_them(factor):
     steps = (100, 50, 560, 300, 1, 7)
@@ -100,6 +112,7 @@ def test_scaled_steps_are_rounded_as_awk_rounds_them(factor):
     ours = [scale_steps({"steps_per_epoch": n, "warmup_steps": 0, "lr": 1.0}, factor) for n in steps]
     assert [config["steps_per_epoch"] for config in ours] == [int(line) for line in done.stdout.split()]
     assert all(config["warmup_steps"] == 0 and config["lr"] == 1.0 for config in ours)
+    assert scale_steps({"steps_per_epoch": 1, "warmup_steps": 200}, 0.5)["warmup_steps"] == 100
 
 
 def test_an_epoch_that_the_sets_define_cannot_be_scaled() -> None:

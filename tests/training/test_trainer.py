@@ -1,6 +1,7 @@
 """The whole run: exact resume, signals, refusals, accumulation, ranks."""
 
 import json
+import math
 import os
 import random
 import re
@@ -51,6 +52,38 @@ def test_resume_is_bit_identical_from_any_checkpoint(frozen_epochs, dump, tiny_c
         assert [p.name for p in checkpoints(folder / "checkpoints")] == [f"step-{stop:08d}.pt"]
         trainer_of(config, dump, folder).run()
         assert (folder / "final.pt").read_bytes() == final, stop
+
+
+def test_a_step_s_values_are_those_of_the_schedule(dump, tiny_config, tmp_path):
+    weights = {"strong_tag_weight": 0.3, "frame_consistency_weight": 0.5, "clip_consistency_weight": 0.25}
+    rates = {"lr": 1e-2, "encoder_lr": 1e-3, "frozen_epochs": 0.5, "constant_epochs": 9}
+    trainer = trainer_of(tiny_config(**weights, **rates, ramp_epochs=1), dump, tmp_path)
+    values, ramp = trainer.values(3), math.exp(-5 * 0.5**2)  # half of the ramp's six steps
+    assert values.loss_weights == pytest.approx((1.0, 0.5, 2 * 0.5 * ramp, 2 * 0.25 * ramp, 0.3, 0.0))
+    assert (values.encoder_lr, values.head_lr) == pytest.approx((1e-3, 1e-2))
+    assert values.ema_weight == pytest.approx(1 / 4), "the mean of four students"
+    assert (trainer.values(2).encoder_lr, trainer.values(2).head_lr) == (0, 1e-2)
+
+
+@pytest.mark.parametrize(("scores", "best"), [([0.5, 0.75], 2), ([0.75, 0.5], 1), ([0.5, 0.5], 1)])
+def test_the_first_of_the_best_epochs_is_selected(scores, best, dump, tiny_config, tmp_path):
+    config = tiny_config(valid_set="synth_valid", select="best", steps_per_epoch=1)
+    trainer = trainer_of(config, dump, tmp_path)
+    left = iter(scores)
+    trainer.validate = lambda: {"score": next(left)}
+    trainer.run()
+    assert trainer.info() == {"best_score": max(scores), "best_step": best}
+    assert load_checkpoint(tmp_path / "final.pt")["step"] == best
+    resumed = trainer_of(config, dump, tmp_path)
+    assert resumed.info() == {}
+    resumed.restore_info(trainer.info())
+    assert resumed.info() == trainer.info()
+
+
+def test_a_best_model_left_by_another_run_is_not_the_last_one(dump, tiny_config, tmp_path):
+    (tmp_path / "best.pt").write_bytes(b"of another run")
+    trainer_of(tiny_config(epochs=1, steps_per_epoch=2), dump, tmp_path).run()
+    assert load_checkpoint(tmp_path / "final.pt")["step"] == 2
 
 
 @pytest.mark.thorough

@@ -15,7 +15,7 @@ from torch import nn
 
 from sed.data.batches import TrainingSet, load_set
 from sed.features.logmel import FrontEnd
-from sed.models.detector import Detector, build_detector
+from sed.models.detector import Detector, DetectorOutput, build_detector
 from sed.training.validation import validate
 
 LABELS = ["Cat", "Dog", "Speech"]
@@ -38,11 +38,19 @@ def scores(model: Detector, data: TrainingSet, config: dict[str, Any], **changes
     return validate(model, data, **{**options, **changes})
 
 
-def logits_of(model: Detector, data: TrainingSet, config: dict[str, Any]) -> torch.Tensor:
+def outputs_of(model: Detector, data: TrainingSet, config: dict[str, Any]) -> DetectorOutput:
     features = torch.from_numpy(data.store.read(np.arange(len(data))))
     valid = torch.from_numpy(np.asarray(data.store.valid, np.int64))
     with torch.no_grad():
-        return model(FrontEnd.from_config(config).normalise(features, valid, model.input_frames, "raw")).logits
+        return model(FrontEnd.from_config(config).normalise(features, valid, model.input_frames, "raw"))
+
+
+def logits_of(model: Detector, data: TrainingSet, config: dict[str, Any]) -> torch.Tensor:
+    return outputs_of(model, data, config).logits
+
+
+def clips_of(model: Detector, data: TrainingSet, config: dict[str, Any]) -> np.ndarray:
+    return outputs_of(model, data, config).clip.numpy()
 
 
 def test_scores_are_sklearn_s_and_torch_s(
@@ -105,4 +113,26 @@ def test_another_score_takes_the_posteriors_of_every_clip_in_order(
     plain, ours = scores(model, data, tiny_config()), scores(model, data, tiny_config(), scorer=scorer)
     assert ours == {**plain, "score": 0.125} and plain["score"] == plain["frame_f1"]
     [(frame, clip)] = seen
-    assert np.allclose(frame, 1 / (1 + np.exp(-logits.numpy())), atol=1e-6) and clip.shape == (len(data), 3)
+    assert np.allclose(frame, 1 / (1 + np.exp(-logits.numpy())), atol=1e-6)
+    assert np.allclose(clip, clips_of(model, data, tiny_config()), atol=1e-6)
+
+
+def test_unknown_frames_count_as_inactive(
+    model: Detector, data: TrainingSet, tiny_config: Callable[..., dict[str, Any]]
+) -> None:
+    assert data.targets is not None
+    targets = data.targets[np.arange(len(data))].copy()
+    targets[:, 10:20, 1] = 2  # unknown
+    unknown = scores(model, dataclasses.replace(data, targets=targets.copy()), tiny_config())
+    targets[:, 10:20, 1] = 0
+    assert unknown == scores(model, dataclasses.replace(data, targets=targets), tiny_config())
+
+
+def test_a_set_without_targets_and_detections_scores_0(
+    model: Detector, data: TrainingSet, tiny_config: Callable[..., dict[str, Any]]
+) -> None:
+    assert data.targets is not None
+    with torch.no_grad():
+        model.classifier.bias -= 50
+    data = dataclasses.replace(data, targets=0 * data.targets[np.arange(len(data))])
+    assert scores(model, data, tiny_config())["frame_f1"] == 0

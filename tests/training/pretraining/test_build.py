@@ -49,7 +49,8 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_written(pretrain
         assert not list(tmp_path.iterdir())
 
     refused("needs labels", "unlabelled")
-    refused("keep at least one", patchout=99)
+    refused("the patch grid has 2 bands .keep at least one", patchout=2)
+    refused("pre-training computes no statistics", normaliser="bins")
     cnn = {"encoder": "cnn", "cnn_width": 0.125}
     refused("patchout 1: only for encoder 'ast', not 'cnn'", patchout=1, **cnn)
     refused("drop_path 0.1: only for encoder 'ast', not 'cnn'", drop_path=0.1, **cnn)
@@ -58,3 +59,15 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_written(pretrain
     refused("--loggers nonesuch: unknown", loggers=["nonesuch"])
     for name in WITHOUT_EFFECT:
         refused(f"{name} 0.5: without effect", **{name: 0.5})
+
+
+def test_augmentation_and_stochastic_depth_are_those_of_the_config(pretraining: Build, tmp_path: Path) -> None:
+    changes = {"mixup_labels": "hard", "warp_probability": 0.5, "wavmix_probability": 0.5, "drop_path": 0.25}
+    run, plain = (pretraining("weak", tmp_path / "a.pth", **one) for one in (changes, {}))
+    found = [
+        (p.mixup_labels, p.warped, p.wavmixed, p.apart, p.interpolated) for p in (run.preparation, plain.preparation)
+    ]
+    assert found == [("hard", True, True, False, False), ("soft", False, False, False, False)]
+    for one, rate in ((run, 0.25), (plain, 0.0)):
+        blocks = one.model.get_submodule("tagger.encoder.blocks").children()
+        assert {block.drop_path for block in blocks} == {rate}

@@ -15,6 +15,7 @@ import pytest
 import torch
 from paths import ROOT
 from tiny_training import Recorder
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from sed.checkpoints.checkpoint import checkpoints, save_checkpoint
 from sed.checkpoints.pretrained import load_pretrained
@@ -136,6 +137,7 @@ def test_a_killed_run_of_a_version_without_an_option_resumes(pretraining: Build,
     lacking = {key: value for key, value in saved["config"].items() if key not in ("patchout", "norm_std")}
     assert run.accepts(tmp_path, {**saved, "config": lacking})
     assert not run.accepts(tmp_path, {**saved, "config": {**lacking, "patchout": 1}})
+    assert not run.accepts(tmp_path, {**saved, "labels": LABELS[::-1]})
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(pretraining: Build, tmp_path: Path) -> None:
@@ -152,6 +154,21 @@ def test_losses_and_rates_are_logged(pretraining: Build, tmp_path: Path) -> None
         assert loss == pytest.approx(tags + frames) and frames > 0 and norm > 0
     assert recorder.scalars_of["lr/all"] == {5: 1e-2, 10: pytest.approx(1e-4)}
     assert [step for step, text in recorder.texts if text.startswith("epoch ")] == [5, 10]
+
+
+def test_the_loss_weighs_tags_and_frames(pretraining: Build, tmp_path: Path) -> None:
+    weights = {"tag_weight": 2.0, "frame_weight": 0.25}
+    run = pretraining("strong_synth", tmp_path / "a.pth", mixup_probability=0.0, **weights)
+    inputs = run.maker.fetched(run.maker.make(0))
+    run.model.eval()
+    with torch.no_grad():
+        total, tags, frames = run.objective(inputs, None)
+        prepared = run.preparation(inputs)
+        of_tags, of_frames = run.model(prepared.student, run.frames)
+    y = prepared.strong_targets
+    assert tags.item() == pytest.approx(cross_entropy(of_tags, y.amax(1)).item(), rel=1e-5)
+    assert frames.item() == pytest.approx(cross_entropy(of_frames, y).item(), rel=1e-5)
+    assert total.item() == pytest.approx(2 * tags.item() + 0.25 * frames.item(), rel=1e-6)
 
 
 def test_patchout_draws_bands_by_seed_and_step(pretraining: Build, tmp_path: Path) -> None:
