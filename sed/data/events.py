@@ -56,7 +56,8 @@ class Tally:
     found: dict[str, tuple[int, int]] = field(default_factory=dict)
     """kind of exception -> (number of rows, line of the first)"""
     suspect: int = 0
-    """events that do not fit their recordings; too many mean that the table is wrong"""
+    """events without length, beyond their recording's end, or ending more than LONG beyond it; too many mean that the
+    table is wrong"""
     files: dict[str, Path] = field(default_factory=dict)
     """kind of exception -> file of its first row, if the table is a folder of files"""
 

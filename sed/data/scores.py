@@ -37,7 +37,7 @@ BLOCK = 1 << 24
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Posteriors of one model on one set.
+    """Posteriors of one model, or of an ensemble, on one set.
 
     clips: clip ids; labels: the classes; frame: frame posteriors (clips, frames, classes) float32 in [0, 1]; clip: clip
     posteriors (clips, classes) float32 in [0, 1]; frame_seconds: length of a frame in seconds; attrs: provenance

@@ -58,7 +58,7 @@ def test_an_intact_shard_is_kept_and_a_damaged_one_made_again(tmp_path, scp):
     assert dump_shard(scp, shard, other) and shard.read_bytes() != good
 
 
-def test_a_bad_file_is_named_and_finished_clips_are_kept(tmp_path, scp):
+def test_a_bad_file_is_named_and_finished_clips_are_kept(tmp_path, scp, log_lines):
     shard = tmp_path / "feats.1.h5"
     bad = tmp_path / "c20.wav"
     data = bad.read_bytes()
@@ -71,6 +71,7 @@ def test_a_bad_file_is_named_and_finished_clips_are_kept(tmp_path, scp):
         dump_shard(scp, shard, FRONT_END)
     bad.write_bytes(data)
     dump_shard(scp, shard, FRONT_END)
+    assert f"{shard}: continued after {BATCH} of {BATCH + 5} clips" in log_lines
     resumed = shard.read_bytes()
     shard.unlink()
     dump_shard(scp, shard, FRONT_END)

@@ -1,4 +1,4 @@
-"""Statistics of training sets: compared with NumPy on all frames, and stored by training in every file of a model."""
+"""Statistics of training sets: compared with NumPy on all frames, and stored by training with the model."""
 
 from __future__ import annotations
 

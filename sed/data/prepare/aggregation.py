@@ -59,7 +59,7 @@ def _collector(task: Task) -> list[float]:
 
 
 def _random(task: Task) -> list[float]:
-    """Give all weight to one annotator, who depends on the recording's name only."""
+    """Give all weight to one annotator, drawn with the recording's name as the seed."""
     chosen = int(np.random.default_rng(zlib.crc32(task.name.encode())).integers(len(task.annotators)))
     return [float(index == chosen) for index in range(len(task.annotators))]
 

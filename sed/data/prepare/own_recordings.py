@@ -330,7 +330,7 @@ def _refuse_others(out: Path) -> None:
         clips = out / "audio" / folder
         names = [path.name for path in clips.iterdir()] if clips.is_dir() else []
         if other := next((name for name in names if not _CLIP.fullmatch(name)), ""):
-            raise UserError(f"{clips}: holds {other}, which is no clip of ours (choose another folder)")
+            raise UserError(f"{clips}: holds {other}, which no earlier run has written (choose another folder)")
         if (out / "metadata" / table).exists() and not names:
             raise UserError(f"{out / 'metadata' / table}: of another corpus (choose another folder)")
 
