@@ -85,3 +85,4 @@ def test_a_streamed_wav_is_read_completely(tmp_path):
 def test_a_clip_id_gives_the_seconds_between_its_times_or_none():
     assert named_seconds("Y-Zjgm_sZd10_0.000_4.000") == 4.0
     assert named_seconds("soundscape_1") is None
+    assert named_seconds("take_1_100") is None  # more than 60 s

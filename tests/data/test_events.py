@@ -48,6 +48,12 @@ def test_each_kind_is_dropped_or_cut_and_counted_with_its_first_line(tmp_path):
     tally.check(50)
 
 
+def test_an_event_that_begins_in_the_last_millisecond_is_beyond_the_end(tmp_path):
+    path = table(tmp_path / "t.tsv", "a.wav 9.998 10.2 dog", "a.wav 9.9995 10.2 dog")
+    kept, tally = fit(path, read_rows(path), {"a": 10.0})
+    assert by_clip(kept) == {"a": [Event(9.998, 10, "dog")]} and tally.found == {CUT: (1, 2), BEYOND: (1, 3)}
+
+
 def test_events_that_overlap_in_one_clip_and_label_are_counted_with_the_line_of_the_first(tmp_path):
     rows = ["a.wav 4 6 dog", "a.wav 1 5 dog", "a.wav 2 3 cat", "b.wav 1 5 dog", "a.wav 6 7 dog", "a.wav 2 3 dog"]
     path = table(tmp_path / "t.tsv", *rows)

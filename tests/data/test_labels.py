@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from sed.data.labels import check_labels, merge_events, tag_targets
+from sed.data.labels import boundary, check_labels, merge_events, tag_targets
 from sed.data.tables import Event
 from sed.errors import UserError
 
@@ -14,6 +14,11 @@ def test_merge_joins_overlaps_of_one_label_only():
     merged, gone = merge_events(events)
     assert merged == {"a": [Event(0, 3, "Dog"), Event(1, 2, "Cat")], "b": []} and gone == 2
     assert merge_events({"a": [Event(0, 1, "Dog"), Event(1, 2, "Dog")]})[1] == 0  # touching events are two
+
+
+def test_halves_of_frames_round_up_even_if_division_falls_short_of_them():
+    assert 0.15 / 0.1 < 1.5 and boundary(0.15, 0.1) == 2
+    assert boundary(0.149, 0.1) == 1
 
 
 def test_tags_become_rows_of_ones_and_zeros():

@@ -81,6 +81,13 @@ def test_an_ensemble_of_several_frame_rates_is_averaged_at_the_finest():
         np.testing.assert_allclose(mean.frame, expected, rtol=0, atol=1e-7)
 
 
+def test_clips_of_an_ensemble_may_differ_by_less_than_two_of_the_longer_frames():
+    fine = make(frames=20)  # 0.2 s
+    assert average_scores({"a": fine, "b": make(frames=4, frame_seconds=0.04)}).frame.shape[1] == 20
+    with pytest.raises(UserError, match=r"b: 3 frames of 0\.04 s, but clips are of 0\.2 s"):
+        average_scores({"a": fine, "b": make(frames=3, frame_seconds=0.04)})
+
+
 def test_incomplete_parts_are_refused():
     whole = make(clips=5)
     first = piece(whole, 0, 2)
@@ -113,12 +120,34 @@ def test_select_reorders():
     np.testing.assert_array_equal(chosen.values[7:], flat.values[:7])
 
 
+def test_blocks_are_whole_clips_that_know_the_usual_frame_of_their_set():
+    scores = make(clips=5, frames=4)  # of 2 classes: 8 scores per clip
+    flat = scores.flat()
+    flat.offset[:4] *= 2  # the first clip's frames are longer
+    found = list(flat.blocks(17))
+    assert [block.clips for block in found] == [["clip0", "clip1"], ["clip2", "clip3"], ["clip4"]]
+    assert [len(block.clips) for block in flat.blocks(1)] == [1] * 5
+    assert {block.frame_seconds() for block in flat.blocks(1)} == {0.01}
+    np.testing.assert_array_equal(np.concatenate([block.values for block in found]), flat.values)
+
+
+def test_a_clip_that_stands_twice_in_a_file_is_refused(tmp_path):
+    write_scores(tmp_path / "scores.h5", replace(make(), clips=["a", "b", "a"]))
+    with pytest.raises(UserError, match=r"scores\.h5: a clip stands in it twice"):
+        read_scores(tmp_path / "scores.h5")
+
+
 @pytest.mark.parametrize("bad", [np.nan, -0.1, 1.5])
 def test_values_that_are_not_posteriors_are_refused_and_named(tmp_path, bad):
     scores = make()
     scores.frame[1, 3, 1] = bad
     write_scores(tmp_path / "scores.h5", scores)
     with pytest.raises(UserError, match=r"clip1: frame 4: score .* of label1"):
+        read_scores(tmp_path / "scores.h5")
+    scores = make()
+    scores.clip[1, 1] = bad
+    write_scores(tmp_path / "scores.h5", scores)
+    with pytest.raises(UserError, match=r"scores\.h5: clip posteriors that are NaN or outside \[0, 1\]"):
         read_scores(tmp_path / "scores.h5")
 
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from sed.data.labels import merge_events
 from sed.data.tables import Event
-from sed.data.targets import FrameTargets, JoinedTargets
+from sed.data.targets import FrameTargets, JoinedTargets, frames_of
 
 LABELS = ["Cat", "Dog", "Speech"]
 FRAME_SECONDS = st.sampled_from([0.01, 0.016, 0.02, 0.05, 0.1, 1 / 3, 10 / 101])
@@ -53,6 +53,11 @@ def test_short_events_keep_one_frame_and_the_rest_is_cut():
     targets = frame_targets([[Event(0.32, 0.34, "Cat"), Event(0.9, 7.0, "Dog")]], LABELS, frames=10, frame_seconds=0.1)
     assert np.flatnonzero(targets[0, :, 0]).tolist() == [3]
     assert np.flatnonzero(targets[0, :, 1]).tolist() == [9]
+
+
+def test_a_short_event_whose_middle_is_the_start_of_a_frame_has_that_frame():
+    assert (0.58 + 0.62) / 2 / 0.1 < 6  # rounding errors
+    assert frames_of(Event(0.58, 0.62, "Cat"), 0.1) == (6, 7)
 
 
 @settings(max_examples=60, deadline=None)

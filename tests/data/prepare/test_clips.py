@@ -54,7 +54,6 @@ def test_events_are_assigned_to_windows():
         "a_20.000_22.000": [Event(0, 1, "x")],
         "b_0.000_5.000": [],
     }
-    assert within([], 0, 1) == []
 
 
 @settings(deadline=None)
