@@ -67,8 +67,14 @@ def test_a_pack_contains_nothing_about_its_author_s_machine(tmp_path: Path) -> N
     for path in (tmp_path / "given").iterdir():
         for word in ("someone", str(tmp_path)):
             assert word.encode() not in path.read_bytes(), (path.name, word)
+    assert "pretrained" not in (tmp_path / "given" / "config.yaml").read_text()
     kept = json.loads((tmp_path / "given" / "results.json").read_text())["validation"]
     assert kept["ground_truth"] == "events.tsv" and "--config x.yaml 'a b' --init=y.pt" in kept["command"]
+
+
+def test_a_pack_of_an_experiment_without_scores_has_no_results(tmp_path: Path) -> None:
+    assert call(pack, save_tiny(tmp_path / "exp"), tmp_path / "model") == 0
+    assert not (tmp_path / "model" / "results.json").exists() and open_model(tmp_path / "model").model.labels == LABELS
 
 
 def damaged(packed: Path, tmp_path: Path, how: str) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sed.data.download.comparison import compare
+from sed.data.download.comparison import Difference, compare
 from sed.errors import UserError
 
 RATE = 16_000
@@ -25,6 +25,10 @@ def written(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
     [
         (NOISE, 0, 0, 1),
         (np.roll(NOISE, 800), 0, 0, 0.995),
+        (np.roll(NOISE, 1600), 0, 0, 0.99),
+        (np.roll(NOISE, -1600), 0, 0, 0.99),
+        (np.roll(NOISE, 1700), 0, 0, 0.0),
+        (np.roll(NOISE, -1700), 0, 0, 0.0),
         (NOISE[: 9 * RATE], -1, 0, 0.9487),
         (NOISE / 2, 0, -6.02, 1),
         (NOISE[::-1], 0, 0, 0.0),
@@ -49,7 +53,32 @@ def test_other_rates_and_silence_are_compared(tmp_path: Path) -> None:
     assert compare(written(tmp_path / "a.wav", band), low).correlation > 0.99
     quiet = written(tmp_path / "quiet.wav", np.zeros(RATE))
     assert not compare(quiet, quiet).is_large
-    assert compare(quiet, written(tmp_path / "s.wav", NOISE[:RATE])).is_large
+    found = compare(quiet, written(tmp_path / "s.wav", NOISE[:RATE]))
+    assert found.is_large and found.correlation == 0
+    assert found.level == pytest.approx(80, abs=0.1)  # from -100 dB, the lowest level that is stated, to -20 dB
+    short = written(tmp_path / "short.wav", NOISE[:800])  # shorter than the largest shift
+    assert compare(short, short) == pytest.approx((0, 0, 1), abs=1e-6)
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
     with pytest.raises(UserError):
         compare(quiet, tmp_path / "bad.wav")
+
+
+@pytest.mark.parametrize(
+    ("difference", "is_large"),
+    [
+        ((0.1, 1.0, 0.9), False),
+        ((-0.1, -1.0, 1.0), False),
+        ((0.101, 0.0, 1.0), True),
+        ((-0.101, 0.0, 1.0), True),
+        ((0.0, 1.01, 1.0), True),
+        ((0.0, -1.01, 1.0), True),
+        ((0.0, 0.0, 0.899), True),
+        ((float("nan"), 0.0, 1.0), True),
+        ((0.0, float("nan"), 1.0), True),
+        ((0.0, 0.0, float("nan")), True),
+    ],
+)
+def test_a_tenth_of_a_second_a_decibel_and_a_correlation_of_a_tenth_less_are_no_large_difference(
+    difference: tuple[float, float, float], is_large: bool
+) -> None:
+    assert Difference(*difference).is_large == is_large

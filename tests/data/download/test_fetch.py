@@ -11,6 +11,7 @@ from email.utils import formatdate
 from types import SimpleNamespace
 
 import pytest
+import requests
 from faulty_server import Faults, zipped
 
 from sed.data.download.checksums import is_checked
@@ -325,6 +326,35 @@ def test_a_trickle_is_a_stall(server, tmp_path, monkeypatch):
     with pytest.raises(RunError, match="stalled"):
         fetcher(retries=0, timeout=0.3).fetch(remote(server(rate=300_000)), tmp_path / "a.bin")
     assert partial(tmp_path / "a.bin").stat().st_size > 0
+
+
+def test_the_rest_of_a_file_without_a_checksum_is_asked_for_if_it_has_not_changed(server, tmp_path, monkeypatch):
+    asked, send = [], requests.Session.send
+
+    def spy(self, request, **kwargs):
+        asked.append((request.headers.get("Range"), request.headers.get("If-Range")))
+        response = send(self, request, **kwargs)
+        tags.add(response.headers["ETag"])
+        return response
+
+    tags = set()
+    monkeypatch.setattr(requests.Session, "send", spy)
+    running = server(faults=Script("drop"))
+    fetcher().fetch(lambda _fresh: Remote(running.url + PATH), tmp_path / "a.bin")
+    assert asked[0] == (None, None) and asked[1][0].startswith("bytes=") and asked[1][1] in tags and len(asked) == 2
+
+
+def test_files_are_asked_for_uncompressed(server, tmp_path, monkeypatch):
+    """Ranges and sizes of a compressed answer are not those of the file."""
+    sent, send = [], requests.Session.send
+
+    def spy(self, request, **kwargs):
+        sent.append(request.headers["Accept-Encoding"])
+        return send(self, request, **kwargs)
+
+    monkeypatch.setattr(requests.Session, "send", spy)
+    fetcher().fetch(remote(server()), tmp_path / "a.bin")
+    assert sent == ["identity"]
 
 
 def test_json_that_cannot_be_parsed_is_requested_again(serve):

@@ -30,12 +30,15 @@ def test_an_or_row_is_the_fallback_for_the_one_above(tmp_path: Path) -> None:
     path = tmp_path / "records.tsv"
     path.write_text(
         "# remark\n\n" + HEAD + "a\tzenodo:7\tx.zip\taudio\tone,two\n"
-        "b\thuggingface:some/model\tm.bin\tm.bin\t-\nb\tor:https://example.org/m?dl=1\tm.pth\tm.pth\t-\n"
+        "b\tzenodo:7\tn.bin\tn.bin\t-\nb\thuggingface:some/model\tm.bin\tm.bin\t-\nb\tor:https://example.org/m?dl=1\tm.pth\tm.pth\t-\n"
     )
     instead = Row("b", "or:https://example.org/m?dl=1", "m.pth", "m.pth")
     assert read_records(path) == {
         "a": [Row("a", "zenodo:7", "x.zip", "audio", ("one", "two"))],
-        "b": [Row("b", "huggingface:some/model", "m.bin", "m.bin", (), instead)],
+        "b": [
+            Row("b", "zenodo:7", "n.bin", "n.bin"),
+            Row("b", "huggingface:some/model", "m.bin", "m.bin", (), instead),
+        ],
     }
     assert [row.page for row in (*read_records(path)["a"], instead)] == [
         "https://zenodo.org/records/7",
@@ -51,6 +54,11 @@ def test_an_or_row_is_the_fallback_for_the_one_above(tmp_path: Path) -> None:
         (HEAD + "a\tftp:7\tx.zip\taudio\t-\n", "records.tsv:2: not a record"),
         (HEAD + "# x\na\tzenodo:7\tx.zip\t/etc\t-\n", "records.tsv:3: not a record"),
         (HEAD + "a\tzenodo:7\tx.zip\ta/../../b\t-\n", "records.tsv:2: not a record"),
+        (HEAD + "a\tzenodo:7\t../x.zip\ta\t-\n", "records.tsv:2: not a record"),
+        (HEAD + "a\tzenodo:7\t/x.zip\ta\t-\n", "records.tsv:2: not a record"),
+        (HEAD + "a\tzenodo:7/8\tx.zip\ta\t-\n", "records.tsv:2: not a record"),
+        (HEAD + "a\thuggingface:a/b/c\tx.zip\ta\t-\n", "records.tsv:2: not a record"),
+        (HEAD + "a\tgithub:a/b\tx.zip\ta\t-\n", "records.tsv:2: not a record"),
         (HEAD + "a\tor:https://x\tx.zip\ta\t-\n", "records.tsv:2: an 'or:' row stands in for"),
         (
             HEAD + "a\tzenodo:7\tx.zip\ta\t-\na\tzenodo:8\tx.zip\tb\t-\n",
@@ -105,5 +113,8 @@ def test_rows_of_a_pattern_go_below_their_folder() -> None:
     one = row.of("audio/train/weak/1.wav")
     assert (one.into, one.archive, one.folder) == ("copies/x/weak/1.wav", "x/audio/train/weak/1.wav", "audio/train")
     assert row.fits(one.file) and not row.fits("audio/validation/1.wav")
+    assert not row.fits("audio/train/W1.wav"), "names that differ in case are different files"
+    archives = Row("x", "zenodo:7", "*.zip", "audio", ("train",))
+    assert archives.of("1.zip").into == "audio"
     whole = Row("x", "zenodo:7", "files-archive", ".", ("audio",))
     assert whole.archive == "7.zip" and whole.fits("7.zip")

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from sed.data.download import youtube as module
 from sed.data.download.audioset import Key, named
 from sed.data.download.youtube import Failures, fetch
 from sed.errors import UserError
@@ -94,6 +95,56 @@ def test_five_refusals_in_a_row_end_the_fetching(youtube, tmp_path):
     server.status = {"/" + key.video: 429 for _, key in places}
     assert fetch(places, Failures(tmp_path / "f.tsv"), command=program, pause=lambda _s: None) == 0
     assert len(server.requests) == 5
+
+
+GONE, BUSY = "Video unavailable", "Requested format is not available"
+
+
+@pytest.mark.parametrize(
+    ("answers", "requests", "gone"),
+    [
+        ([GONE] * 8, 8, 8),  # the server did answer
+        ([BUSY] * 8, 5, 0),  # "not available" as well, but only for now
+        ([BUSY] * 4 + [""] + [BUSY] * 3, 8, 0),
+        ([BUSY] * 4 + [GONE] + [BUSY] * 3, 8, 1),
+        (["sign in to confirm you're not a bot: Video unavailable"] * 8, 5, 0),
+        (["something else"] * 8, 5, 0),
+    ],
+)
+def test_five_failures_in_a_row_end_the_fetching_but_not_videos_that_are_gone(
+    tmp_path, monkeypatch, answers, requests, gone
+):
+    left, waits = list(answers), []
+    monkeypatch.setattr(module, "_fetch_one", lambda *_: left.pop(0))
+    places = [(tmp_path / f"{n}.wav", Key(f"{n:011d}", 0)) for n in range(8)]
+    failures = Failures(tmp_path / "f.tsv")
+    fetched = fetch(places, failures, command=sys.executable, between=4.0, pause=waits.append)
+    assert (fetched, 8 - len(left)) == (answers[:requests].count(""), requests)
+    assert len(waits) == requests - 1 and all(2 <= wait <= 6 for wait in waits)
+    assert sum(failures.is_gone(place.name) for place, _ in places) == gone
+
+
+def test_a_recording_is_noted_before_it_is_in_its_place(youtube, tmp_path):
+    _, program, places = youtube
+    noted = []
+
+    def note(place):
+        noted.append((place, place.exists()))
+
+    fetch(places[:1], Failures(tmp_path / "f.tsv"), command=program, note=note)
+    assert noted == [(places[0][0], False)] and places[0][0].exists()
+
+
+def test_a_program_that_fails_or_does_not_end_leaves_no_recording(tmp_path):
+    for script, timeout, reason in (
+        ("head -c 200 /dev/zero >recording.wav; exit 3", 60.0, "exit 3, and no file"),
+        ("head -c 200 /dev/zero >recording.wav; exec sleep 60", 0.2, "not finished after 0 s"),
+    ):
+        (tmp_path / "yt-dlp").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "yt-dlp").chmod(0o755)
+        failures, place = Failures(tmp_path / "f.tsv"), tmp_path / "audio" / "a.wav"
+        assert fetch([(place, Key("0" * 11, 0))], failures, command=str(tmp_path / "yt-dlp"), timeout=timeout) == 0
+        assert failures.reason("a.wav") == reason and not place.exists()
 
 
 def test_at_most_limit_recordings_are_requested(youtube, tmp_path):
