@@ -113,6 +113,14 @@ def test_an_empty_folder_and_one_behind_a_link_are_packed_to(packed: Path, tmp_p
         assert not hidden(tmp_path) and not hidden(tmp_path / "drive")
 
 
+def test_a_pack_behind_a_link_gets_its_name_back_after_a_kill(packed: Path, tmp_path: Path) -> None:
+    """Killed between two renames, on a file system that cannot exchange names."""
+    (tmp_path / "link").symlink_to(tmp_path / "drive" / "model")
+    shutil.copytree(packed / "model", tmp_path / "drive" / ".model.old")
+    pack_folder.recover(tmp_path / "link")
+    assert contents(tmp_path / "link") == contents(packed / "model") and not hidden(tmp_path / "drive")
+
+
 @pytest.mark.parametrize("exchanges", [True, False])
 def test_folders_are_flushed_before_and_after_they_get_their_names(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool

@@ -212,6 +212,26 @@ def test_progress_between_failures_counts_if_it_is_a_hundredth_of_the_file(tmp_p
     assert asked == tries
 
 
+def test_the_rest_of_another_version_is_not_appended_though_the_server_sends_it(tmp_path):
+    """It ignores If-Range; nobody states a checksum."""
+    old, new = b"1" * 20_000, b"2" * 20_000
+    asked = 0
+
+    def answer(send):
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            send(b'HTTP/1.0 200 OK\r\nETag: "1"\r\nContent-Length: 20000\r\n\r\n' + old[:5000])
+        elif asked == 2:
+            send(b'HTTP/1.0 206 OK\r\nETag: "2"\r\nContent-Range: bytes 5000-19999/20000\r\n\r\n' + new[5000:])
+        else:
+            send(b'HTTP/1.0 200 OK\r\nETag: "2"\r\nContent-Length: 20000\r\n\r\n' + new)
+
+    with answering(answer) as url:
+        fetcher(retries=5).fetch(ask(url), tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == new and asked == 3
+
+
 @pytest.mark.parametrize("left, requests", [(b"0", 2), (b"59", 1)])
 def test_a_403_is_asked_again_if_the_number_of_requests_is_used_up(left, requests):
     asked = 0
