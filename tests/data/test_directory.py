@@ -99,7 +99,7 @@ def test_missing_files_and_folders_are_user_errors(tmp_path):
     ("name", "text", "says"),
     [
         ("events.tsv", HEAD + "a.wav\t1\t1.0\tDog\n", "events.tsv:2: onset 1 is not before offset 1.0"),
-        ("events.tsv", HEAD + "a.wav\t1\t10.1\tDog\n", "events.tsv:2: offset 10.1 is beyond the clip's 10 s"),
+        ("events.tsv", HEAD + "a.wav\t1\t10.003\tDog\n", "events.tsv:2: offset 10.003 is beyond the clip's 10 s"),
         ("events.tsv", HEAD + "a.wav\tx\t2\tDog\n", "events.tsv:2: onset 'x' is not a number"),
         ("events.tsv", HEAD + "a.wav\t1_0\t11\tDog\n", "events.tsv:2: onset '1_0' is not a number"),
         ("events.tsv", HEAD + "a.wav\t0\t1e999\tDog\n", "events.tsv:2: offset '1e999' is not a number"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from paths import ROOT
 
-from sed.data.scores import Scores, average_scores, export_tsv, merge_scores, read_scores, write_scores
+from sed.data.scores import Scores, average_scores, export_tsv, merge_scores, read_scores, release, write_scores
 from sed.errors import UserError
 
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -33,6 +33,17 @@ def test_scores_are_read_as_written(tmp_path):
     assert again.frame_seconds == scores.frame_seconds
     np.testing.assert_array_equal(again.frame, scores.frame)
     np.testing.assert_array_equal(again.clip, scores.clip)
+
+
+def test_large_scores_are_mapped_and_read_again_after_their_release(tmp_path, monkeypatch):
+    monkeypatch.setattr("sed.data.scores.MAPPED", 4)
+    scores = make()
+    write_scores(tmp_path / "scores.h5", scores)
+    again = read_scores(tmp_path / "scores.h5")
+    assert isinstance(again.frame, np.memmap)
+    for _ in range(2):
+        np.testing.assert_array_equal(again.frame, scores.frame)
+        release(again.frame)
 
 
 def piece(scores, first, end, **attrs):

@@ -17,6 +17,12 @@ def test_a_table_is_written_in_order_and_read_again(tmp_path):
     assert read_soft_tsv(tmp_path / "soft.tsv") == {"b": sorted(events["b"])}
 
 
+def test_events_without_length_are_left_out_when_they_are_read(tmp_path):
+    rows = "filename\tonset\toffset\tevent_label\tshare\na.wav\t1\t1\tx\t1\n"
+    (tmp_path / "soft.tsv").write_text(rows)
+    assert read_soft_tsv(tmp_path / "soft.tsv") == {"a": []}
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [

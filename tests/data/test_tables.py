@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sed.data.tables import (
     DATA_DIR,
+    LONGEST,
     METADATA,
     Event,
     Rules,
@@ -148,6 +149,12 @@ def test_a_header_may_have_blanks_and_its_line_is_named(tmp_path: Path) -> None:
         list(tag_rows(tmp_path / "t.tsv", DATA_DIR))
     (tmp_path / "t.tsv").write_text("\n\nfilename\ttags\na.wav\tDog\n")
     with pytest.raises(UserError, match=r"t\.tsv:3: no column 'event_labels'"):
+        read_tags_tsv(tmp_path / "t.tsv")
+
+
+def test_a_file_with_a_line_of_a_million_characters_is_not_a_table(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("filename\tevent_labels\n" + "a" * LONGEST)
+    with pytest.raises(UserError, match=rf"t\.tsv:2: a line of {LONGEST} characters or more \(is it a table\?\)"):
         read_tags_tsv(tmp_path / "t.tsv")
 
 
