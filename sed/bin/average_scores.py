@@ -2,8 +2,8 @@
 
 usage: python3 -m sed.bin.average_scores exp/x_seed1/weak/scores.h5 exp/x_seed2/weak/scores.h5 exp/x/weak/scores.h5
 
-The last file is written. All scores must have the same clips and labels. If their frame rates differ, as between
-encoders, the mean has the finest.
+The last file is written; it may replace an earlier mean, but not the scores of a model. All scores must have the same
+clips and labels. If their frame rates differ, as between encoders, the mean has the finest.
 """
 
 from __future__ import annotations
@@ -26,15 +26,32 @@ def main() -> None:
     logger = setup_logging()
     if not members:
         raise UserError("only one file given (name the scores of each model, and last the file to write)")
-    if twice := [path for path in members if members.count(path) > 1]:
-        raise UserError(f"{twice[0]}: given twice, but each model counts once (name it once)")
+    files = [path.resolve() for path in members]
+    for place, path in enumerate(members):
+        if files[place] in files[:place]:
+            raise UserError(f"{path}: given twice, but each model counts once (name it once)")
+    if out.resolve() in files:
+        raise UserError(f"{out}: both read and written (name another file last)")
 
     from sed.data.scores import average_scores, read_scores, write_scores
 
+    _check_output(out)
     scores = average_scores({str(path): read_scores(path) for path in members})
     out.parent.mkdir(parents=True, exist_ok=True)
     write_scores(out, scores)
     logger.info("%s: %d clips, the mean of %d models", out, len(scores.clips), len(members))
+
+
+def _check_output(out: Path) -> None:
+    """Raise UserError if the file to write has scores that are not a mean of an earlier call."""
+    from sed.data.scores import read_scores
+
+    try:
+        mean = not out.exists() or "ensemble" in read_scores(out).attrs
+    except UserError:  # damaged scores, or none: replaced, as by every command
+        return
+    if not mean:
+        raise UserError(f"{out}: exists and is not a mean, but scores of a model (name the file to write last)")
 
 
 if __name__ == "__main__":

@@ -363,8 +363,8 @@ def detections_from(problem: Problem, submission: Submission, source: str) -> Ev
         The detections of the problem's clips.
 
     Raises:
-        UserError: there is no such file, it is no table of detections or has none of the problem's clips; or the
-            submission is itself a table of detections, which needs no other.
+        UserError: there is no such file, it is no table of detections, or none of the clips that it names is the
+            problem's; or the submission is itself a table of detections, which needs no other.
     """
     own = {path.name: (path, events) for path, events in submission.tables}
     asked = Path(source)
@@ -382,7 +382,7 @@ def detections_from(problem: Problem, submission: Submission, source: str) -> Ev
     if other.kind != "detections":
         raise UserError(f"--event-f1-from {source}: no table of detections (it is taken as {other.kind})")
     others = {*other.clips} - {*problem.clips}
-    if len(others) == len(other.clips):
+    if others and len(others) == len(other.clips):  # a table without rows is silence
         raise UserError(f"--event-f1-from {source}: none of its clips is scored (is it of the same set?)")
     if others:
         logger.warning(

@@ -158,6 +158,14 @@ def test_a_warning_counts_the_clips_of_f1_from_that_are_not_scored(tmp_path: Pat
     assert log_lines[-1:] == [f"{other}: 1 of its 2 clips are not scored, such as b_2: their detections do not count"]
 
 
+def test_f1_of_a_table_without_rows_is_that_of_silence(tmp_path: Path) -> None:
+    made, _ = align(points(), reference(), labels=None, only_scored=False, allow_missing=False)
+    silent = tmp_path / "silent.tsv"
+    silent.write_text("filename\tonset\toffset\tevent_label\n")
+    chosen = decide(made, points(), PostProcessing(threshold=Threshold({})), points=9, f1_from=str(silent))
+    assert chosen.detections is not None and len(chosen.detections) == 0
+
+
 def post_of(labels: list[str]) -> PostProcessing:
     return PostProcessing(threshold=Threshold(dict.fromkeys(labels, 0.5)))
 

@@ -65,9 +65,9 @@ def resample(
     # Two tasks per process balance the load; below 50 samples a task costs more than it saves.
     chunks = np.array_split(np.arange(len(weights)), max(1, min(2 * jobs, len(weights) // 50)))
     for part, rows in enumerate(chunks):
-        for measured in evaluation.measured:
+        for place, measured in enumerate(evaluation.measured):
             for name, sample in measured.samplers().items():
-                tasks[f"{part} {name}"] = partial(sample, weights[rows])
+                tasks[f"{part} {place} {name}"] = partial(sample, weights[rows])
     done = run_tasks(tasks, jobs)
     table: dict[str, list[np.ndarray]] = {}
     for task in tasks:  # in order, so that chunks are concatenated in order

@@ -133,7 +133,7 @@ class Measured(Protocol):
         ...
 
     def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
-        """Return functions that recompute the numbers on bootstrap samples, by any name.
+        """Return functions that recompute the numbers on bootstrap samples, by names of the metric's choice.
 
         Each takes weights (samples, clips), how often a sample draws each clip, and returns some of the numbers, each
         (samples,). A class-wise number is named `label\\tname`. The functions together return every number of the

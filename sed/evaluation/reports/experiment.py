@@ -262,8 +262,10 @@ def _clips(
 ) -> list[str]:
     counts = evaluation.counts["event"]
     worst, best = errors.rank_clips(counts, CLIPS)
-    key = [("var(--c)", "truth"), ("var(--a)", "detected"), ("var(--b)", "score after post-processing")]
-    caption = "Seconds." + " Curves: from 0 to 1; dotted: thresholds." * (decisions.thresholds is not None)
+    key, caption = [("var(--c)", "truth"), ("var(--a)", "detected")], "Seconds."
+    if decisions.scores is not None:
+        key.append(("var(--b)", "score after post-processing"))
+        caption += " Curves: from 0 to 1" + "; dotted: thresholds" * (decisions.thresholds is not None) + "."
     parts = []
     for title, chosen in (("Worst: most errors", worst), ("Best: most found without errors", best)):
         if chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from sed.errors import UserError
 from sed.evaluation.confidence import bootstrap
 from sed.evaluation.metrics.decode import decode, operating_points
 from sed.evaluation.metrics.evaluate import Evaluation, evaluate, summary
+from sed.evaluation.metrics.metric import Measured, Values
 from sed.evaluation.metrics.task import Problem
 
 
@@ -42,6 +44,23 @@ def test_the_first_sample_is_the_set_itself(jobs: int) -> None:
     one, other = bootstrap.resample(made, evaluation, samples=120), (names, values)
     assert one[0] == other[0]
     np.testing.assert_array_equal(one[1], other[1])  # whatever the number of processes
+
+
+class Total(Measured):
+    """A metric with one number, the clips drawn times a factor; its sampler has the name of any other's."""
+
+    def __init__(self, key: str, factor: float) -> None:
+        self.key, self.factor = key, factor
+
+    def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
+        return {"total": lambda weights: {self.key: self.factor * weights.sum(1)}}
+
+
+def test_samplers_of_two_metrics_may_have_one_name() -> None:
+    made, evaluation = scored()
+    evaluation = replace(evaluation, measured=(Total("once", 1), Total("twice", 2)))
+    names, values = bootstrap.resample(made, evaluation, samples=3)
+    assert names == ["once", "twice"] and values.tolist() == [[6.0] * 4, [12.0] * 4]
 
 
 @pytest.mark.thorough

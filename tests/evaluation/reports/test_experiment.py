@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -116,6 +117,17 @@ def test_numbers_that_were_not_computed_have_no_column_and_undefined_ones_a_reas
     assert "Without PSDS1, PSDS2: PSDS needs scores" in shown(**only)
     summaries = [shown(bootstrap={"samples": count}).split("Classes")[1] for count in (0, 10)]
     assert ["95 % interval" in text.replace("95 % intervals", "") for text in summaries] == [False, True]
+
+
+def test_scores_and_thresholds_of_clips_are_explained_where_they_are_drawn(scored):
+    made, result, evaluation, decisions, _ = scored[0]
+    tables = replace(decisions, scores=None, thresholds=None)
+    without = replace(decisions, thresholds=None)  # as with --event-f1-from
+    for given, *expected in ((decisions, True, True), (without, True, False), (tables, False, False)):
+        text = report("x", result, made, evaluation, given, Sources(None, None)).split("<h3>Worst")[1]
+        assert ["<polyline" in text, "threshold 0.5" in text] == expected
+        assert ["Curves: from 0 to 1" in text, "dotted: thresholds" in text] == expected
+        assert ("score after post-processing" in text) == expected[0]
 
 
 def systems_of(scored):
