@@ -104,7 +104,7 @@ def test_deseds_layout_whole_from_servers_that_lie_and_in_spite_of_kills(
         time.sleep(0.2)  # the server notices that its client is dead, and stops sending
     done = subprocess.run(command(server.url, tmp_path / "w"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert server.sent <= 1.1 * server.size, (server.sent, server.size, server.needless(), faults.kinds)
+    assert server.sent <= 1.1 * server.size, (server.sent, server.size, server.overhead(), faults.kinds)
     with (tmp_path / "w/data/coverage.tsv").open() as table:
         rows = [row for row in csv.DictReader(table, delimiter="\t") if row["class"] == "all"]
     assert {row["set"]: int(row["clips"]) for row in rows} == EXPECTED
@@ -116,4 +116,4 @@ def test_deseds_layout_whole_from_servers_that_lie_and_in_spite_of_kills(
     assert [name for name in ours if ours[name] != theirs[name]] == [], "every byte is that of a server that is well"
     print(f"seed {seed}: {kills} kills, {faults.kinds}, {server.sent / server.size:.3f} x {server.size} bytes")
     cut = sum(not answer.fault and answer.sent < answer.end - answer.start for answer in server.answers)
-    print(f"{cut} answers cut by kills; needless: {server.needless()}")
+    print(f"{cut} answers cut by kills; overhead: {server.overhead()}")

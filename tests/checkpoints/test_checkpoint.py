@@ -157,7 +157,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out == ""
 
 
-def test_options_that_a_checkpoint_lacks_get_the_behaviour_of_its_version(
+def test_options_that_a_checkpoint_lacks_get_what_older_files_imply_or_else_the_default(
     checkpoint: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = dict(checkpoint["config"])
@@ -168,7 +168,7 @@ def test_options_that_a_checkpoint_lacks_get_the_behaviour_of_its_version(
     assert model.config == {**config, **before} and model.front_end.params() == checkpoint["front_end"]
     assert all(torch.equal(value, checkpoint["teacher"][key]) for key, value in model.detector.state_dict().items())
 
-    # a later default does not move an earlier model, nor does another name of an option
+    # what older files imply precedes the default, and a stored value precedes both; earlier names of options are read
     monkeypatch.setitem(compatibility.ADDED, compatibility.FORMAT, {"gru_dropout": 0.25, "mel_bins": 99})
     monkeypatch.setitem(compatibility.ALIASES, "normalizer", "normaliser")
     front_end = {"normalizer" if name == "normaliser" else name: value for name, value in front_end.items()}

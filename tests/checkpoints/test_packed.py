@@ -116,7 +116,7 @@ def damaged(packed: Path, tmp_path: Path, how: str) -> Path:
     return folder
 
 
-def test_options_that_a_pack_lacks_get_the_behaviour_of_its_version(packed: Path, tmp_path: Path) -> None:
+def test_options_that_a_pack_lacks_get_their_defaults(packed: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(packed / "model", tmp_path / "model")
     facts = json.loads((folder / "model.json").read_text())
     facts["format"] = 1

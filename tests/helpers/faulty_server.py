@@ -35,11 +35,11 @@ class Faults:
         none: of status 416 for a valid range.
         tag: of another ETag.
         seed: of the random numbers.
-        most: number of faults after which there are no more, so that a test ends.
+        most: number of drawn faults after which there are no more, so that a test ends.
         retry_after: value of Retry-After.
         stalled: seconds of a stall.
         wrong_in: `wrong` occurs only in paths that contain this.
-        kinds: {fault: how often it occurred}.
+        kinds: {fault: how often it was drawn, also for requests that it does not change: `whole` without a range}.
     """
 
     error: float = 0.0
@@ -119,13 +119,13 @@ class FaultyServer(ThreadingHTTPServer):
         """Number of bytes of all bodies that were sent."""
         return sum(answer.sent for answer in self.answers)
 
-    def needless(self) -> dict[str, int]:
-        """Return numbers of bytes: of listings, beyond the ends of files, and of each file sent more than once."""
-        files = [answer for answer in self.answers if not answer.path.startswith("/api/")]
+    def overhead(self) -> dict[str, int]:
+        """Return numbers of bytes sent: of all listings, beyond the ends of files, and of each file more than once."""
+        files = [answer for answer in self.answers if not _is_listing(answer.path)]
         inside, ends = Counter[str](), {answer.path: answer.end for answer in files}
         for answer in files:
             inside[answer.path] += min(answer.sent, answer.end - answer.start)
-        listings = sum(answer.sent for answer in self.answers if answer.path.startswith("/api/"))
+        listings = sum(answer.sent for answer in self.answers if _is_listing(answer.path))
         beyond = sum(max(0, answer.start + answer.sent - answer.end) for answer in files)
         again = {path: count - ends[path] for path, count in inside.items() if count > ends[path]}
         return {"listings": listings, "beyond an end": beyond, **again}
@@ -143,9 +143,10 @@ class FaultyServer(ThreadingHTTPServer):
             return self.body(path), ""
         asked = parse_qs(query)
         folder = unquote(match[2] or "")
-        files = {k: b for k, b in self.huggingface[match[1]].items() if k.startswith(folder)}
+        within = f"{folder}/" if folder else ""
+        files = {k: b for k, b in self.huggingface[match[1]].items() if k.startswith(within)}
         if asked.get("recursive") != ["true"]:
-            files = {k: b for k, b in files.items() if "/" not in k.removeprefix(f"{folder}/")}
+            files = {k: b for k, b in files.items() if "/" not in k.removeprefix(within)}
         listing = _tree(files, folder)
         at = int(asked.get("cursor", ["0"])[0])
         following = f"https://huggingface.co{path}?recursive=true&cursor={at + self.page}"
@@ -177,6 +178,7 @@ class FaultyServer(ThreadingHTTPServer):
                 {"type": "file", "path": k, "size": len(b), "lfs": {"oid": hashlib.sha256(b).hexdigest()}}
                 for k, b in files.items()
             ]
+            # config.json is small, so that it has no `lfs` and thus no SHA-256; no test downloads it
             return json.dumps([{"type": "file", "path": "config.json", "size": 3, "oid": "0" * 40}, *listing]).encode()
         if match := re.fullmatch(r"/(.+)/resolve/main/(.+)", path):
             return self.huggingface.get(match[1], {}).get(unquote(match[2]))
@@ -184,6 +186,11 @@ class FaultyServer(ThreadingHTTPServer):
 
     def handle_error(self, request, client_address):
         pass  # a client that was killed
+
+
+def _is_listing(path: str) -> bool:
+    """Return whether the answer of an address is a host's list of files, and not a file or an archive of files."""
+    return path.startswith(("/api/", "/repos/")) and not path.endswith("/files-archive")
 
 
 def _tree(files: dict[str, bytes], folder: str) -> list[dict]:

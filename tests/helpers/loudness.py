@@ -76,7 +76,7 @@ def predict(recordings, overlap=None, batch_size=4, block=999, model=None, centr
     events that windows share are centred. `advance` gets the seconds of recordings that are done.
 
     Returns:
-        The recordings' sinks, the problems as (name, error), and the detector.
+        The recordings' sinks, (name, error or None) of each finished recording, and the detector.
     """
     model = model or Loudness()
     plan = WindowPlan.overlapping(samples=model.samples, frame_seconds=0.01, rate=RATE, frames=1000, overlap=overlap)

@@ -1,4 +1,4 @@
-"""A dump of a few seconds of random features with labels, and a config of a detector that trains in moments."""
+"""A dump of clips of one second, random features with labels, and a config of a detector that trains in moments."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def write_set(folder: Path, *, clips: int, supervision: str, seed: int, **change
                     offset = onset + rng.uniform(0.1, SECONDS / 2)
                     events[name].append(Event(round(onset, 3), round(offset, 3), label))
                     x[int(onset * 100) : int(offset * 100), k * 5 : k * 5 + 5] += 6
-            writer.write(x[: frames - (3 if name.endswith("1") else 0)])  # some clips are shorter
+            writer.write(
+                x[: frames - (3 if name.endswith("1") else 0)]
+            )  # some clips lack their last frames, as a dump pads them
     (folder / "feats.scp").write_text("".join(f"{name} feats.1.h5:{i}\n" for i, name in enumerate(names)))
     if supervision == "strong":
         write_events_tsv(folder / "events.tsv", events)

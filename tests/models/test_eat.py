@@ -50,9 +50,7 @@ def features_of(seconds: float, frames: int) -> torch.Tensor:
 
 def token_by_token(outputs: dict[str, torch.Tensor], encoder: Eat) -> dict[str, torch.Tensor]:
     """Reorder the grid's output from band by band to the authors' order, step by step."""
-    bands, steps = encoder.grid
-    grid = outputs["output"].unflatten(1, (bands, steps)) if outputs["output"].ndim == 3 else outputs["output"]
-    return {**outputs, "output": grid.transpose(1, 2).flatten(1, 2)}
+    return {**outputs, "output": outputs["output"].unflatten(1, encoder.grid).transpose(1, 2).flatten(1, 2)}
 
 
 def test_blocks_and_features_are_those_recorded_from_its_authors(config: Config) -> None:

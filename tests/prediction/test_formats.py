@@ -1,4 +1,4 @@
-"""Text of an event or a frame in each format."""
+"""Exact text of events and frames in some formats; `test_conversion.py` reads back what every format wrote."""
 
 from __future__ import annotations
 

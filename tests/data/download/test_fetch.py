@@ -119,7 +119,7 @@ def test_false_headers_about_fetched_ranges_discard_no_bytes(serve, tmp_path):
     fetcher().fetch(lambda _fresh: Remote(running.url + PATH, len(body), checksum), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == body and not faults.left
     # Measured: 1.17, for the two pieces and the blocks of refused answers; a second download of the file would make 2.
-    assert running.sent < 1.4 * len(body), running.needless()
+    assert running.sent < 1.4 * len(body), running.overhead()
 
 
 @pytest.mark.parametrize("lie", ["whole", "total", "none", "tag"])
@@ -128,7 +128,7 @@ def test_a_false_header_about_the_rest_discards_no_bytes(server, tmp_path, lie):
     running = server(faults=Script("drop", lie, lie), rate=RATE)
     fetcher().fetch(remote(running), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == BODY
-    assert running.sent < 1.15 * len(BODY), running.needless()  # measured: up to 1.06
+    assert running.sent < 1.15 * len(BODY), running.overhead()  # measured: up to 1.06
 
 
 def test_a_checksum_that_never_matches_is_one_error(server, tmp_path):

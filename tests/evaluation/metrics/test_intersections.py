@@ -1,4 +1,4 @@
-"""Intersection counts of single clips against psds_eval (`test_psds.py` compares the counts of PSDS)."""
+"""Intersection F1, and counts of detections beyond a recording, against psds_eval; `test_psds.py` has other counts."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,8 @@
-"""Hand-written remarks on trainings: footnotes of tables, and faulty trainings left out of means.
+"""Hand-written remarks on trainings: footnotes of tables, and trainings left out of the comparison of runs.
 
 A remark is {"names": [<config>_seed<k>, ...], "text": ...}; without names it is about the whole run. "faulty": true
-marks trainings that failed for other reasons than their config; "run": NAME assigns the remark to an earlier run.
+marks trainings that failed for other reasons than their config; the tables of the newest run and its margins still have
+them. "run": NAME assigns the remark to an earlier run.
 """
 
 from __future__ import annotations
