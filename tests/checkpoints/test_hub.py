@@ -80,6 +80,21 @@ def test_what_is_pushed_comes_back_byte_for_byte_and_predicts_the_same(
     assert events[0] == events[1] == events[2] and events[0].count("\n") > 1
 
 
+def test_a_place_may_name_a_branch_a_tag_or_a_commit() -> None:
+    for revision in ("main", "v1.0", "refs/pr/1", "0" * 40):
+        assert hub.place_of(f"{PLACE}@{revision}") == ("our-lab/kitchen", revision)
+    assert hub.place_of(PLACE) == ("our-lab/kitchen", None)
+    for text in ("hf://kitchen", "hf://a/b/c", "hf://a/b@", "hf://a/-b", "hf:/a/b", "hf://a/b@x y"):
+        with pytest.raises(UserError, match="not a model on a hub"):
+            hub.place_of(text)
+
+
+def test_files_beside_a_model_are_not_downloaded(made: Path, server: Hub) -> None:
+    assert call(push, made / "model", PLACE) == 0
+    server.repositories["our-lab/kitchen"]["recordings.zip"] = b"large"
+    assert {path.name for path in hub.local_model(PLACE).iterdir()} == set(NAMES)
+
+
 def test_an_experiment_is_packed_on_the_way(made: Path, server: Hub, tmp_path: Path) -> None:
     options = ["--data", "bursts", "--licence", "CC BY 4.0", "--private"]
     assert call(push, made / "exp", PLACE, *options) == 0

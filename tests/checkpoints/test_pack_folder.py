@@ -15,6 +15,7 @@ from tiny_model import call, pack_tiny
 
 from sed.bin import pack
 from sed.checkpoints import pack_folder
+from sed.errors import UserError
 from sed.files import open_replacing
 
 
@@ -119,6 +120,22 @@ def test_a_pack_behind_a_link_gets_its_name_back_after_a_kill(packed: Path, tmp_
     shutil.copytree(packed / "model", tmp_path / "drive" / ".model.old")
     pack_folder.recover(tmp_path / "link")
     assert contents(tmp_path / "link") == contents(packed / "model") and not hidden(tmp_path / "drive")
+
+
+def test_a_file_of_others_in_a_hidden_folder_is_neither_removed_nor_put_over_another(
+    packed: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    for name in (".model.part", "model"):
+        shutil.copytree(packed / "model", tmp_path / name)
+        (tmp_path / name / "notes").write_text(name)
+        with pytest.raises(UserError, match=r"\.model\.part/notes: not written by pack \(move it away"):
+            pack_folder.recover(folder)  # at first without a folder to move the file to, then with one that has it
+        assert (tmp_path / ".model.part" / "notes").read_text() == ".model.part"
+    assert (folder / "notes").read_text() == "model"
+    (folder / "notes").unlink()
+    pack_folder.recover(folder)
+    assert (folder / "notes").read_text() == ".model.part" and not hidden(tmp_path)
 
 
 @pytest.mark.parametrize("exchanges", [True, False])

@@ -31,7 +31,7 @@ def content(*events: tuple[float, float, str]) -> bytes:
 )
 def test_json_that_is_not_a_list_of_events_gives_no_events(other: bytes) -> None:
     assert events_of(other) == frozenset()
-    assert events_of(content((1.0004, 8.29, "Cat"), (8.29, 9, "Dog"))) == {(1000, 8290, "Cat"), (8290, 9000, "Dog")}
+    assert events_of(content((1.0004, 8.19, "Cat"), (8.19, 9, "Dog"))) == {(1000, 8190, "Cat"), (8190, 9000, "Dog")}
 
 
 def test_only_events_that_one_clip_and_one_key_have_match() -> None:
@@ -43,14 +43,14 @@ def test_only_events_that_one_clip_and_one_key_have_match() -> None:
 def test_clips_are_known_by_their_events_unless_two_have_the_same(tmp_path: Path) -> None:
     ids = ["a" * 11, "b" * 11, "c" * 11]
     names = [f"Y{video}_8.000_18.000.wav" for video in ids]
-    rows = [(names[0], "8.29", "9.1", "Cat"), (names[0], "1", "2", "Dog")]
+    rows = [(names[0], "8.19", "9.1", "Cat"), (names[0], "1", "2", "Dog")]
     rows += [(name, "0", "1", "Cat") for name in names[1:]]
     strong, weak = tmp_path / "strong.tsv", tmp_path / "weak.tsv"
     text = "\n".join("\t".join(row) for row in [("filename", "onset", "offset", "event_label"), *rows])
     strong.write_text(text, encoding="utf-8-sig")  # with a byte order mark, like Excel's
     weak.write_text(f"filename\tevent_labels\n{names[0]}\tCat\n")
     sets = [Set(path, tmp_path, {name: named(name) for name in names}) for path in (strong, weak)]
-    assert annotated(sets) == {frozenset({(8290, 9100, "Cat"), (1000, 2000, "Dog")}): Key(ids[0], 8000)}
+    assert annotated(sets) == {frozenset({(8190, 9100, "Cat"), (1000, 2000, "Dog")}): Key(ids[0], 8000)}
 
 
 # KIT is the development kit, with DESED's own metadata (the folder in SED_KIT, see paths.py).

@@ -37,7 +37,7 @@ def sound(path: Path, seconds: float = 0.1, value: float = 0.5) -> Path:
         (f"{ID}_350000", [(ID, 350_000_000), (ID, 350_000)]),
         (f"{ID}_30.000", [(ID, 30_000)]),
         (f"{ID}_12.345_22.345", [(ID, 12_345)]),
-        (f"{ID}_8.290", [(ID, 8290)]),  # 1000 times 8.29 is less than 8290 in floating point
+        (f"{ID}_8.190", [(ID, 8190)]),  # 1000 times 8.19 is less than 8190 in floating point
         (f"{ID}_100_199", [(ID, 100_000)]),
         (f"{ID}_100_200", [(ID, 100)]),
         (f"{ID}-350-360", [(ID, 350_000)]),
@@ -55,7 +55,7 @@ def test_a_file_name_gives_its_possible_keys(stem, keys):
 
 def test_a_name_of_the_metadata_gives_one_key():
     assert named(f"Y{ID}_350.000_360.000.wav") == Key(ID, 350_000)
-    assert named(f"Y{ID}_8.290_18.290.wav") == Key(ID, 8290)
+    assert named(f"Y{ID}_8.190_18.190.wav") == Key(ID, 8190)
     with pytest.raises(ValueError):
         named(f"Y{ID}.wav")
     assert named("1Ro0FgMWTUE_120_130.wav") == Key("1Ro0FgMWTUE", 120_000)

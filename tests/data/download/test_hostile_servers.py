@@ -232,6 +232,44 @@ def test_the_rest_of_another_version_is_not_appended_though_the_server_sends_it(
     assert (tmp_path / "a.bin").read_bytes() == new and asked == 3
 
 
+def test_a_rest_that_ends_early_is_seen_by_the_total_size_alone(tmp_path):
+    """Neither a record nor the answer states a length, and no answer after the first states a version."""
+    body = bytes(range(250)) * 80
+    ends = [5000, 12_000, 20_000]
+    asked = 0
+
+    def answer(send):
+        nonlocal asked
+        start, end = ([0, *ends][asked], ends[asked])
+        asked += 1
+        if start:
+            send(b"HTTP/1.0 206 OK\r\nContent-Range: bytes %d-19999/20000\r\n\r\n" % start + body[start:end])
+        else:
+            send(b'HTTP/1.0 200 OK\r\nETag: "1"\r\nContent-Length: 20000\r\n\r\n' + body[:end])
+
+    with answering(answer) as url:
+        fetcher(retries=5).fetch(ask(url), tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == body and asked == 3
+
+
+def test_bytes_so_far_are_kept_though_the_server_begins_again_and_breaks_off(tmp_path):
+    body, sizes, path = bytes(range(250)) * 80, [], tmp_path / "a.bin"
+
+    def answer(send):
+        sizes.append(partial(path).stat().st_size if partial(path).exists() else 0)
+        if len(sizes) <= 5:  # the file, and four answers that ignore the range
+            send(b"HTTP/1.0 200 OK\r\nContent-Length: 20000\r\n\r\n" + body[: 5000 if len(sizes) == 1 else 1000])
+        else:
+            send(b"HTTP/1.0 206 OK\r\nContent-Range: bytes %d-19999/20000\r\n\r\n" % sizes[-1] + body[sizes[-1] :])
+
+    def record(_fresh):
+        return Remote(url + "/a.bin", len(body), "md5:" + hashlib.md5(body).hexdigest())
+
+    with answering(answer) as url:
+        fetcher(retries=5).fetch(record, path)
+    assert path.read_bytes() == body and sizes == [0, 5000, 5000, 5000, 5000, 5000]
+
+
 @pytest.mark.parametrize("left, requests", [(b"0", 2), (b"59", 1)])
 def test_a_403_is_asked_again_if_the_number_of_requests_is_used_up(left, requests):
     asked = 0
