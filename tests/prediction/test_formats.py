@@ -1,4 +1,4 @@
-"""Exact text of events and frames in some formats; `test_conversion.py` reads back what every format wrote."""
+"""Exact text of events and frames in some formats; `test_conversion.py` reads back every format of events."""
 
 from __future__ import annotations
 
