@@ -140,6 +140,18 @@ def test_broken_metadata_name_the_line(downloads, text, where):
         read_sets(downloads / "table.tsv", downloads / "d")
 
 
+def test_metadata_may_begin_with_a_byte_order_mark(downloads):
+    path = downloads / "d" / "m" / "v.tsv"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert [*read_sets(downloads / "table.tsv", downloads / "d")[0].names.values()] == [Key(ID, 30_000)]
+
+
+def test_a_shard_beside_the_folders_has_no_files_of_its_own(tmp_path):
+    place = sound(tmp_path / "a" / f"{ID}_30_40.wav")
+    (tmp_path / "b.tar").touch()
+    assert index([tmp_path / "b.tar", tmp_path / "a"], [Key(ID, 30_000)]) == {Key(ID, 30_000): [place]}
+
+
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         index([tmp_path / "nowhere"], [])

@@ -62,12 +62,20 @@ def test_a_download_is_flushed_before_it_gets_its_name_and_the_folder_after_that
     assert flushed[:2] == [(f"{len(BODY)} bytes", False), ("folder", True)]
 
 
-def test_what_has_arrived_is_in_the_file_at_once(server, tmp_path):
+@pytest.mark.parametrize("body", [BODY, BODY[:3000]], ids=["many blocks", "less than a buffer"])
+def test_what_has_arrived_is_in_the_file_at_once(serve, tmp_path, body):
     """A run that is killed keeps it."""
-    part, sizes = partial(tmp_path / "a.bin"), []
+    running, part, sizes = serve(zenodo={"1": {"a.bin": body}}), partial(tmp_path / "a.bin"), []
     meter = SimpleNamespace(at=lambda _name, position: sizes.append((position, part.stat().st_size)))
-    fetcher(meter=meter).fetch(remote(server()), tmp_path / "a.bin")
-    assert len(sizes) > 1 and all(position == size for position, size in sizes)
+    fetcher(meter=meter).fetch(lambda _fresh: Remote(running.url + PATH, len(body)), tmp_path / "a.bin")
+    assert sizes and all(position == size for position, size in sizes)
+
+
+def test_a_file_of_another_size_than_its_record_differs_though_no_checksum_is_stated(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"1234")
+    assert verify(tmp_path / "a.bin", Remote("", 4)) == "md5:" + hashlib.md5(b"1234").hexdigest()
+    with pytest.raises(Differs, match="4 bytes, 5 in its record"):
+        verify(tmp_path / "a.bin", Remote("", 5))
 
 
 def test_an_interrupt_ends_a_download_and_keeps_its_beginning(server, tmp_path):
