@@ -207,6 +207,21 @@ def test_errors_of_the_hub_are_one_line(
     assert "packed already (leave out --licence" in said(capsys)
 
 
+@pytest.mark.parametrize("private", [False, True])
+def test_a_push_goes_to_its_branch_and_leaves_the_visibility_to_the_organisation(
+    made: Path, monkeypatch: pytest.MonkeyPatch, private: bool
+) -> None:
+    import huggingface_hub
+
+    api = Mock()
+    api.list_repo_files.return_value = ["results.json", "recordings.zip"]
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: api)
+    hub.push(made / "model", hub.Place("our-lab/kitchen", "v2"), private=private, message="new")
+    assert api.create_repo.call_args.kwargs["private"] == (private or None)
+    assert api.list_repo_files.call_args.kwargs["revision"] == api.create_commit.call_args.kwargs["revision"] == "v2"
+    assert {one.path_in_repo for one in api.create_commit.call_args.kwargs["operations"]} == set(NAMES)
+
+
 def test_damage_on_the_way_is_seen(made: Path, server: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(push, made / "model", PLACE) == 0
     weights = bytearray(server.repositories["our-lab/kitchen"]["model.safetensors"])
