@@ -88,7 +88,7 @@ def write_set(folder: Path, *, clips: int, supervision: str, seed: int, **change
                     offset = onset + rng.uniform(0.1, SECONDS / 2)
                     events[name].append(Event(round(onset, 3), round(offset, 3), label))
                     x[int(onset * 100) : int(offset * 100), k * 5 : k * 5 + 5] += 6
-            # Three frames fewer in some clips, although durations.tsv has the same for all: they are padded when read.
+            # Some clips have three frames fewer, which the writer pads; durations.tsv ignores that.
             writer.write(x[: frames - (3 if name.endswith("1") else 0)])
     (folder / "feats.scp").write_text("".join(f"{name} feats.1.h5:{i}\n" for i, name in enumerate(names)))
     if supervision == "strong":
