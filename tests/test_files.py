@@ -266,6 +266,14 @@ def test_folders_exchange_their_names(tmp_path: Path) -> None:
     assert error.value.errno == errno.ENOENT
 
 
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EINVAL])
+def test_a_system_that_cannot_exchange_names_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(files.ctypes, "get_errno", lambda: number)
+    assert not exchange(tmp_path / "none", tmp_path / "other")
+
+
 def test_a_pipe_is_not_replaced(tmp_path):
     """The same check keeps root from replacing the device by `--out /dev/null`."""
     os.mkfifo(tmp_path / "pipe")

@@ -24,6 +24,9 @@ def test_a_file_sealed_while_written_is_one_sealed_afterwards(tmp_path: Path) ->
         writer.seal()
     (tmp_path / "b").write_bytes(b"".join(parts))
     assert not is_sealed(tmp_path / "b")
+    for size in (0, SIZE - 1, SIZE):
+        (tmp_path / "short").write_bytes(bytes(size))
+        assert not is_sealed(tmp_path / "short")
     seal_file(tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() and is_sealed(tmp_path / "b")
 
