@@ -216,8 +216,13 @@ def test_a_lock_is_refused_in_one_line_and_freed_by_a_kill(tmp_path: Path) -> No
         pass
 
 
-def test_who_waits_for_a_lock_goes_on_when_it_is_free(tmp_path: Path) -> None:
-    order = []
+def test_who_waits_for_a_lock_goes_on_when_it_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flock, asked, order = fcntl.flock, threading.Event(), []
+
+    def ask(file: int, how: int) -> None:
+        assert not how & fcntl.LOCK_NB
+        asked.set()
+        flock(file, how)
 
     def work() -> None:
         with lock(tmp_path, wait=True):
@@ -225,7 +230,9 @@ def test_who_waits_for_a_lock_goes_on_when_it_is_free(tmp_path: Path) -> None:
 
     other = threading.Thread(target=work)
     with lock(tmp_path):
+        monkeypatch.setattr(fcntl, "flock", ask)
         other.start()
+        assert asked.wait(30)
         order.append("first")
     other.join(30)
     assert order == ["first", "second"]

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from kills import begin, ended, forked
@@ -91,11 +92,12 @@ def wait_for(name: str) -> None:
             thread.join(30)
 
 
+@pytest.mark.parametrize("library", [None, SimpleNamespace(prctl=lambda *_: -1)], ids=["none", "refused"])
 def test_without_prctl_a_worker_looks_once_per_second_whether_its_parent_is_there(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, library: object
 ) -> None:
     parents, waits, codes = iter([5, 5, 5, 1]), list[float](), list[int]()
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: None)  # has no prctl
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
     monkeypatch.setattr(os, "getppid", lambda: next(parents))
     monkeypatch.setattr(lifetime.time, "sleep", waits.append)
     monkeypatch.setattr(os, "_exit", codes.append)
