@@ -10,7 +10,8 @@ import numpy as np
 
 from sed.data.tables import Event, read_events_tsv
 from sed.prediction.decisions import Detection
-from sed.prediction.formats import Audacity, Format, JsonLines, PosteriorCsv, Tsv, WebVtt
+from sed.prediction.formats import Audacity, Format, JsonLines, PosteriorCsv, Raven, Tsv, WebVtt
+from sed.prediction.recording import Result
 
 DETECTIONS = [
     Detection(Event(0.0, 0.52, "Dog"), 0.87654),
@@ -51,3 +52,13 @@ def test_posteriors_as_csv_quote_names_and_labels() -> None:
         ["a, b.wav", "0.31", "0.32", "1e-09", "0.123457"],
     ]
     assert events(PosteriorCsv(), "x", DETECTIONS) == "" and text.count("\r") == 0
+
+
+def test_selections_are_numbered_from_1_and_name_the_file_without_its_folder() -> None:
+    rows = list(
+        csv.DictReader(
+            (Raven().header([]) + Raven().end(Result("a/x.wav", 1.0, DETECTIONS))).splitlines(), delimiter="\t"
+        )
+    )
+    assert [row["Selection"] for row in rows] == ["1", "2"] and {row["Begin File"] for row in rows} == {"x.wav"}
+    assert (rows[0]["Begin Time (s)"], rows[0]["End Time (s)"], rows[0]["Score"]) == ("0.000", "0.520", "0.8765")

@@ -1,0 +1,40 @@
+"""Raw PCM from a pipe."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from sed.errors import UserError
+from sed.prediction.live import BrokenStream, read_pcm
+
+
+@pytest.mark.parametrize(
+    "kind,dtype,low,middle",
+    [("s16", "<i2", -32768, 0), ("s32", "<i4", -(2**31), 0), ("f32", "<f4", -1, 0), ("u8", "u1", 0, 128)],
+)
+def test_samples_are_scaled_and_channels_averaged_across_reads(kind: str, dtype: str, low: int, middle: int) -> None:
+    data = np.array([[low, low], [low, middle], [middle, middle]] * 5, dtype).tobytes()
+    size = len(data) // 15  # of a sample of both channels
+    into, out = os.pipe()
+    with os.fdopen(into, "rb") as stream:
+        blocks = read_pcm(stream, kind, 2, 1.0, 100)
+        os.write(out, data[: size + 1])  # ends within the second sample
+        found = [next(blocks)]
+        os.write(out, data[size + 1 :] + b"\0")
+        os.close(out)
+        with pytest.raises(BrokenStream, match=rf"\(1 of {size} bytes\)"):
+            for block in blocks:
+                found.append(block)
+    assert len(found[0]) == 1
+    np.testing.assert_array_equal(np.concatenate(found), [-1, -0.5, 0] * 5)
+
+
+def test_samples_that_are_not_finite_are_refused() -> None:
+    into, out = os.pipe()
+    os.write(out, np.float32([0, np.nan]).tobytes())
+    os.close(out)
+    with os.fdopen(into, "rb") as stream, pytest.raises(UserError, match="not finite"):
+        list(read_pcm(stream, "f32", 1, 1.0, 100))
