@@ -65,6 +65,10 @@ def test_an_array_gives_what_its_file_gives(model: sed.Model, recordings: list[P
     assert rounded(model.detect(read_audio(recordings[1], model.sample_rate), model.sample_rate)) == rounded(expected)
 
 
+def test_a_list_of_one_recording_gives_a_list_of_one_list(model: sed.Model, recordings: list[Path]) -> None:
+    assert model.detect(recordings[:1]) == [model.detect(recordings[0])]
+
+
 def test_a_recording_may_end_just_after_a_window_without_overlap(model: sed.Model, recordings: list[Path]) -> None:
     samples = read_audio(recordings[1], model.sample_rate)[: 20 * model.sample_rate + 10]
     found, without_end = (model.detect(some, model.sample_rate, overlap=0) for some in (samples, samples[:-10]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -34,6 +35,23 @@ def test_what_was_done_comes_back(tmp_path: Path) -> None:
         assert list(ledger.done) == NAMES and all(line["events"] == 1 for line in ledger.done.values())
     assert table.read_bytes() == before
     assert json.loads(state.read_bytes().splitlines()[-1])["end"] == len(before)
+
+
+def test_a_recordings_events_are_on_the_disk_before_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, table = written(tmp_path)
+    synchronised: list[tuple[int, int]] = []  # inode and size of each file
+
+    def fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        synchronised.append((status.st_ino, status.st_size))
+
+    with open_ledger(state, table) as ledger:
+        assert ledger.table is not None
+        monkeypatch.setattr(os, "fsync", fsync)
+        ledger.table.write("x")
+        ledger.add("d.wav")
+        monkeypatch.undo()
+        assert synchronised == [(path.stat().st_ino, path.stat().st_size) for path in (table, state)]
 
 
 @pytest.mark.thorough

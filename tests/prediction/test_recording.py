@@ -155,3 +155,8 @@ def test_an_event_whose_label_one_of_its_windows_has_is_not_masked(centred):
         (sink,), _, _ = predict([burst(onset, 1.5, 30)], model=Tagger(), centred=centred)
         (found,) = sink.result.detections
         assert abs(found.event.onset - onset) < 0.1 and abs(found.event.offset - onset - 1.5) < 0.1
+
+
+def test_tags_are_the_highest_of_all_windows():
+    (early, late, none), _, _ = predict([burst(1, 1, 30), burst(28, 1, 30), burst(1, 0, 30)])
+    assert early.result.tags[0] > 0.9 and late.result.tags[0] > 0.9 and none.result.tags[0] < 0.1
