@@ -116,6 +116,8 @@ def test_thresholds_are_the_lowest_that_leave_at_most_this_number_of_events() ->
         assert all(events(float(v)) > most for run in scores for v in run[:-1] if v < threshold)
     assert threshold_for([np.float32([0.9, 0.6, 0.95, 0]), np.float32([0.55, 0])], 1, 0.5) == np.float32(0.55)
     assert threshold_for([], 0, 0.3) == 0.3
+    plateau = [np.float32([0.6, 0.6, 0]), np.float32([0.7, 0.7, 0])]
+    assert threshold_for(plateau, 1, 0.5) == np.float32(0.6) and threshold_for(plateau, 0, 0.5) == np.float32(0.7)
 
 
 def test_the_interval_is_the_published_one() -> None:

@@ -59,5 +59,6 @@ def test_only_as_many_minutes_as_asked(tmp_path: Path) -> None:
     write_set(tmp_path / "set", {f"r{n}": 6.0 for n in range(5)})
     found, number = join_clips(tmp_path / "set", minutes=0.2)
     assert number == 5 and len(found) == 2
+    assert len(join_clips(tmp_path / "set", minutes=0.01)[0]) == 1  # the first, however long it is
     again, _ = join_clips(tmp_path / "set", minutes=0.2)
     assert all(np.array_equal(a.audio, b.audio) for a, b in zip(found, again, strict=True))
