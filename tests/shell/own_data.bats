@@ -79,7 +79,7 @@ refused() { # refused <pattern>: is the exit status 2, and does the only line of
 @test "the length of a clip and the percentages may be fractions, of the recipe, too" {
     sounds
     printf 'a.wav\t1000\t2000\tlow hum\n' >>events.tsv # one of seven events, 14.29 %
-    echo text >sounds/unnamed.wav # one of seven recordings
+    echo text >sounds/unnamed.wav                      # one of seven recordings
     local_own --recordings sounds --events events.tsv --max-dropped 14.2 downloads
     [[ ${status} == 2 && ${lines[-1]} == *'1 of 7 events do not fit their recordings'* ]]
     local_own --recordings sounds --events events.tsv --max-bad 14.2 --max-dropped 14.3 downloads
