@@ -61,7 +61,7 @@ def _argument_names() -> Iterator[None]:
 def _check_positive(name: str, value: float) -> None:
     """Raise UserError unless the value of an argument is positive."""
     if not value > 0:
-        raise UserError(f"{name} {value}: a number above 0 is expected")
+        raise UserError(f"{name} {value}: out of range (give a number above 0)")
 
 
 class DetectedEvent(NamedTuple):

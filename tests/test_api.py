@@ -135,8 +135,8 @@ def test_recordings_and_models_that_cannot_be_read_are_refused_in_one_line(model
     [
         ({"overlap": 100}, "overlap 100: "),
         ({"threshold": 7}, "threshold: 7.0 is out of range"),
-        ({"rate": 0}, "rate 0: a number above 0"),
-        ({"batch_size": 0}, "batch_size 0: a number above 0"),
+        ({"rate": 0}, "rate 0: out of range"),
+        ({"batch_size": 0}, "batch_size 0: out of range"),
     ],
 )
 def test_refusals_name_the_argument_of_detect(model: sed.Model, arguments: dict[str, Any], message: str) -> None:
@@ -150,7 +150,7 @@ def test_refusals_name_the_argument_of_detect(model: sed.Model, arguments: dict[
     [
         ({"hop": 0.001}, "hop 0.001: shorter than"),
         ({"lookahead": 100}, "hop 1 and lookahead 100 together exceed"),
-        ({"rate": -1}, "rate -1: a number above 0"),
+        ({"rate": -1}, "rate -1: out of range"),
     ],
 )
 def test_refusals_name_the_argument_of_stream(model: sed.Model, arguments: dict[str, Any], message: str) -> None:
