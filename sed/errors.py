@@ -9,3 +9,9 @@ class UserError(Exception):
 
 class RunError(Exception):
     """A run that failed through no fault of its input (network, memory, a killed worker). Exit 1."""
+
+
+def first_lines(error: Exception, count: int = 1) -> str:
+    """Return the first lines of another library's message in one line, or the name of the error's type without any."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    return " ".join(lines[:count]) or type(error).__name__

@@ -20,7 +20,7 @@ from sed import __version__
 from sed.checkpoints.defaults import complete_config
 from sed.compatibility import FORMAT, check_format
 from sed.data.labels import check_labels
-from sed.errors import UserError
+from sed.errors import UserError, first_lines
 from sed.features.logmel import FrontEnd
 from sed.files import open_replacing
 from sed.input_files import check_file
@@ -78,7 +78,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     except (UserError, PermissionError):
         raise
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise UserError(f"{path}: damaged checkpoint: {_first_line(error)} ({_REPLACE})") from None
+        raise UserError(f"{path}: damaged checkpoint: {first_lines(error)[:160]} ({_REPLACE})") from None
     except Exception as error:  # the unpickler of weights_only raises errors of any type
         raise UserError(f"{path}: not a checkpoint of this project: {_unpickled(error)} (train again)") from None
     if isinstance(checkpoint, dict) and "format" in checkpoint:
@@ -138,16 +138,6 @@ def _unpickled(error: Exception) -> str:
     return f"it holds an object of {named[1]}" if named else f"no tensors and plain values ({type(error).__name__})"
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
-
-
-def load_error(error: Exception) -> str:
-    """Return in one line why weights could not be loaded: torch's first line, and the first tensor that it names."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    return " ".join(lines[:2]) or type(error).__name__
-
-
 def checkpoints(folder: str | Path) -> list[Path]:
     """Return the training checkpoints of an experiment's `checkpoints/`, oldest first."""
     return sorted(p for p in Path(folder).glob("step-*.pt") if re.fullmatch(r"step-\d{8}\.pt", p.name))
@@ -204,7 +194,7 @@ def load_detector(model: str | Path, which: str = "teacher", device: torch.devic
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: its weights do not fit its config: {load_error(error)} (train again)") from None
+        raise UserError(f"{path}: its weights do not fit its config: {first_lines(error, 2)} (train again)") from None
     nn.Module.requires_grad_(detector, False)
     return LoadedModel(
         detector=detector.to(device).eval(),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sed.checkpoints.pack_folder import FACTS, NAMES
-from sed.errors import RunError, UserError
+from sed.errors import RunError, UserError, first_lines
 
 PREFIX = "hf://"
 _PLACE = re.compile(r"hf://(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?", re.ASCII)
@@ -111,7 +111,7 @@ def _explained(place: Place) -> Iterator[Any]:
     try:
         yield huggingface_hub
     except HFValidationError as error:
-        raise UserError(f"{place}: {_first_line(error)} (correct the name)") from None
+        raise UserError(f"{place}: {first_lines(error)} (correct the name)") from None
     except RevisionNotFoundError:
         raise UserError(f"{place}: {endpoint} has no such revision of it (check what is behind the @)") from None
     except RepositoryNotFoundError:
@@ -119,16 +119,11 @@ def _explained(place: Place) -> Iterator[Any]:
             f"{place}: {endpoint} has no such model, or a private one (check the name; set HF_TOKEN for a private one)"
         ) from None
     except LocalEntryNotFoundError as error:  # no connection, and nothing in huggingface_hub's cache
-        raise RunError(f"{place}: {endpoint} does not answer: {_first_line(error)} (try again)") from None
+        raise RunError(f"{place}: {endpoint} does not answer: {first_lines(error)} (try again)") from None
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status in (401, 403):
             raise UserError(f"{place}: {endpoint} refuses it: {status} (hf auth login, or set HF_TOKEN)") from None
-        raise RunError(f"{place}: {endpoint} answers {status}: {_first_line(error)} (try again)") from None
+        raise RunError(f"{place}: {endpoint} answers {status}: {first_lines(error)} (try again)") from None
     except (transport, ConnectionError) as error:
-        raise RunError(f"{place}: {endpoint} does not answer: {_first_line(error)} (try again)") from None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+        raise RunError(f"{place}: {endpoint} does not answer: {first_lines(error)} (try again)") from None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sed.checkpoints.pack_folder import CARD, FACTS, LABELS, RESULTS, WEIGHTS, manifest, replacing_pack, sha256
 from sed.compatibility import FORMAT, check_format
-from sed.errors import UserError
+from sed.errors import UserError, first_lines
 from sed.files import open_replacing, write_json, write_text
 from sed.seal import Damaged, read_sealed_json, sealed_json
 
@@ -94,7 +94,7 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
     import safetensors
     import safetensors.torch
 
-    from sed.checkpoints.checkpoint import LoadedModel, check_weights, load_error
+    from sed.checkpoints.checkpoint import LoadedModel, check_weights
     from sed.checkpoints.defaults import complete_config
     from sed.data.labels import check_labels
     from sed.features.logmel import FrontEnd
@@ -114,7 +114,9 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
     except UserError as error:
         raise UserError(f"{folder / FACTS}: {error}") from None
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{folder}: its weights do not fit its {FACTS}: {load_error(error)} (pack it again)") from None
+        raise UserError(
+            f"{folder}: its weights do not fit its {FACTS}: {first_lines(error, 2)} (pack it again)"
+        ) from None
     detector.requires_grad_(False)
     model = LoadedModel(
         detector=detector.to(device).eval(),

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from sed.checkpoints import own_layout
 from sed.checkpoints.ast_layouts import to_tagger
-from sed.checkpoints.checkpoint import check_weights, load_checkpoint, load_error
+from sed.checkpoints.checkpoint import check_weights, load_checkpoint
 from sed.checkpoints.hub import local_model
 from sed.checkpoints.importers import Mismatch, importer_of, kind_of
 from sed.checkpoints.packed import FACTS, WEIGHTS, read_facts
@@ -38,7 +38,7 @@ from sed.config.recipe_options import NONE
 from sed.data.download.fetch import Fetcher
 from sed.data.download.hosts import HUGGING_FACE, Hosts
 from sed.data.download.sources import Row
-from sed.errors import RunError, UserError
+from sed.errors import RunError, UserError, first_lines
 from sed.features import params
 from sed.files import lock
 from sed.input_files import check_file, read_text
@@ -260,7 +260,7 @@ def load_trained(detector: Detector, folder: Path, config: Mapping[str, Any], la
         detector.load_state_dict(checkpoint["teacher"])
     except RuntimeError as error:
         raise UserError(
-            f"{folder}: another model than the config's: {load_error(error)} (train from its own config)"
+            f"{folder}: another model than the config's: {first_lines(error, 2)} (train from its own config)"
         ) from None
     return f"all of {folder}, its teacher after step {checkpoint['step']}"
 

@@ -17,7 +17,7 @@ from sed import __version__
 from sed.compatibility import FORMAT, check_format
 from sed.config import check_options
 from sed.data.labels import check_labels
-from sed.errors import UserError
+from sed.errors import UserError, first_lines
 from sed.evaluation.postprocessing.stored import from_stored, to_stored
 from sed.features.framing import Framing
 from sed.features.params import completed
@@ -215,7 +215,7 @@ def _reason(error: Exception) -> str:
     text = str(error)
     if isinstance(error, MemoryError) or "bad_alloc" in text or "allocate memory" in text or "bfc_arena" in text:
         return "it asks for more memory than such a model needs"
-    return text.splitlines()[0][:160] if text else type(error).__name__
+    return first_lines(error)[:160]
 
 
 def _refuse_loops(path: Path) -> None:

@@ -20,6 +20,7 @@ import torch
 from sed.data.batches import FeaturePool, Features, Supervision, TrainingSet, arrange
 from sed.data.statistics import fitted
 from sed.data.store import FeatureStore, FeatureWriter
+from sed.errors import first_lines
 from sed.features.logmel import FrontEnd
 from sed.gpu.detector import accelerated, graphed
 from sed.models.convolutions import Mixing
@@ -398,7 +399,7 @@ class Benchmark:
                 graph = graphed(call, self.device) if self.device.type == "cuda" else call
                 rows.append(self.row(f"Bi-GRU forward and backward, {name}", graph, work=work))
             except RuntimeError as error:
-                log.info("%s: %s", name, str(error).splitlines()[0])
+                log.info("%s: %s", name, first_lines(error))
         return rows
 
     def inference(self, name: str = "inference") -> Row:
