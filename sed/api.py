@@ -58,12 +58,6 @@ def _argument_names() -> Iterator[None]:
         raise UserError(message) from None
 
 
-def _check_positive(name: str, value: float) -> None:
-    """Raise UserError unless the value of an argument is positive."""
-    if not value > 0:
-        raise UserError(f"{name} {value}: out of range (give a number above 0)")
-
-
 class DetectedEvent(NamedTuple):
     """An event that a model found; onset and offset in seconds from the recording's start."""
 
@@ -258,7 +252,6 @@ class Model:
                 or the hop is shorter than the front end's analysis window, or hop and lookahead together exceed the
                 model's window.
         """
-        _check_positive("rate", rate)
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
         with _argument_names():
             plan = WindowPlan.live(
@@ -285,7 +278,8 @@ class Model:
         batch_size: int,
     ) -> list[Track]:
         """Predict on recordings, each with its sink; return their finished tracks. Arguments are those of `detect`."""
-        _check_positive("batch_size", batch_size)
+        if batch_size < 1:
+            raise UserError(f"batch_size {batch_size}: out of range (give a number above 0)")
         settings = self.predictor.windows.changed(overlap=overlap, centre_events=centre_events)
         with _argument_names():
             plan = WindowPlan.overlapping(**window_geometry(self.predictor), overlap=settings.overlap)
@@ -312,7 +306,6 @@ class Model:
             return read_recording(str(source), self.sample_rate)
         if rate is None:
             raise UserError(f"{name}: samples without their rate (detect(samples, 44100))")
-        _check_positive("rate", rate)
         return resampled(mono_blocks(source, name), rate, self.sample_rate)
 
     def _with_threshold(self, threshold: float | Mapping[str, float]) -> PostProcessing:

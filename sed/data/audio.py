@@ -311,7 +311,12 @@ def resampled(blocks: Iterable[np.ndarray], source: int, target: int) -> Iterato
 
     Yields:
         (samples,) blocks at the new rate.
+
+    Raises:
+        UserError: the blocks' rate is not positive.
     """
+    if not source > 0:
+        raise UserError(f"rate {source}: out of range (give a number above 0)")
     if source == target:
         yield from map(np.ascontiguousarray, blocks)
         return
