@@ -99,16 +99,18 @@ def test_a_byte_that_is_no_text_far_into_a_score_table_is_named_by_its_file(tmp_
         read_submission(tmp_path)
 
 
-def test_blank_lines_of_a_score_table_are_not_taken_for_the_broken_line(tmp_path: Path) -> None:
-    (tmp_path / "a.tsv").write_text("onset\toffset\tx\n0\t1\t0.1\n\n1\t2\tnone\n")
-    with pytest.raises(UserError, match=r"a\.tsv:4: a field that is not a number"):
-        read_submission(tmp_path)
-    (tmp_path / "a.tsv").write_text("onset\toffset\tx\n0\t1\t0.1\n\n3\t4\t0.1\n")
-    with pytest.raises(UserError, match=r"a\.tsv:4: rows out of order"):
-        read_submission(tmp_path)
-    (tmp_path / "a.tsv").write_text("onset\toffset\tx\n\n-1\t1\t0.1\n")
-    with pytest.raises(UserError, match=r"a\.tsv:3: a frame that begins before 0"):
-        read_submission(tmp_path)
-    (tmp_path / "a.tsv").write_text("onset\toffset\tx\n\n0\t1\n")
-    with pytest.raises(UserError, match=r"a\.tsv:3: 2 fields where the header has 3"):
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("0\t1\t0.1\n\n1\t2\tnone\n", r"a\.tsv:4: a field that is not a number"),
+        ("0\t1\t0.1\n\n3\t4\t0.1\n", r"a\.tsv:4: rows out of order"),
+        ("\n-1\t1\t0.1\n", r"a\.tsv:3: a frame that begins before 0"),
+        ("\n0\t1\n", r"a\.tsv:3: 2 fields where the header has 3"),
+    ],
+)
+def test_blank_lines_of_a_score_table_are_not_taken_for_the_broken_line(
+    tmp_path: Path, rows: str, message: str
+) -> None:
+    (tmp_path / "a.tsv").write_text("onset\toffset\tx\n" + rows)
+    with pytest.raises(UserError, match=message):
         read_submission(tmp_path)

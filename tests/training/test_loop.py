@@ -233,6 +233,17 @@ def test_checkpoints_that_a_subclass_does_not_accept_are_deleted(tmp_path: Path,
     assert not checkpoints(folder / "checkpoints") and (folder / "final.pt").read_bytes() == whole
 
 
+def slow_down(run: Toy, clock: list[float], seconds: float) -> None:
+    """Make each step of a run take this long by the clock, a list of its present time."""
+    take = run.take
+
+    def slow(step: int, inputs: list[Any]) -> Tensor:
+        clock[0] += seconds
+        return take(step, inputs)
+
+    run.take = slow  # type: ignore[method-assign]
+
+
 def test_a_line_of_progress_every_ten_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_lines: list[str]
 ) -> None:
@@ -242,14 +253,7 @@ def test_a_line_of_progress_every_ten_seconds(
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
     run = Toy(tmp_path)
-
-    take = run.take
-
-    def slow(step: int, inputs: list[Any]) -> Tensor:
-        clock[0] += 6
-        return take(step, inputs)
-
-    run.take = slow  # type: ignore[method-assign]
+    slow_down(run, clock, 6)
     run.run()
     lines = [line.split(":")[0] for line in log_lines if line.startswith(("step", "epoch"))]
     assert lines[:4] == ["step 2/12", "epoch 1/3 step 4/12", "step 6/12", "epoch 2/3 step 8/12"]
@@ -265,13 +269,7 @@ def test_the_speed_of_a_resumed_epoch_is_that_of_its_own_steps(tmp_path: Path, m
     with pytest.raises(Stopped):
         run.run()
     run = Toy(tmp_path)
-    take = run.take
-
-    def slow(step: int, inputs: list[Any]) -> Tensor:
-        clock[0] += 4
-        return take(step, inputs)
-
-    run.take = slow  # type: ignore[method-assign]
+    slow_down(run, clock, 4)
     run.run()
     assert set(run.recorder.scalars_of["clips_per_second"].values()) == {0.5}
 
