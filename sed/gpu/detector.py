@@ -6,13 +6,16 @@ batch.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sed.gpu.persistent_gru import bi_gru, exact_gru, plan_for
+from sed.gpu.split_products import SplitProducts
 from sed.models.decoders import is_gru_based
 from sed.models.detector import Detector, DetectorOutput
 from sed.models.gru_decoder import run_gru
@@ -24,8 +27,11 @@ GRAPHED = {"cuda"}  # device types that have graphs
 class GpuDetector(nn.Module):
     """A detector in evaluation mode, called like a `Detector`; the original is changed, so do not use it any more.
 
-    Under bf16 autocast the Bi-GRU computes in bf16, else in float32. All calls must be of the same kind, and without
-    gradients. A batch smaller than the largest so far is filled with zeros up to that.
+    All calls must be under bf16 autocast, or none, and without gradients. Without it everything is computed in float32,
+    with large products as in `SplitProducts`. Under it the Bi-GRU computes in bf16, and so does the whole encoder, of
+    which autocast alone would compute norms and sums of blocks in float32; an encoder with batch norms is left to
+    autocast, since bf16 is too coarse for their statistics. A batch smaller than the largest so far is filled with
+    zeros up to that.
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -37,6 +43,12 @@ class GpuDetector(nn.Module):
         if is_gru_based(detector.decoder):
             detector.decoder.run_gru = fast_gru
         self._body = detector
+        parts = detector.encoder, detector.norm, detector.pooling
+        self._before_decoder = [part for part in parts if isinstance(part, nn.Module)]
+        modules = itertools.chain.from_iterable(part.modules() for part in self._before_decoder)
+        self._can_halve = not any(isinstance(module, _BatchNorm) for module in modules)
+        self.halved = False
+        self._split = SplitProducts()
         self._calls = 0
         self._input: Tensor | None = None  # of the graph; None before its capture
         self._output = DetectorOutput(torch.empty(0), torch.empty(0))  # of the graph, overwritten by each replay
@@ -44,9 +56,12 @@ class GpuDetector(nn.Module):
 
     def forward(self, x: Tensor) -> DetectorOutput:
         self._calls += 1
+        if not self.halved and self._can_halve and _autocast(x.device):
+            for part in self._before_decoder:
+                part.to(torch.bfloat16)
+            self.halved = True
         if self._calls <= EAGER or x.device.type not in GRAPHED:
-            output: DetectorOutput = self._body(x)
-            return output
+            return self._compute(x)
         if self._input is None or len(x) > len(self._input):
             self._capture(x)
         assert self._input is not None and self._replay is not None
@@ -55,15 +70,25 @@ class GpuDetector(nn.Module):
         self._replay()
         return first_clips(self._output, len(x))
 
+    def _compute(self, x: Tensor) -> DetectorOutput:
+        if not _autocast(x.device):
+            with self._split:
+                return self._body.decode(self._body.encode(x))
+        if not self.halved:
+            return self._body.decode(self._body.encode(x))
+        with torch.autocast(x.device.type, enabled=False):
+            frames = self._body.encode(x.to(torch.bfloat16))
+        return self._body.decode(frames)
+
     def _capture(self, x: Tensor) -> None:
         """Capture the forward pass for batches of up to len(x) clips."""
         self._replay = None  # frees the memory of an earlier graph
-        self._input = x.clone()
+        self._input = x_of_graph = x.clone()
 
         def call() -> None:
             # Weights that autocast has cast are not kept from the capture to a replay.
             with torch.autocast(x.device.type, torch.bfloat16, enabled=_autocast(x.device), cache_enabled=False):
-                self._output = self._body(self._input)
+                self._output = self._compute(x_of_graph)
 
         self._replay = graphed(call, x.device)
 

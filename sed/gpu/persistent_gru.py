@@ -326,7 +326,7 @@ def exact_gru(gru: nn.GRU, x: Tensor, *, repeat: int, plan: Plan) -> Tensor:
         )
         inputs, clips, dim = x.shape
         frames = inputs * repeat
-        gi = torch.addmm(b_ih, x.reshape(-1, dim), w_ih.t())
+        gi = nn.functional.linear(x.reshape(-1, dim), w_ih, b_ih)  # maybe in `SplitProducts`
         words = torch.full((frames, clips, 2 * gru.hidden_size), -1, dtype=torch.int32, device=x.device)
         launch("gru_forward_exact", plan, (gi, split(w_hh), b_hh, words, frames, clips, repeat), clips)
         x, repeat = joined(words), 1

@@ -6,6 +6,7 @@ import torch
 from sed.gpu import detector as gpu_detector
 from sed.gpu.detector import GpuDetector
 from sed.models.detector import build_detector
+from sed.models.encoders import ENCODERS
 
 
 @pytest.fixture
@@ -37,6 +38,30 @@ def test_a_graph_serves_batches_of_any_size(detector, monkeypatch):
         torch.testing.assert_close(a.logits, b.logits)
         torch.testing.assert_close(a.clip, b.clip)
     assert len(captures) == 2  # of three and of five clips
+
+
+@pytest.mark.parametrize("encoder", [*ENCODERS, "ast with fte"])
+def test_encoders_compute_in_bf16_under_autocast(encoder, small):
+    torch.manual_seed(0)
+    name, *fte = encoder.split(" with ")
+    sizes = {"pooling": fte[0], "fte_blocks": 1} if fte else {"pooling": "mean"}
+    detector = build_detector(small(encoder=name, cnn_width=0.25, input_frames=208, **sizes), 3).eval()
+    x = clips(detector, 3)
+    with torch.no_grad():
+        expected = detector.encode(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            under_autocast = relative_error(detector.encode(x), expected)
+            posteriors = detector(x).logits.sigmoid()
+            fast = GpuDetector(detector)
+            found = fast(x).logits.sigmoid()
+        assert (found - posteriors).abs().max() < 0.02
+        if fast.halved:
+            assert relative_error(detector.encode(x.bfloat16()), expected) < 3 * under_autocast
+        assert fast.halved == (name in ("ast", "atst_frame", "beats", "eat"))  # the others have batch norms
+
+
+def relative_error(x, expected):
+    return (x.float() - expected).norm() / expected.norm()
 
 
 def test_without_a_plan_the_gru_is_torch_s(detector):

@@ -1,0 +1,67 @@
+"""Products of float32 matrices by a GPU's tensor cores, which are several times as fast as its float32 units.
+
+Tensor cores multiply TF32 values, whose fraction has 10 bits instead of 23. Each float32 value is therefore taken as
+the sum of a TF32 value and a rest, and a product of two is three products: that of the two rests, 2^-22 of the result,
+is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+DEVICES = {"cuda"}  # types of devices with such tensor cores
+product = F.linear  # of parts
+HALF, KEPT = 1 << 12, -1 << 13  # half of a TF32 value's last bit, and its bits, in a float32 word
+
+
+def parted(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the TF32 values nearest to float32 values, and the rests."""
+    value = (x.view(torch.int32) + HALF & KEPT).view(torch.float32)
+    return value, x - value
+
+
+class SplitProducts(TorchFunctionMode):
+    """Context in which `F.linear` without gradients computes float32 products on GPUs as three TF32 products.
+
+    Parts of parameters are kept, so that they must not change, from the first use on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._weights: dict[nn.Parameter, Tensor] = {}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is F.linear and args[0].device.type in DEVICES and args[0].dtype == torch.float32:
+            return self._linear(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        value, rest = parted(input.contiguous())
+        x = torch.cat([value, value, rest], -1)
+        allowed = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = True
+        try:
+            return product(x, self._of_weight(weight), bias)
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = allowed
+
+    def _of_weight(self, weight: Tensor) -> Tensor:
+        if isinstance(weight, nn.Parameter) and weight in self._weights:
+            return self._weights[weight]
+        value, rest = parted(weight.detach().contiguous())
+        found = torch.cat([value, rest, value], 1)
+        if isinstance(weight, nn.Parameter):
+            self._weights[weight] = found
+        return found
