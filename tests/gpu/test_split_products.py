@@ -31,7 +31,7 @@ def tensor_cores(monkeypatch):
         sizes.append(tuple(weight.shape))
         return linear(as_tf32(x), as_tf32(weight), bias)
 
-    monkeypatch.setattr(split_products, "DEVICES", {"cpu"})
+    monkeypatch.setattr(split_products, "faster", lambda _: True)
     monkeypatch.setattr(split_products, "product", coarse)
     return sizes
 
@@ -49,6 +49,14 @@ def test_products_are_as_accurate_as_float32(tensor_cores, bias):
     assert tensor_cores == [(64, 2304), (64, 2304), (32, 2304)]
     assert all((found - exact).abs().max() < 4 * plain for found in split[:2])
     assert len(mode._weights) == 1  # parts of slices of a parameter are not kept
+
+
+def test_gpus_whose_tensor_cores_are_not_worth_it(monkeypatch):
+    capabilities = {"cuda:0": (7, 0), "cuda:1": (8, 6), "cuda:2": (8, 9), "cuda:3": (9, 0)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capabilities[str(device)])
+    devices = [torch.device(name) for name in capabilities]
+    assert [split_products.faster.__wrapped__(device) for device in devices] == [False, False, False, True]
+    assert not split_products.faster(torch.device("cpu"))
 
 
 def test_other_products_are_left_alone(tensor_cores):
