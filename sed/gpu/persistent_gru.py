@@ -303,15 +303,51 @@ def joined(words: Tensor) -> Tensor:
     return (words << 16).view(torch.float32) + (words & -65536).view(torch.float32)
 
 
-def exact_gru(gru: nn.GRU, x: Tensor, *, repeat: int, plan: Plan) -> Tensor:
+@dataclass(frozen=True)
+class LayerWeights:
+    """A layer's weights as the kernel takes them, of both directions; for `exact_gru` in float32."""
+
+    w_ih: Tensor
+    """(6 units, dim)"""
+    b_ih: Tensor
+    """(6 units,)"""
+    w_hh: Tensor
+    """(2, 3 units, units), or (2, 2, 3 units, units) for `exact_gru`: bf16 values, and rests"""
+    b_hh: Tensor
+    """(2, 3 units)"""
+
+
+def weights_of(gru: nn.GRU, *, exact: bool) -> list[LayerWeights]:
+    """Return the weights of each layer of a bidirectional GRU, for `exact_gru` or for `bi_gru`."""
+    layers = []
+    for layer in range(gru.num_layers):
+        w_ih, b_ih, w_hh, b_hh = (
+            torch.stack([getattr(gru, f"{name}_l{layer}{direction}") for direction in ("", "_reverse")])
+            for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
+        )
+        dtype = torch.float32 if exact else torch.bfloat16
+        inputs = w_ih.flatten(0, 1).to(dtype)
+        layers.append(
+            LayerWeights(
+                # A parameter, so that `SplitProducts` keeps its parts.
+                w_ih=nn.Parameter(inputs, requires_grad=False) if exact else inputs,
+                b_ih=b_ih.flatten().to(dtype),
+                w_hh=split(w_hh.float()) if exact else w_hh.to(dtype),
+                b_hh=b_hh.to(dtype),
+            )
+        )
+    return layers
+
+
+def exact_gru(x: Tensor, weights: Sequence[LayerWeights], *, repeat: int, plan: Plan) -> Tensor:
     """Run a bidirectional GRU by the persistent kernel in float32, without gradients.
 
     Products of states and weights have a relative error of 2^-16: both are split into a bf16 value and a bf16 rest, and
     the product of the rests is left out.
 
     Args:
-        gru: the layers.
         x: input (clips, inputs, dim).
+        weights: those of the layers, from `weights_of` with `exact`.
         repeat: how many times each input frame is repeated.
         plan: how the layers are divided, from `plan_for` with `exact`.
 
@@ -319,26 +355,22 @@ def exact_gru(gru: nn.GRU, x: Tensor, *, repeat: int, plan: Plan) -> Tensor:
         States (clips, inputs * repeat, 2 units) in float32.
     """
     x = x.transpose(0, 1).float()
-    for layer in range(gru.num_layers):
-        w_ih, b_ih, w_hh, b_hh = (
-            torch.cat([getattr(gru, f"{name}_l{layer}{d}") for d in ("", "_reverse")]).float()
-            for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
-        )
+    for w in weights:
         inputs, clips, dim = x.shape
         frames = inputs * repeat
-        gi = nn.functional.linear(x.reshape(-1, dim), w_ih, b_ih)  # maybe in `SplitProducts`
-        words = torch.full((frames, clips, 2 * gru.hidden_size), -1, dtype=torch.int32, device=x.device)
-        launch("gru_forward_exact", plan, (gi, split(w_hh), b_hh, words, frames, clips, repeat), clips)
+        gi = nn.functional.linear(x.reshape(-1, dim), w.w_ih, w.b_ih)  # maybe in `SplitProducts`
+        words = torch.full((frames, clips, 2 * plan.units), -1, dtype=torch.int32, device=x.device)
+        launch("gru_forward_exact", plan, (gi, w.w_hh, w.b_hh, words, frames, clips, repeat), clips)
         x, repeat = joined(words), 1
     return x.transpose(0, 1)
 
 
-def bi_gru(gru: nn.GRU, x: Tensor, *, repeat: int, plan: Plan) -> Tensor:
+def bi_gru(x: Tensor, weights: Sequence[LayerWeights], *, repeat: int, plan: Plan) -> Tensor:
     """Run a bidirectional GRU by the persistent kernel.
 
     Args:
-        gru: the layers.
         x: input (clips, inputs, dim).
+        weights: those of the layers, from `weights_of`.
         repeat: how many times each input frame is repeated.
         plan: how the layers are divided, from `plan_for`.
 
@@ -346,13 +378,7 @@ def bi_gru(gru: nn.GRU, x: Tensor, *, repeat: int, plan: Plan) -> Tensor:
         States (clips, inputs * repeat, 2 units) in bf16.
     """
     x = x.transpose(0, 1).to(torch.bfloat16)
-    for layer in range(gru.num_layers):
-        names = (f"l{layer}", f"l{layer}_reverse")
-        w_ih, b_ih = (
-            torch.cat([getattr(gru, f"{kind}_ih_{n}") for n in names]).to(x.dtype) for kind in ("weight", "bias")
-        )
-        w_hh, b_hh = (
-            torch.stack([getattr(gru, f"{kind}_hh_{n}") for n in names]).to(x.dtype) for kind in ("weight", "bias")
-        )
-        x = _Layer.apply(x, w_ih, w_hh, b_ih, b_hh, repeat if layer == 0 else 1, plan)
+    for w in weights:
+        x = _Layer.apply(x, w.w_ih, w.w_hh, w.b_ih, w.b_hh, repeat, plan)
+        repeat = 1
     return x.transpose(0, 1)

@@ -5,6 +5,7 @@ import torch
 
 from sed.gpu import detector as gpu_detector
 from sed.gpu.detector import GpuDetector
+from sed.models.ast import Mlp
 from sed.models.detector import build_detector
 from sed.models.encoders import ENCODERS
 
@@ -67,8 +68,35 @@ def relative_error(x, expected):
 def test_without_a_plan_the_gru_is_torch_s(detector):
     x = torch.randn(2, 4, detector.decoder.gru.input_size)
     with torch.no_grad():
-        found = gpu_detector.fast_gru(detector.decoder.gru, x, 3)
+        found = gpu_detector.FastGru()(detector.decoder.gru, x, 3)
         torch.testing.assert_close(found, detector.decoder.gru(x.repeat_interleave(3, 1))[0])
+
+
+def test_an_mlp_with_its_gelu_in_the_product_is_the_same():
+    torch.manual_seed(0)
+    mlp = Mlp(dim=8, hidden=32)
+    x = 3 * torch.randn(2, 5, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(gpu_detector.joined_mlp(mlp, x), mlp(x), rtol=0, atol=0.002)
+
+
+def test_the_kernel_gets_the_weights_of_its_precision_once(detector, monkeypatch):
+    gru = detector.decoder.gru
+    calls = []
+    monkeypatch.setattr(gpu_detector, "plan_for", lambda *_, exact: f"exact {exact}")
+    for name in ("exact_gru", "bi_gru"):
+        monkeypatch.setattr(
+            gpu_detector, name, lambda x, weights, name=name, **given: calls.append((name, weights, given)) or x
+        )
+    run, x = gpu_detector.FastGru(), torch.randn(2, 4, gru.input_size)
+    with torch.no_grad():
+        for amp in (False, True, False, True):
+            with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+                run(gru, x, 3)
+    assert [name for name, *_ in calls] == ["exact_gru", "bi_gru"] * 2
+    assert [given for *_, given in calls[:2]] == [{"repeat": 3, "plan": f"exact {exact}"} for exact in (True, False)]
+    assert calls[0][1] is calls[2][1] and calls[1][1] is calls[3][1]
+    assert calls[0][1][0].b_hh.dtype == torch.float32 and calls[1][1][0].b_hh.dtype == torch.bfloat16
 
 
 @pytest.mark.gpu

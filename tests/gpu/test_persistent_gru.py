@@ -88,7 +88,7 @@ def test_the_kernel_s_arithmetic_is_torch_s(plan, held, clips, emulated):
         for p in gru.parameters():
             p.copy_(2 * p.bfloat16())  # so that only the states are rounded; larger, so that gates open and close
     x = torch.randn(clips, 3, 12).bfloat16().float().requires_grad_()
-    out = persistent.bi_gru(gru, x, repeat=2, plan=plan)
+    out = persistent.bi_gru(x, persistent.weights_of(gru, exact=False), repeat=2, plan=plan)
     gradient = torch.randn_like(out)
     out.backward(gradient)
     found = [out.detach().float(), x.grad, *(p.grad for p in gru.parameters())]
@@ -113,7 +113,7 @@ def test_the_exact_kernel_is_torch_s_in_float32(plan, held, clips, emulated):
     with torch.no_grad():
         for p in gru.parameters():
             p.mul_(3)
-        found = persistent.exact_gru(gru, x, repeat=3, plan=plan)
+        found = persistent.exact_gru(x, persistent.weights_of(gru, exact=True), repeat=3, plan=plan)
         expected = gru(x.repeat_interleave(3, dim=1))[0]
     assert (found - expected).abs().max() < 2e-5  # bf16 has .004
 
@@ -136,7 +136,7 @@ def test_many_blocks_agree_with_cudnn_and_are_deterministic(units, clips, repeat
     expected = [reference.detach(), *torch.autograd.grad(reference, parameters, gradient)]
     runs = []
     for _ in range(3):
-        out = persistent.bi_gru(gru, x, repeat=repeat, plan=plan)
+        out = persistent.bi_gru(x, persistent.weights_of(gru, exact=False), repeat=repeat, plan=plan)
         runs.append([out.detach(), *torch.autograd.grad(out, parameters, gradient.bfloat16())])
     for found in runs:  # a result that changes would be a race condition
         assert all(torch.equal(a, b) for a, b in zip(found, runs[0], strict=True))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from sed.gpu.persistent_gru import bi_gru, plan_for
+from sed.gpu.persistent_gru import bi_gru, plan_for, weights_of
 from sed.models.decoders import RunGru, RunsGrus, is_gru_based, repeated
 from sed.models.detector import Detector
 from sed.models.gru_decoder import run_gru
@@ -101,7 +101,9 @@ def persistent_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
         States (clips, inputs * repeat, 2 units), bf16.
     """
     plan = plan_for(gru, len(x), x.device)
-    return bf16_gru(gru, x, repeat) if plan is None else bi_gru(gru, x, repeat=repeat, plan=plan)
+    if plan is None:
+        return bf16_gru(gru, x, repeat)
+    return bi_gru(x, weights_of(gru, exact=False), repeat=repeat, plan=plan)
 
 
 def flash_rnn(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
