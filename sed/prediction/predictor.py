@@ -191,17 +191,21 @@ class TorchPredictor:
             lengths = [len(waveform) for waveform in waveforms]
             for length in set(lengths):  # the front end needs waveforms of one length; most windows are full
                 rows = [row for row, other in enumerate(lengths) if other == length]
-                batch = torch.from_numpy(np.stack([waveforms[row] for row in rows])).to(self._device)
-                by_row.update(zip(rows, self._front_end(batch).half(), strict=True))  # as stage 2 stores them
+                # A GPU copies from pinned memory while we go on.
+                batch = torch.empty(len(rows), length, pin_memory=self.concurrent)
+                np.stack([waveforms[row] for row in rows], out=batch.numpy())
+                on_device = batch.to(self._device, non_blocking=True)
+                by_row.update(zip(rows, self._front_end(on_device).half(), strict=True))  # as stage 2 stores them
             logmel = [by_row[row] for row in range(len(waveforms))]
-            valid = torch.tensor([len(frames) for frames in logmel], device=self._device)
+            frames = [len(one) for one in logmel]
+            valid = torch.tensor(frames, device=self._device)
             padded = torch.nn.utils.rnn.pad_sequence(logmel, batch_first=True)
             frame, clip = posteriors(self._detector, self._front_end, padded, valid, amp=self._amp)
 
         def finish() -> Output:
             shown = [
-                at_own_level(frames.float().cpu().numpy(), waveform, self._front_end.settings)
-                for frames, waveform in zip(logmel, waveforms, strict=True)
+                at_own_level(rows[:count].float().numpy(), waveform, self._front_end.settings)
+                for rows, count, waveform in zip(padded.cpu(), frames, waveforms, strict=True)
             ]
             return Output(frame.cpu().numpy(), clip.cpu().numpy(), shown)
 
