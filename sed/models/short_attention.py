@@ -39,16 +39,41 @@ def _launch(kernel: str, tensors: tuple[Tensor, ...], q: Tensor, k: Tensor) -> N
     )  # fmt: skip
 
 
-@torch.library.custom_op("sed::self_attention", mutates_args=())
 def self_attention(qkv: Tensor) -> Tensor:
     """Map queries, keys and values (sequences, tokens, 3, heads, dim) to (sequences, tokens, heads, dim)."""
+    y: Tensor = _self_attention(qkv) if _needs_operator() else _self_forward(qkv)
+    return y
+
+
+def query_attention(q: Tensor, kv: Tensor) -> Tensor:
+    """Map queries (sequences, queries, heads, dim), and keys and values (sequences, tokens, 2, heads, dim).
+
+    Returns:
+        (sequences, queries, heads, dim).
+    """
+    y: Tensor = _query_attention(q, kv) if _needs_operator() else _query_forward(q, kv)
+    return y
+
+
+def _needs_operator() -> bool:
+    """Return whether torch operators are needed: for gradients or a compiler.
+
+    The first call of an operator imports torch._dynamo, for which the first batch of a prediction waited 5 s.
+    """
+    return torch.is_grad_enabled() or torch.compiler.is_compiling()
+
+
+def _self_forward(qkv: Tensor) -> Tensor:
     q, k, v = qkv.unbind(2)
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     _launch("forward", (q, k, v, out), q, k)
     return out
 
 
-@self_attention.register_fake
+_self_attention = torch.library.custom_op("sed::self_attention", _self_forward, mutates_args=())
+
+
+@_self_attention.register_fake
 def _(qkv: Tensor) -> Tensor:
     sequences, tokens, _, heads, dim = qkv.shape
     return qkv.new_empty(sequences, tokens, heads, dim)
@@ -68,20 +93,17 @@ def _(_grad: Tensor, qkv: Tensor) -> Tensor:
     return torch.empty_like(qkv, memory_format=torch.contiguous_format)
 
 
-@torch.library.custom_op("sed::query_attention", mutates_args=())
-def query_attention(q: Tensor, kv: Tensor) -> Tensor:
-    """Map queries (sequences, queries, heads, dim), and keys and values (sequences, tokens, 2, heads, dim).
-
-    Returns:
-        (sequences, queries, heads, dim).
-    """
+def _query_forward(q: Tensor, kv: Tensor) -> Tensor:
     k, v = kv.unbind(2)
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     _launch("forward", (q, k, v, out), q, k)
     return out
 
 
-@query_attention.register_fake
+_query_attention = torch.library.custom_op("sed::query_attention", _query_forward, mutates_args=())
+
+
+@_query_attention.register_fake
 def _(q: Tensor, _kv: Tensor) -> Tensor:
     return torch.empty(q.shape, dtype=q.dtype, device=q.device)
 
@@ -105,5 +127,5 @@ def _save(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa
     ctx.save_for_backward(*inputs)
 
 
-self_attention.register_autograd(lambda ctx, grad: _self_backward(grad, *ctx.saved_tensors), setup_context=_save)
-query_attention.register_autograd(lambda ctx, grad: _query_backward(grad, *ctx.saved_tensors), setup_context=_save)
+_self_attention.register_autograd(lambda ctx, grad: _self_backward(grad, *ctx.saved_tensors), setup_context=_save)
+_query_attention.register_autograd(lambda ctx, grad: _query_backward(grad, *ctx.saved_tensors), setup_context=_save)

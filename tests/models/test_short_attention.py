@@ -1,5 +1,8 @@
 """Use of the fused attention over a few tokens, and a block with it against one without it on a GPU."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
@@ -27,6 +30,25 @@ def test_few_tokens_of_narrow_heads_in_half_precision_are_fused(tokens, dim, dty
     monkeypatch.setattr(short_attention, "TRITON", True)
     with FakeTensorMode():  # which needs no GPU
         assert short_attention.usable(torch.empty(2, tokens, 3, 4, dim, device="cuda", dtype=dtype)) is usable
+
+
+WITHOUT_GRADIENTS = """
+import sys
+import torch
+from sed.models import short_attention
+launched = []
+short_attention._launch = lambda kernel, tensors, q, k: (tensors[-1].zero_(), launched.append(kernel))
+with torch.no_grad():
+    assert short_attention.self_attention(torch.ones(5, 13, 3, 4, 8)).shape == (5, 13, 4, 8)
+    assert short_attention.query_attention(torch.ones(5, 1, 4, 8), torch.ones(5, 13, 2, 4, 8)).shape == (5, 1, 4, 8)
+assert launched == ["forward", "forward"]
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_attention_without_gradients_does_not_import_torch_s_compiler():
+    ran = subprocess.run([sys.executable, "-c", WITHOUT_GRADIENTS], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
 
 
 @pytest.mark.gpu
