@@ -163,7 +163,8 @@ def run_blocks(blocks: Iterable[nn.Module], x: Tensor, *shared: Tensor, recomput
 def convolve_patches(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     """Apply a convolution without padding to an input of one channel, as a matrix product of its patches.
 
-    This is faster than the convolution of torch: by 1.4 times on two CPU cores for an AST's patches.
+    This is faster than the convolution of torch, and than `F.unfold`, which a GPU computes clip by clip: a copy of the
+    patches of 48 clips took an AST 2 ms of its 39 ms on an H200.
 
     Args:
         convolution: the convolution (1 to dim channels).
@@ -172,7 +173,13 @@ def convolve_patches(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     Returns:
         (batch, rows * columns, dim), patch by patch and row by row.
     """
-    patches = F.unfold(x, convolution.weight.shape[2:], stride=convolution.stride).transpose(1, 2)
+    height, width = convolution.weight.shape[2:]
+    rows, columns = convolution.stride
+    if torch.onnx.is_in_onnx_export():  # ONNX has no operator for the views below
+        patches = F.unfold(x, (height, width), stride=(rows, columns)).transpose(1, 2)
+    else:
+        views = x[:, 0].unfold(1, height, rows).unfold(2, width, columns)  # (batch, rows, columns, height, width)
+        patches = views.flatten(3).flatten(1, 2)
     return F.linear(patches, convolution.weight.flatten(1), convolution.bias)
 
 
