@@ -30,7 +30,7 @@ MOST_WARPS = 8  # warps per block
 MOST_HELD = 18  # fragments of weights, of 16 bytes, that fit into a thread's registers beside all else
 RESERVED = 1024  # bytes of a multiprocessor's shared memory that CUDA reserves for each block
 LEAST_SLICE = 16  # a block's units are a multiple of this: 8 and 24 units took longer than 16 and 32 on an H100
-PAUSE = 0  # cycles between a block's last store and its next load
+PAUSE = 900  # cycles between a block's last store and its next load; the best of 0 to 1500 for AST-SED on an H200
 NARROW = 32  # units per block, and ...
 SMALL = 256  # ... units per direction, up to which two blocks have registers on one multiprocessor
 
