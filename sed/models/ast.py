@@ -8,7 +8,7 @@ are sources, which `sed/models/__init__.py` names.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -163,8 +163,7 @@ def run_blocks(blocks: Iterable[nn.Module], x: Tensor, *shared: Tensor, recomput
 def convolve_patches(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     """Apply a convolution without padding to an input of one channel, as a matrix product of its patches.
 
-    This is faster than the convolution of torch, and than `F.unfold`, which a GPU computes clip by clip: a copy of the
-    patches of 48 clips took an AST 2 ms of its 39 ms on an H200.
+    This is faster than the convolution of torch: by 1.4 times on two CPU cores for an AST's patches.
 
     Args:
         convolution: the convolution (1 to dim channels).
@@ -173,14 +172,25 @@ def convolve_patches(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     Returns:
         (batch, rows * columns, dim), patch by patch and row by row.
     """
-    height, width = convolution.weight.shape[2:]
-    rows, columns = convolution.stride
-    if torch.onnx.is_in_onnx_export():  # ONNX has no operator for the views below
-        patches = F.unfold(x, (height, width), stride=(rows, columns)).transpose(1, 2)
-    else:
-        views = x[:, 0].unfold(1, height, rows).unfold(2, width, columns)  # (batch, rows, columns, height, width)
-        patches = views.flatten(3).flatten(1, 2)
+    size, stride = convolution.weight.shape[2:], convolution.stride
+    # A GPU runs F.unfold clip by clip: 2 of an AST's 39 ms for 48 clips. ONNX has no operator for the views.
+    patches = patch_views(x, size, stride) if x.is_cuda else F.unfold(x, size, stride=stride).transpose(1, 2)
     return F.linear(patches, convolution.weight.flatten(1), convolution.bias)
+
+
+def patch_views(x: Tensor, size: Sequence[int], stride: Sequence[int]) -> Tensor:
+    """Copy the patches of an input of one channel.
+
+    Args:
+        x: (batch, 1, height, width).
+        size: height and width of a patch.
+        stride: distance from one patch to the next in both.
+
+    Returns:
+        (batch, rows * columns, size[0] * size[1]), row by row.
+    """
+    views = x[:, 0].unfold(1, size[0], stride[0]).unfold(2, size[1], stride[1])  # (batch, rows, columns, *size)
+    return views.flatten(3).flatten(1, 2)
 
 
 class PatchEmbed(nn.Module):

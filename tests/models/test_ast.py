@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from sed.checkpoints.ast_layouts import to_tagger
-from sed.models.ast import AST, Attention, Block, convolve_patches
+from sed.models.ast import AST, Attention, Block, convolve_patches, patch_views
 from sed.models.detector import build_detector
 from sed.models.tagger import build_tagger
 
@@ -70,6 +71,8 @@ def test_patches_are_convolved_as_by_torch(kernel: tuple[int, int], stride: tupl
     x = torch.randn(3, 1, 41, 53)
     want = convolution(x).flatten(2).transpose(1, 2)
     torch.testing.assert_close(convolve_patches(convolution, x), want, rtol=0, atol=5e-6)
+    # those of a GPU
+    assert torch.equal(patch_views(x, kernel, stride), F.unfold(x, kernel, stride=stride).transpose(1, 2))
 
 
 @pytest.mark.parametrize("grad", [False, True])
