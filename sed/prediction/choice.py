@@ -69,6 +69,8 @@ def entropy(posteriors: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 class DoubtSink(BaseSink):
     """Sink that measures one recording in constant memory; `doubt` is set at the recording's end."""
 
+    uses_logmel = True
+
     def __init__(self, labels: Sequence[str], thresholds: Sequence[float], frame_seconds: float) -> None:
         """
         Args:

@@ -70,7 +70,7 @@ class Remembered(Immediate):
             output = self._predictor(list(new.values()))
             self._known.update(zip(new, zip(output.frame, output.clip, strict=True), strict=True))
         frame, clip = zip(*(self._known[key] for key in keys), strict=True)
-        return Output(np.stack(frame), np.stack(clip), [np.empty((0, 0), np.float32) for _ in keys])
+        return Output(np.stack(frame), np.stack(clip), [lambda: np.empty((0, 0), np.float32)] * len(keys))
 
 
 def predict(

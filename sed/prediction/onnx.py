@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import mmap
@@ -198,7 +199,7 @@ class OnnxPredictor(Immediate):
             frame[rows], clip[rows] = frames, clips
             valid = self._framing.num_frames(length)
             for row, windows in zip(rows, mel, strict=True):  # no waveform is longer than a window: there is one
-                logmel[row] = at_own_level(windows[0, :valid], waveforms[row], self._settings)
+                logmel[row] = functools.partial(at_own_level, windows[0, :valid], waveforms[row], self._settings)
         return Output(frame, clip, logmel)
 
     def _check(self, values: np.ndarray, shape: tuple[int, ...]) -> None:

@@ -163,6 +163,8 @@ def _beside(name: str) -> str:
 class PageSink(BaseSink):
     """Sink that collects the content of one recording, and adds it to the page at the recording's end."""
 
+    uses_logmel = True
+
     def __init__(
         self,
         page: Page,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -26,8 +27,9 @@ class Output(NamedTuple):
     """frame posteriors (windows, frames, classes) float32"""
     clip: np.ndarray
     """clip posteriors (windows, classes) float32"""
-    logmel: list[np.ndarray]
-    """log-mel of each window (its frames, bins), not normalised, at the recording's level (see `at_own_level`)"""
+    logmel: Sequence[Callable[[], np.ndarray]]
+    """functions that return each window's log-mel (its frames, bins), not normalised, at the recording's level (see
+    `at_own_level`); only some results show it"""
 
 
 class Predictor(Protocol):
@@ -202,11 +204,14 @@ class TorchPredictor:
             padded = torch.nn.utils.rnn.pad_sequence(logmel, batch_first=True)
             frame, clip = posteriors(self._detector, self._front_end, padded, valid, amp=self._amp)
 
+        on_cpu = functools.cache(padded.cpu)  # one copy per batch
+
+        def own_level(row: int) -> np.ndarray:
+            rows = on_cpu()[row, : frames[row]].float().numpy()
+            return at_own_level(rows, waveforms[row], self._front_end.settings)
+
         def finish() -> Output:
-            shown = [
-                at_own_level(rows[:count].float().numpy(), waveform, self._front_end.settings)
-                for rows, count, waveform in zip(padded.cpu(), frames, waveforms, strict=True)
-            ]
+            shown = [functools.partial(own_level, row) for row in range(len(waveforms))]
             return Output(frame.cpu().numpy(), clip.cpu().numpy(), shown)
 
         return finish

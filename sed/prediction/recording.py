@@ -36,6 +36,9 @@ class Result:
 class Sink(Protocol):
     """Receiver of one recording's results as they arrive; either `finish` or `abandon` comes last."""
 
+    uses_logmel: bool
+    """whether `logmel` does something: only then it is called"""
+
     def audio(self, samples: np.ndarray) -> None: ...
     def logmel(self, frames: np.ndarray) -> None: ...
     def posteriors(self, frames: np.ndarray) -> None: ...
@@ -47,6 +50,8 @@ class Sink(Protocol):
 
 class BaseSink:
     """A sink that ignores everything; writers override what they need."""
+
+    uses_logmel = False
 
     def audio(self, samples: np.ndarray) -> None:
         """Take mono float32 samples at the model's rate."""
@@ -147,14 +152,14 @@ class Track:
             self._sink.audio(block)
             yield block
 
-    def take(self, window: Window, frame: np.ndarray, clip: np.ndarray, logmel: np.ndarray) -> float:
+    def take(self, window: Window, frame: np.ndarray, clip: np.ndarray, logmel: Callable[[], np.ndarray]) -> float:
         """Add the model's output for the recording's next window.
 
         Args:
             window: the window.
             frame: frame posteriors (frames, classes).
             clip: clip posteriors (classes,).
-            logmel: log-mel (its frames, bins).
+            logmel: returns its log-mel (its frames, bins).
 
         Returns:
             Seconds of the recording that are in this window and not in earlier ones.
@@ -164,9 +169,11 @@ class Track:
         rows = self._join.add(window, frame, clip)
         if self._centring is not None:
             rows = self._centring.add(window, rows)
-        if window.next_first is not None:  # frames that the next window also covers are left to it
-            logmel = logmel[: round(self._plan.hop * self._predictor.frame_seconds / self._predictor.feature_seconds)]
-        self._sink.logmel(logmel)
+        if self._sink.uses_logmel:
+            own = logmel()
+            if window.next_first is not None:  # frames that the next window also covers are left to it
+                own = own[: round(self._plan.hop * self._predictor.frame_seconds / self._predictor.feature_seconds)]
+            self._sink.logmel(own)
         self._decide(rows)
         if window.next_first is None:
             self._finish()

@@ -111,6 +111,7 @@ class Sinks(BaseSink):
 
     def __init__(self, sinks: Sequence[Sink], files: ExitStack) -> None:
         self._sinks, self._files = list(sinks), files
+        self.uses_logmel = any(sink.uses_logmel for sink in sinks)
 
     def audio(self, samples: np.ndarray) -> None:
         for sink in self._sinks:

@@ -1,6 +1,7 @@
 """A detector of loudness, and recordings run through it."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -40,7 +41,7 @@ class Loudness(Immediate):
             level = np.abs(waveform[: count * FRAME]).reshape(count, FRAME).mean(1)
             context = uniform_filter1d(level, 61, mode="constant")
             row[:count, 0] = 1 / (1 + np.exp(-12 * (0.8 * level + 0.2 * context - 0.45)))
-        return Output(frames, frames.max(1), [np.repeat(row, 4, 1) for row in frames])
+        return Output(frames, frames.max(1), [partial(np.repeat, row, 4, 1) for row in frames])
 
 
 POST = PostProcessing(steps=[WeakMask(), Median({"loud": 0.05})], threshold=Threshold({"loud": 0.5}))
@@ -48,6 +49,8 @@ POST = PostProcessing(steps=[WeakMask(), Median({"loud": 0.05})], threshold=Thre
 
 class Recorder(BaseSink):
     """A sink that keeps everything in memory."""
+
+    uses_logmel = True
 
     def __init__(self):
         self.posterior_frames, self.logmel_frames, self.samples, self.result, self.abandoned = [], [], [], None, False

@@ -1,3 +1,5 @@
+from contextlib import ExitStack
+
 import numpy as np
 import pytest
 from loudness import POST, RATE, Loudness, burst, predict
@@ -5,6 +7,7 @@ from loudness import POST, RATE, Loudness, burst, predict
 from sed.errors import UserError
 from sed.prediction.predictor import Output
 from sed.prediction.recording import BaseSink, Track, run
+from sed.prediction.session import Sinks
 from sed.prediction.windows import WindowPlan
 
 
@@ -34,6 +37,26 @@ def test_what_sinks_get_covers_the_recording_once():
     assert len(posteriors) == 3400 + 1000  # windows at 0, 2 ... 34
     assert (posteriors[:4321] > 0).all() and (posteriors[4321:] == 0).all()
     assert len(np.concatenate(sink.logmel_frames)) == 3400 + 1000
+
+
+class NoLogMel(Loudness):
+    """A model whose log-mel nobody may ask for."""
+
+    def __call__(self, waveforms):
+        def asked():
+            raise AssertionError("log-mel is not shown")
+
+        return super().__call__(waveforms)._replace(logmel=[asked] * len(waveforms))
+
+
+def test_logmel_is_not_computed_for_sinks_that_do_not_use_it():
+    with pytest.raises(AssertionError, match="not shown"):
+        predict([burst(1, 1, 30)], model=NoLogMel())
+    model = NoLogMel()
+    plan = WindowPlan.overlapping(samples=model.samples, frame_seconds=0.01, rate=RATE, frames=1000)
+    track = Track.of("0", model, POST, plan, sink=Sinks([BaseSink()], ExitStack()))
+    run([(track, lambda track: plan.cut(track.passed_on([burst(1, 1, 30)])))], model, batch_size=4)
+    assert len(track.result.detections) == 1
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
