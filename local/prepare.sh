@@ -132,4 +132,6 @@ if ((${#origins[@]})); then
         for set in "${made[@]}"; do [[ ! -e ${data}/${set}/origins.tsv ]] || tail -n +2 "${data}/${set}/origins.tsv"; done
     } >"${data}/.origins.tsv.part"
     mv "${data}/.origins.tsv.part" "${data}/origins.tsv"
+else
+    rm -f -- "${data}/origins.tsv" # of an earlier run, whose downloads had origins
 fi

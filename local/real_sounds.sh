@@ -4,9 +4,9 @@
 # usage: local/real_sounds.sh --soundbank DIR [options] <downloads>
 #
 #   --soundbank DIR        recordings, {train,validation}/{foreground,background,distractor}/<label>/
-#   --scale X              factor by which the sizes of all sets are multiplied; 1: 1,500 real-strong, 10,000 synthetic,
-#                          1,500 weak, 12,000 unlabelled, 1,168 validation clips (1.0)
-#   --public N             clips of a second test set, also from validation sources (0)
+#   --scale X              factor by which the sizes of all sets but --public are multiplied; 1: 1,500 real-strong, 10,000
+#                          synthetic, 1,500 weak, 12,000 unlabelled, 1,168 validation clips (1.0)
+#   --public N             clips of a second test set, also from validation sources; not multiplied by --scale (0)
 #   --seed N               random seed (0)
 #   --nj N                 processes (4)
 #   --format F             format of the audio, wav or flac, 16 bits (wav)

@@ -172,7 +172,7 @@ def expand(
         if not seed.isdecimal():
             raise UserError(f"--seeds {seed}: not whole numbers (separate them by blanks)")
     for pair in rates:
-        if len(pair.split(":")) != 2:
+        if len(pair.split(":")) != 2 or not all(pair.split(":")):
             raise UserError(f"--rates {pair}: head:encoder is expected, such as 1e-3:1e-4 (separated by blanks)")
     if settings["class_map"]:  # nothing is trained
         seeds, rates = [], []

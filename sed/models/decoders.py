@@ -53,12 +53,13 @@ class Summarising(Protocol):
 class Directed(Protocol):
     """Protocol of a decoder with separate directions.
 
-    The first half of `Decoded.hidden` is the state of a forward GRU, the second that of a backward GRU. The detector
-    has a classifier for each direction, and `clip_pooling: ends` uses both.
+    The first half of `Decoded.hidden` is computed from a forward GRU alone, the second from a backward GRU alone: their
+    states, or what further layers make of these. The detector has a classifier for each direction, and
+    `clip_pooling: ends` uses both.
     """
 
     def near(self, x: Tensor) -> Tensor | None:
-        """Map (batch, patches, input dim) to the states of GRUs that are run over a window around each output frame.
+        """Map (batch, patches, input dim) to what GRUs give that are run over a window around each output frame.
 
         The result has the shape and the halves of `Decoded.hidden`; it is None without windows, and in training.
         """

@@ -189,6 +189,7 @@ def test_wrong_arguments_are_refused_in_a_line(listed):
         (["train", "own/none.yaml"], "own/none.yaml: no such config"),
         (["train", "x=own/none.yaml"], "own/none.yaml: no such config"),
         (["train", "a", "--rates", "1e-3"], "--rates 1e-3: head:encoder is expected"),
+        (["train", "a", "--rates", "1e-3:"], "--rates 1e-3:: head:encoder is expected"),
         (["features", "a", "--seeds", "1,2"], "--seeds 1,2: not whole numbers (separate them by blanks)"),
         (["features", "a", "other/a.yaml"], "other/a.yaml: a is the experiment of own/a.yaml (give it as NAME=file)"),
         (["dance", "a"], "invalid choice: 'dance'"),

@@ -54,6 +54,11 @@ prepare() {
     grep -qx "$(printf 'unlabelled\tall\t0\t1\t0\t0\t')" "${data}/coverage.tsv"
     [ "$(tail -n +2 "${data}/origins.tsv" | wc -l)" -eq 11 ] # each clip of the six sets
     [ "$(grep -v archives "${data}/origins.tsv" | tail -n +2)" = "$(printf 'weak\tYaaa_350.000_352.000\txares/1.tar')" ]
+    rm "${downloads}/origins.tsv" # the tables of the earlier run go with it
+    prepare
+    [ "${status}" -eq 0 ]
+    [ ! -e "${data}/origins.tsv" ]
+    [ ! -e "${data}/weak/origins.tsv" ]
 }
 
 @test "missing sets are left out, and their earlier data directories removed" {
