@@ -82,8 +82,9 @@ class Experiment:
         """
         pretrained = pretrained or self.published(downloads)
         words = ["--seed", self.seed] if self.seed else []
+        varied = dict(self.varied)
         if self.labeller and self.seed:
-            sets = value_text(self.settings["train_sets"]).split(",")
+            sets = varied.pop("train_sets", value_text(self.settings["train_sets"])).split(",")
             words += ["--train-sets", ",".join(self.of_seed(PSEUDO) if name == PSEUDO else name for name in sets)]
         if self.start:
             words += ["--pretrained", str(exp / self.start)]
@@ -94,7 +95,7 @@ class Experiment:
         if self.rates:
             head, encoder = self.rates.split(":")
             words += ["--lr", head, "--encoder-lr", encoder]
-        for key, value in self.varied:
+        for key, value in varied.items():
             name = key.replace("_", "-")
             # only switches have these values, and take none on the command line
             switch = {"true": [f"--{name}"], "false": [f"--no-{name}"]}
@@ -156,14 +157,15 @@ def expand(
         path: the config's file.
         seeds: seeds; []: one experiment with the config's own seed.
         rates: pairs of learning rates, each `head:encoder`; []: the config's own.
-        varied: combinations from `combinations`; values equal to the config's own are not part of the name.
+        varied: combinations from `combinations`; values equal to the config's own are not part of the name. A config
+            that is imported instead of trained has one experiment, without seeds, rates and these.
 
     Yields:
         The experiments.
 
     Raises:
-        UserError: the config cannot be read, it names pseudo-labels without training on them, or a seed or pair is
-            malformed.
+        UserError: the config cannot be read, it names pseudo-labels without training on them, a seed or pair is
+            malformed, or a varied key is set by seeds or rates, too.
     """
     settings = DEFAULTS | load_config(path)
     if settings["pseudo_labels_of"] and PSEUDO not in value_text(settings.get("train_sets", "")).split(","):
@@ -175,7 +177,11 @@ def expand(
         if len(pair.split(":")) != 2 or not all(pair.split(":")):
             raise UserError(f"--rates {pair}: head:encoder is expected, such as 1e-3:1e-4 (separated by blanks)")
     if settings["class_map"]:  # nothing is trained
-        seeds, rates = [], []
+        seeds, rates, varied = [], [], [()]
+    keys = {key for values in varied for key, _ in values}
+    for given, option, owned in ((seeds, "seeds", {"seed"}), (rates, "rates", {"lr", "encoder_lr"})):
+        if given and keys & owned:
+            raise UserError(f"--vary {min(keys & owned)}: --{option} sets it (leave one of the two out)")
     for seed, pair, values in itertools.product(seeds or [""], rates or [""], varied):
         other = tuple((key, value) for key, value in values if not _is_own_value(settings, key, value))
         suffix = f"_lr{pair.replace(':', '_')}" if pair else ""

@@ -152,6 +152,10 @@ def test_pseudo_labels_are_those_of_the_same_seed(listed):
     ]
     assert listed("label", "a") == [["pseudo", "b", "dump"]]
     assert listed("train", "a", "--seeds", "2")[0][3] == "--seed 2 --train-sets strong_real,pseudo_seed2,weak"
+    assert (
+        listed("train", "a", "--seeds", "2", "--vary", "train_sets=pseudo")[0][3]
+        == "--seed 2 --train-sets pseudo_seed2"
+    )
     assert listed("train", "a") == [["a", "own/a.yaml", "dump"]]
     for name in ("c", "d"):
         config(name, f"train_sets: weak,pseudo\npseudo_labels_of: of_{name}\n")
@@ -190,6 +194,8 @@ def test_wrong_arguments_are_refused_in_a_line(listed):
         (["train", "x=own/none.yaml"], "own/none.yaml: no such config"),
         (["train", "a", "--rates", "1e-3"], "--rates 1e-3: head:encoder is expected"),
         (["train", "a", "--rates", "1e-3:"], "--rates 1e-3:: head:encoder is expected"),
+        (["train", "a", "--seeds", "1", "--vary", "seed=3"], "--vary seed: --seeds sets it"),
+        (["train", "a", "--rates", "1e-3:1e-4", "--vary", "encoder-lr=1"], "--vary encoder_lr: --rates sets it"),
         (["features", "a", "--seeds", "1,2"], "--seeds 1,2: not whole numbers (separate them by blanks)"),
         (["features", "a", "other/a.yaml"], "other/a.yaml: a is the experiment of own/a.yaml (give it as NAME=file)"),
         (["dance", "a"], "invalid choice: 'dance'"),
@@ -224,6 +230,7 @@ def test_what_is_imported_is_not_trained_and_is_scored_twice(listed):
     assert [row[0] for row in listed("train", "zero", "a", "--seeds", "1 2")] == ["a_seed1", "a_seed2"]
     row = ["zero", "own/zero.yaml", "dump", table]
     assert listed("import", "zero", "a", "--seeds", "1 2") == [[*row, "atst-f-strong"]]
+    assert listed("import", "zero", "a", "--vary", "mixup_alpha=0.1,0.3") == [[*row, "atst-f-strong"]]
     Path("downloads").mkdir()
     Path("downloads/atst_frame.pth").touch()
     assert listed("import", "zero", "--downloads", "downloads") == [[*row, "downloads/atst_frame.pth"]]
