@@ -33,9 +33,10 @@ SHAPE = {
 """types of the fields that readers of a result use, as `misfit` takes them"""
 _MODEL = {"config": dict, "name": str, "git": _TEXT, "command": _TEXT, "parameters": _NUMBER, "step": _NUMBER}
 _NEEDED = ("set", "clips", "clips_expected", "per_class")
-MAY_DIFFER = (  # options that two trainings of one system may differ in: seed, folders, device, resuming, speed
+MAY_DIFFER = (  # options that two trainings of one system may differ in: seed, folders, device, resuming, speed, logs
     *("seed", "output", "dump", "tag", "nj", "ngpu", "jobs", "device", "resume", "force"),
-    *("accelerate", "ahead", "cache", "threads", "checkpoint_seconds", "log_seconds"),
+    *("accelerate", "ahead", "cache", "threads", "checkpoint_seconds"),
+    *("log_seconds", "loggers", "log_pictures"),
 )
 
 

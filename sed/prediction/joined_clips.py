@@ -50,7 +50,8 @@ def join_clips(folder: Path, *, minutes: float) -> tuple[list[Recording], int]:
 def _follow(clips: list[tuple[float, float, str, str]]) -> bool:
     """Return whether clips (start, end, ...) in order of time cover a recording from its start without a gap.
 
-    All but the last have the same length.
+    All but the last, which may be shorter, must have the same length.
     """
     seconds = clips[0][1]
-    return all(abs(clip[0] - number * seconds) < 0.002 for number, clip in enumerate(clips))
+    borders = [border for start, end, *_ in clips for border in (start, end)][:-1]
+    return all(abs(border - (number + 1) // 2 * seconds) < 0.002 for number, border in enumerate(borders))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from sed.errors import UserError
 from sed.prediction.comparison import Remembered, Scorer, predict, sounds_at
 from sed.prediction.predictor import Predictor
 from sed.prediction.soundscapes import Recording
@@ -56,6 +58,9 @@ def measure(
 
     Returns:
         Each of the settings with its scores, in order.
+
+    Raises:
+        UserError: the recordings of a kind have no event.
     """
     found: list[dict[str, float]] = [{} for _ in settings]
     for kind, some in recordings.items():
@@ -64,6 +69,8 @@ def measure(
         for scores, one in zip(found, settings, strict=True):
             events = predict(sounds, remembered, post, windows=one, batch_size=batch_size)
             scores[kind] = float(scorer.of_recordings(str(one), events).whole.total().macro())
+            if math.isnan(scores[kind]):
+                raise UserError(f"{kind}: no event in {len(some)} recordings, so they give no F1 (add events)")
     return [Measured(*pair) for pair in zip(settings, found, strict=True)]
 
 

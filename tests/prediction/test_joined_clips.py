@@ -55,6 +55,16 @@ def test_recordings_that_lack_a_clip_are_left_out(tmp_path: Path) -> None:
     assert number == len(found) == 1 and found[0].minutes * 60 == pytest.approx(4.0)
 
 
+def test_recordings_with_a_clip_that_ends_early_are_left_out(tmp_path: Path) -> None:
+    write_set(tmp_path / "set", {"whole": 4.0, "broken": 6.0})
+    scp = tmp_path / "set" / "wav.scp"
+    scp.write_text(
+        scp.read_text().replace(window_name("broken", 2.0, 4.0) + " ", window_name("broken", 2.0, 3.0) + " ")
+    )
+    found, _ = join_clips(tmp_path / "set", minutes=10)
+    assert [one.minutes * 60 for one in found] == [pytest.approx(4.0)]
+
+
 def test_only_as_many_minutes_as_asked(tmp_path: Path) -> None:
     write_set(tmp_path / "set", {f"r{n}": 6.0 for n in range(5)})
     found, number = join_clips(tmp_path / "set", minutes=0.2)
