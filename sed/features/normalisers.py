@@ -87,11 +87,10 @@ class Bins(nn.Module):
         except ValueError:
             values = [math.nan]  # refused below
         bins, known = settings["mel_bins"], bool(values)
-        valid = len(values) == 2 * bins and all(map(math.isfinite, values)) and min(values[bins:]) > 0
-        if known and not valid:
+        stored = torch.tensor(values if known else [0.0] * bins + [1.0] * bins, dtype=torch.float32)
+        if len(stored) != 2 * bins or not stored.isfinite().all() or stored[bins:].min() <= 0:
             raise ValueError(f"norm_bins is not {bins} means and {bins} standard deviations above 0")
         self.known = known
-        stored = torch.tensor(values if known else [0.0] * bins + [1.0] * bins, dtype=torch.float64).float()
         self.register_buffer("mean", stored[:bins].clone(), persistent=False)
         self.register_buffer("deviation", stored[bins:].clone(), persistent=False)
 

@@ -53,6 +53,13 @@ def test_values_are_those_of_the_formulas(name: str) -> None:
 
 
 def test_statistics_of_another_size_are_refused() -> None:
-    for bad in ("1,2,3", BINS + ",1", BINS.replace("128", "0"), BINS.replace("128", "nan"), "a" + BINS):
+    for bad in (
+        "1,2,3",
+        BINS + ",1",
+        BINS.replace("128", "0"),
+        BINS.replace("128", "nan"),
+        BINS.replace("128", "1e-50"),
+        "a" + BINS,
+    ):
         with pytest.raises(UserError, match="norm_bins is not 128 means and 128 standard deviations"):
             FrontEnd.from_config({"normaliser": "bins", "norm_bins": bad})

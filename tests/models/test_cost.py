@@ -17,7 +17,7 @@ from sed.models.detector import Detector, build_detector
 
 
 def of_layers(detector: Detector, bins: int) -> int:
-    """Count as thop does, module by module, and attention's two products, which thop leaves out."""
+    """Count as thop does, module by module; attention's two products belong to no module and are left out."""
     found: list[int] = []
 
     def hook(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: Any) -> None:
