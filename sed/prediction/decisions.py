@@ -2,20 +2,19 @@
 
 Post-processing of a frame depends on at most `reach` frames to either side. So a frame can be decided once `reach`
 frames after it are known, while `reach` frames before it are kept. (cSEBBs merge over any distance: with them the
-result is the same unless merged segments are longer than their `reach`.) Post-processing and decoding are the functions
-that `sed.bin.score` uses.
+result is the same unless merged segments are longer than their `reach`.) Post-processing is that of `sed.bin.score`;
+decoding gives the same events as that of `sed.bin.score`, which finds them at many thresholds at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from sed.data.scores import TIME_DECIMALS, FrameScores
 from sed.data.tables import Event
-from sed.evaluation.metrics.decode import decode_one
 
 if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
@@ -30,6 +29,22 @@ class Detection(NamedTuple):
     event: Event
     score: float
     """NaN for events of a label file"""
+
+
+def active_runs(values: np.ndarray, thresholds: Sequence[float]) -> Iterator[tuple[int, int, int]]:
+    """Yield the runs of frames whose value exceeds its class's threshold, by class and time.
+
+    Args:
+        values: (frames, classes).
+        thresholds: one for each class; a value equal to it is not active.
+
+    Yields:
+        Class, first frame, and the frame after the last.
+    """
+    active = np.zeros((values.shape[1], len(values) + 2), bool)  # an inactive frame before the first and after the last
+    active[:, 1:-1] = (values > np.asarray(thresholds, np.float64)).T
+    label, border = np.nonzero(active[:, 1:] != active[:, :-1])
+    yield from zip(label[::2].tolist(), border[::2].tolist(), border[1::2].tolist(), strict=True)
 
 
 class Decisions:
@@ -138,7 +153,7 @@ class Decisions:
         borders = np.round(np.arange(first, first + len(values) + 1) * self._seconds, TIME_DECIMALS)
         start = np.array([0, len(values)]) if start is None else start
         return FrameScores(
-            clips=[str(i) for i in range(len(start) - 1)],
+            clips=[""] * (len(start) - 1),  # names that post-processing does not use
             labels=self._labels,
             start=start,
             onset=borders[:-1],
@@ -159,11 +174,10 @@ class Decisions:
         self.suppressed += ((self._raw[low:high] > thresholds) & (values[low:high] <= thresholds)).sum(0)
         if self.observe is not None:
             self.observe(values[low:high])
-        table = decode_one(self._scores(values[low:high], self._decided), self._thresholds)
         ended = []
         still: dict[int, tuple[int, int, float]] = {}
-        for label, onset, offset in zip(table.label.tolist(), table.onset, table.offset, strict=True):
-            begin, end = round(onset / self._seconds), round(offset / self._seconds)
+        for label, first, last in active_runs(values[low:high], self._thresholds):
+            begin, end = self._decided + first, self._decided + last
             total = float(self._raw[begin - self._first : end - self._first, label].sum(dtype=np.float64))
             if begin == self._decided and label in self._open:
                 begin, _, earlier = self._open.pop(label)

@@ -10,7 +10,6 @@ from sed.checkpoints.hub import local_model
 from sed.checkpoints.pack_folder import FACTS, RESULTS
 from sed.checkpoints.packed import is_packed, load_pack
 from sed.errors import UserError
-from sed.evaluation.result_file import check_result
 from sed.input_files import read_json
 from sed.prediction import window_settings
 from sed.prediction.window_settings import WindowSettings
@@ -99,6 +98,8 @@ def training_facts(model: Path) -> dict[str, Any]:
 
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:
     """Read a result.json or a packed model's RESULTS; UserError, with the remedy, if it is damaged."""
+    from sed.evaluation.result_file import check_result  # imports the metrics
+
     value = read_json(path, remedy=remedy)
     if not isinstance(value, dict):
         raise UserError(f"{path}: not what this project writes ({remedy})")
