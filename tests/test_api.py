@@ -136,7 +136,7 @@ def test_recordings_and_models_that_cannot_be_read_are_refused_in_one_line(model
         ({"overlap": 100}, "overlap 100: "),
         ({"threshold": 7}, "threshold: 7.0 is out of range"),
         ({"rate": 0}, "rate 0: out of range"),
-        ({"batch_size": 0}, "batch_size 0: out of range"),
+        ({"batch_size": -1}, "batch_size -1: out of range"),
     ],
 )
 def test_refusals_name_the_argument_of_detect(model: sed.Model, arguments: dict[str, Any], message: str) -> None:

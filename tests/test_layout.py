@@ -25,6 +25,7 @@ COMMON = {
     "energy",
     "device",
     "parallel",
+    "prefetch",
     "progress",
     "compatibility",
     "registry",

@@ -24,6 +24,7 @@ from sed.errors import UserError
 from sed.evaluation.postprocessing.options import add_arguments
 from sed.parallel import default_jobs, free_processors
 from sed.prediction.live import KINDS
+from sed.prediction.recording import BATCH, BATCH_ON_GPU
 from sed.prediction.window_settings import add_arguments as add_window_arguments
 from sed.prediction.writers import FORMATS, output_file
 
@@ -48,7 +49,7 @@ def parser() -> Parser:
     p.option("html-audio", True, "put the audio into the page")
     p.section("computation")
     add_window_arguments(p)
-    p.option("batch-size", 8, "windows per batch", least=1)
+    p.option("batch-size", 0, f"windows per batch (0: {BATCH}, on a GPU {BATCH_ON_GPU})", least=0)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
     p.option(
         "precision",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,9 +14,13 @@ from sed.prediction.centring import SCOUTED, Centring
 from sed.prediction.decisions import PIECE, Decisions, Detection
 from sed.prediction.predictor import Output, Predictor, begin_windows
 from sed.prediction.windows import Join, Window, WindowPlan
+from sed.prefetch import prefetched
 
 if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
+
+BATCH = 8  # windows per batch by default
+BATCH_ON_GPU = 32
 
 
 @dataclass
@@ -230,6 +235,7 @@ def run(
     predictor: Predictor,
     *,
     batch_size: int,
+    ahead: bool = True,
     report: Callable[[Track, str | None], None] = lambda _track, _problem: None,
     advance: Callable[[float], object] = lambda _seconds: None,
 ) -> None:
@@ -238,49 +244,58 @@ def run(
     Args:
         tracks: recordings, each with a function that cuts it into windows.
         predictor: the model.
-        batch_size: windows per batch.
+        batch_size: windows per batch; 0: BATCH, on a GPU BATCH_ON_GPU.
+        ahead: while a GPU computes a batch, read windows of the next in a thread, and take the results of the batch
+            before; False for a stream, whose results must not wait for the next window.
         report: called once per recording, with its track and None, or the problem because of which it was given up.
         advance: called with the seconds of audio that are done; what windows share counts once, so that the seconds add
             up to the recordings' lengths.
     """
-    batch: list[tuple[Track, Window]] = []
+    ahead = ahead and predictor.concurrent
+    batch_size = batch_size or (BATCH_ON_GPU if predictor.concurrent else BATCH)
     begun: list[tuple[list[tuple[Track, Window]], Callable[[], Output]]] = []  # batches that a GPU is computing
+
+    def take() -> None:
+        """Wait for the results of the oldest batch and pass them on."""
+        windows, finish = begun.pop(0)
+        for (track, window), frame, clip, logmel in zip(windows, *finish(), strict=True):
+            if track.failed:
+                continue
+            advance(track.take(window, frame, clip, logmel))
+            if window.next_first is None:
+                report(track, None)
 
     def flush() -> None:
         kept = [(track, window) for track, window in batch if not track.failed]
         batch.clear()
         if kept:
             begun.append((kept, begin_windows(predictor, [window.samples for _, window in kept])))
-        # While a GPU computes the newest batch, the one before is taken and windows of the next are read.
-        while len(begun) > (1 if predictor.concurrent and kept else 0):
-            windows, finish = begun.pop(0)
-            for (track, window), frame, clip, logmel in zip(windows, *finish(), strict=True):
-                if track.failed:
-                    continue
-                advance(track.take(window, frame, clip, logmel))
-                if window.next_first is None:
-                    report(track, None)
+        while len(begun) > ahead:
+            take()
 
-    for track, windows in tracks:
-        for window in _readable(track, windows, predictor, report):
-            batch.append((track, window))
+    batch: list[tuple[Track, Window]] = []
+    with closing(prefetched(_read(tracks, predictor), 2 * batch_size if ahead else 0)) as reads:
+        for track, read in reads:
+            if isinstance(read, UserError):
+                track.fail()
+                report(track, str(read))
+                continue
+            batch.append((track, read))
             if len(batch) == batch_size:
                 flush()
-    flush()
-    flush()  # batches that were begun
+        flush()
+        while begun:
+            take()
 
 
-def _readable(
-    track: Track,
-    windows: Callable[[Track], Iterator[Window]],
-    predictor: Predictor,
-    report: Callable[[Track, str | None], None],
-) -> Iterator[Window]:
-    """Yield a recording's windows; on an error of reading, give it up, without catching errors of the model."""
-    try:
-        for window in windows(track):
-            refuse_short(track, window, predictor)
-            yield window
-    except UserError as error:
-        track.fail()
-        report(track, str(error))
+def _read(
+    tracks: Iterable[tuple[Track, Callable[[Track], Iterator[Window]]]], predictor: Predictor
+) -> Generator[tuple[Track, Window | UserError], None, None]:
+    """Yield the recordings' windows; for one that cannot be read any further, the error in place of the rest."""
+    for track, windows in tracks:
+        try:
+            for window in windows(track):
+                refuse_short(track, window, predictor)
+                yield track, window
+        except UserError as error:
+            yield track, error

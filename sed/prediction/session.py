@@ -225,7 +225,7 @@ def _count_events(
     Args:
         predictor: the model.
         settings: settings of windows; `centre` replaces whether events are centred.
-        batch_size: windows per batch.
+        batch_size: windows per batch, as `run` takes it.
         post: the post-processing.
         centre: whether events that windows share are centred.
         names: the files; those that cannot be read any more are left out.
@@ -455,7 +455,8 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
         if problem is not None:
             problems.append(problem.replace("-:", "standard input:", 1))
 
-    run([(track, lambda track: plan.grow(track.passed_on(blocks)))], predictor, batch_size=1, report=report)
+    tracks = [(track, lambda track: plan.grow(track.passed_on(blocks)))]
+    run(tracks, predictor, batch_size=1, ahead=False, report=report)
     if not track.result.seconds and not problems:
         problems.append("standard input: no samples")
     for problem in problems:

@@ -6,8 +6,6 @@ the shares together are the batch that a single process would use.
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol, TypeVar
@@ -18,6 +16,7 @@ import torch
 from sed.data.batches import BatchSampler, FeaturePool, TrainingSet
 from sed.data.targets import JoinedTargets
 from sed.errors import UserError
+from sed.prefetch import prefetched
 from sed.training import augment
 from sed.training.augment import AugmentOptions
 from sed.training.interpolation import Mixture
@@ -305,7 +304,7 @@ def _targets(sets: Sequence[TrainingSet], supervision: str, shape: tuple[int, ..
 def inputs_from(
     maker: Maker[Made], steps: range, shares: Sequence[int], *, ahead: int
 ) -> Iterator[tuple[int, list[Made]]]:
-    """Yield the inputs of steps, prefetched by a thread.
+    """Return an iterator over the inputs of steps, prefetched by a thread.
 
     Args:
         maker: makes the inputs.
@@ -313,42 +312,8 @@ def inputs_from(
         shares: indices of the shares to make for each step.
         ahead: number of steps to prefetch; 0: make inputs in the calling thread, on demand.
 
-    Yields:
-        The step and the inputs of each share.
+    Returns:
+        Iterator of steps, each with the inputs of each share.
     """
-    if ahead <= 0:
-        for step in steps:
-            yield step, [maker.make(step, share) for share in shares]
-        return
-    ready: queue.Queue[tuple[int, list[Made]] | BaseException] = queue.Queue(ahead)
-    stop = threading.Event()
-
-    def put(item: tuple[int, list[Made]] | BaseException) -> None:
-        """Pass an item on once the queue has room, or drop it if the consumer has stopped."""
-        while not stop.is_set():
-            try:
-                return ready.put(item, timeout=0.2)  # seconds after which `stop` is checked
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        """Make the inputs of all steps, in the thread."""
-        try:
-            for step in steps:
-                if stop.is_set():
-                    return
-                put((step, [maker.make(step, share) for share in shares]))
-        except BaseException as error:  # re-raised in the training's thread
-            put(error)
-
-    thread = threading.Thread(target=work, name="inputs", daemon=True)
-    thread.start()
-    try:
-        for _ in steps:
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+    made = ((step, [maker.make(step, share) for share in shares]) for step in steps)
+    return prefetched(made, ahead)

@@ -143,6 +143,27 @@ def test_a_concurrent_model_gives_the_same_and_a_recording_that_ends_in_an_error
             np.testing.assert_array_equal(np.concatenate(one.posterior_frames), np.concatenate(other.posterior_frames))
 
 
+def test_a_batch_is_begun_before_the_results_of_the_last_are_taken():
+    model, waiting = Concurrent(), []
+    predict([burst(1, 1, 60)], model=model, advance=lambda _: waiting.append(model.begun - len(model.batches)))
+    assert max(waiting) == 1
+
+
+def test_the_results_of_a_stream_do_not_wait_for_its_next_window():
+    model, asked = Concurrent(), []
+    plan = WindowPlan.live(samples=model.samples, frame_seconds=0.01, rate=RATE, frames=1000, hop=1, lookahead=0.5)
+
+    def seconds():
+        for _ in range(20):
+            asked.append(len(model.batches))  # windows whose results were taken when this second is read
+            yield np.zeros(RATE, np.float32)
+
+    track = Track.of("0", model, POST, plan, sink=BaseSink(), live=True)
+    run([(track, lambda track: plan.grow(track.passed_on(seconds())))], model, batch_size=1, ahead=False)
+    # A window ends with a hop, and is cut once a sample after it has arrived.
+    assert asked == [0, 0, *range(1, 19)]
+
+
 @pytest.mark.parametrize("centred", [False, True])
 def test_a_recording_may_end_just_after_a_window(centred):
     """Without overlap, the last window is then shorter than the model takes."""

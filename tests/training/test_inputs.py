@@ -237,9 +237,9 @@ def test_prefetched_inputs_are_the_same_errors_are_raised_and_the_thread_ends(se
         list(inputs_from(Broken(), range(2), [0], ahead=2))
     source = inputs_from(maker, range(1000), [0], ahead=2)
     next(source)
-    assert "inputs" in {thread.name for thread in threading.enumerate()}
+    assert "prefetch" in {thread.name for thread in threading.enumerate()}
     source.close()
-    assert "inputs" not in {thread.name for thread in threading.enumerate()}
+    assert "prefetch" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_shares_that_do_not_divide_are_refused(sets):
