@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sed.evaluation.metrics.table import BY_KEY, over_seeds
+from sed.evaluation.reports.seeds.reduce import SETTINGS
 from sed.evaluation.reports.seeds.remarks import Remarks, marks, training
 from sed.evaluation.reports.seeds.tables import Margins, Results, difference, table, values_of
 
@@ -83,8 +84,10 @@ OTHER_ENCODERS = tuple(
 BOTH_WAYS = ("ast_gru", f"ast_gru{TUNED}", "ast_sed")
 GRID = ("clip_pooling", "frozen_epochs")
 """settings in which the rows of `grid` differ; all others are those of protocol A"""
-SAME = ("lr", "encoder_lr", "epochs", "steps_per_epoch", "batch_sizes", "mixup_probability", "input_padding")
-"""settings, besides those of GRID, that must equal protocol A's unless a table's rows differ in them"""
+SYSTEM = ("encoder", "pooling", "upsample")
+"""settings by which `system_of` knows the system, whose ratio is that of CARRIED"""
+SAME = tuple(key for key in SETTINGS if key not in (*SYSTEM, *GRID))
+"""all other stored settings: they must equal protocol A's unless a table's rows differ in them"""
 MIXUP = ("mixup_probability", "encoder_lr")
 """settings in which the rows of `mixup` differ; all others are those of protocol A"""
 # letters: source of the formula, as in egs/desed/README.md
@@ -273,6 +276,7 @@ def _cells(results: Results, by: Sequence[str]) -> dict[tuple[Any, ...], dict[st
         (run["settings"] for name in AST_SYSTEMS for run in results.get(name, []) if run.get("settings")), None
     )
     same = [key for key in (*GRID, *SAME) if key not in by]
+    ratios = {system: ratio for (_, ratio), system in CARRIED["AST"].items()}
     cells: dict[tuple[Any, ...], dict[str, dict[int, Mapping[str, Any]]]] = {}
     if protocol_a_settings is None:
         return cells
@@ -282,6 +286,7 @@ def _cells(results: Results, by: Sequence[str]) -> dict[tuple[Any, ...], dict[st
             settings = run.get("settings", {})
             alike = all(settings.get(key) == protocol_a_settings.get(key) for key in same)
             alike = alike and all(key in settings for key in by)
+            alike = alike and settings.get("upsample") == ratios.get(system or "")
             # system_of: by its settings it may be another system than by the start of its name
             if system and alike and system_of(settings) == system and run.get("post_processing") != ["csebbs"]:
                 cell = cells.setdefault(tuple(settings[key] for key in by), {}).setdefault(system, {})
@@ -376,7 +381,7 @@ def _rates(settings: Mapping[str, Any]) -> str:
 
 
 def _cell(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Format EB-F1 in per cent, PSDS1 and number of seeds: `40.71, 0.3148 (3)`; a dash without runs."""
+    """Format EB-F1 in per cent, PSDS1 and number of seeds: `33.87 ± 0.64, 0.3504 ± 0.0030 (2)`; a dash without runs."""
     if not runs:
         return "–"
     return f"{over_seeds(F1, values_of(runs, F1.key))}, {over_seeds(PSDS1, values_of(runs, PSDS1.key))} ({len(runs)})"

@@ -16,6 +16,7 @@ from local.real_sounds.protocols import (
     PLAIN,
     SAME,
     STEPS_MS,
+    SYSTEM,
     beyond,
     carried,
     comparators,
@@ -25,6 +26,7 @@ from local.real_sounds.protocols import (
     protocol_b,
 )
 from sed.config.experiments import Experiment, combinations, expand
+from sed.evaluation.reports.seeds.reduce import SETTINGS
 from sed.models.encoders import build_encoder
 from tests.helpers.resolved_configs import CONF, ROOT, parse
 
@@ -167,7 +169,7 @@ def test_the_manual_s_commands_train_the_rows_of_other_encoders() -> None:
 
 def test_all_encoders_are_trained_alike() -> None:
     configs = {encoder: parse(CONFIGS / f"{name}.yaml") for encoder, name in FAMILIES.items()}
-    alike = [key for key in (*GRID, *SAME, "warmup_steps", "consistency_weight") if key != "input_padding"]
+    alike = [key for key in (*GRID, *SAME, "warmup_steps") if key != "input_padding"]
     ways = {encoder: {key: config[key] for key in alike} for encoder, config in configs.items()}
     assert ways["ATST-Frame"] == ways["BEATs"] == ways["AST"]
     for kind, name in CARRIED["AST"].items():
@@ -237,3 +239,24 @@ def test_mixup_has_its_own_table_and_is_not_in_the_grid() -> None:
     assert rows[2][2] == "–"
     assert len(grid(results)) == 2 + 2 + 1  # two poolings, and nothing of the other rows of mixup
     assert mixup({"ast_sed": results["ast_sed"]}) == []
+
+
+OTHER = {"upsample": 5, "consistency_weight": 40.0, "ema_decay": 0.9, "steps_per_epoch": 50, "batch_sizes": [4]}
+
+
+@pytest.mark.parametrize("key", OTHER)
+@pytest.mark.parametrize(("table", "row"), [(grid, {"frozen_epochs": 0}), (mixup, {"mixup_probability": 0.5})])
+def test_trainings_that_differ_from_protocol_a_in_another_setting_are_in_no_cell(
+    table: Any, row: dict[str, Any], key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored = {"mixup_probability": 1.0, "consistency_weight": 2.0, "ema_decay": 0.998}
+    stored |= {"steps_per_epoch": 100, "batch_sizes": [8]}
+    results = {"ast_sed": [run(1, 0.4, **stored)], "ast_sed_row": [run(1, 0.5, **{**stored, **row})]}
+    without = table(results)
+    assert len(without) == 2 + 2 + 1
+    results["ast_sed_other"] = [run(seed, 0.9, **{**stored, key: OTHER[key]}) for seed in (1, 2)]
+    assert table(results) == without and not caplog.records
+
+
+def test_every_stored_setting_is_of_the_system_or_of_the_rows_or_compared() -> None:
+    assert {*SYSTEM, *GRID, *SAME} == {*SETTINGS}
