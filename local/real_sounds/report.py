@@ -10,7 +10,8 @@ can be collected in several calls. corpus.json and, with --tagging, tagging.json
 options --dump, --sources, --tagging and --training-set have no effect.
 
 With --ways, ways.json is made from all trials in that folder: single trainings with other settings. --archive NAME
-first turns the newest run into an earlier one, of which only the metrics of the main tables are kept.
+turns the newest run into an earlier one, of which only the metrics of the main tables are kept, before the results of
+--exp are added; nothing is changed if these are missing or cannot be read.
 
 remarks.json is written by hand, as sed.evaluation.reports.seeds.remarks describes. Trainings that it calls faulty are
 left out of the comparison of runs; the tables of the newest run show them, with the remark as a footnote.
@@ -24,6 +25,7 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +65,17 @@ def main() -> None:
 
     if args.exp and not args.dump:
         raise UserError("--exp needs --dump, which holds the ground truth (give both)")
+    if args.archive and not args.exp:
+        raise UserError("--archive needs --exp, the results of the next run (give both, or leave --archive out)")
+    _parts(args.results)  # a file that cannot be read ends the command before anything is changed
+    trials = rows(Path(args.ways).glob(f"*/{args.set}/result.json")) if args.ways else None
+    collected = _collect(args) if args.exp else None
     if args.archive:
         archive(args.results, args.archive)
-    if args.exp:
-        _collect(args)
-    if args.ways:
-        write_items(args.results / "ways.json", rows(Path(args.ways).glob(f"*/{args.set}/result.json")))
+    if collected:
+        _add(args.results, collected)
+    if trials is not None:
+        write_items(args.results / "ways.json", trials)
     runs, parts = by_run(read_runs(args.results)), _parts(args.results)
     results = runs.pop("", {})  # the newest run has no name; `runs` keeps the earlier ones
     if not results:
@@ -120,35 +127,64 @@ def _draw(path: Path, margins: Sequence[Mapping[str, Any]], corpus: Mapping[str,
             figure.savefig(part, format="png", dpi=120, metadata={"Software": None})
 
 
-def _collect(args: Any) -> None:
-    """Add the results of the experiments in `--exp` to the files; only margins between their configs are computed."""
+@dataclass(frozen=True)
+class Collected:
+    """Results of the experiments in `--exp`, to be added to the files."""
+
+    runs: list[dict[str, Any]]
+    """lines of runs.jsonl"""
+    margins: list[dict[str, Any]]
+    """differences between configs of these experiments"""
+    training: dict[str, dict[str, Any]]
+    """{config: metrics on training clips}"""
+    corpus: dict[str, Any]
+    tagging: dict[str, Any] | None
+    """None: the file stays as it is"""
+
+
+def _collect(args: Any) -> Collected:
+    """Read the results of the experiments in `--exp`, compute margins between their configs, and write nothing."""
     from local.real_sounds.page import pairs
     from sed.data.tables import read_events_tsv
     from sed.evaluation.reports.seeds.reduce import find, margin, reduced
-    from sed.evaluation.reports.seeds.store import add_runs, write_items
-    from sed.files import write_json
     from sed.input_files import read_json
 
     truth = read_events_tsv(Path(args.dump) / args.set / "events.tsv")
     corpus = _corpus(args, truth)
     _check_soundbank(args.results, corpus)
     found = find(Path(args.exp), args.set)
-    add_runs(
-        args.results,
-        [reduced(path, config, seed, truth) for config, seeds in found.items() for seed, path in seeds.items()],
-    )
+    if args.archive and not found:
+        raise UserError(f"{args.exp}: no results on {args.set} (score first, or leave --archive out)")
     margins = [margin(pair.a, pair.b, found) for pair in pairs({*found})]
-    write_items(args.results / "margins.json", _margins(args.results, [one for one in margins if one is not None]))
-    # Scores on training clips stay too, but not those of a config that has been collected again without them.
-    stored = _parts(args.results).get("training", {})
-    training = {config: one for config, one in stored.items() if config not in found}
-    training |= _on_training_clips(Path(args.exp), args.training_set)
-    if training or stored:
-        write_json(args.results / "training.json", training)
-    write_json(args.results / "corpus.json", corpus)
+    tagging = None
     if args.tagging and Path(args.tagging).is_file():
         tagging = read_json(Path(args.tagging), remedy="make it again by sed.bin.evaluate_tagger")
-        write_json(args.results / "tagging.json", {key: tagging[key] for key in ("set", "clips", "map", "ap")})
+        tagging = {key: tagging[key] for key in ("set", "clips", "map", "ap")}
+    return Collected(
+        runs=[reduced(path, config, seed, truth) for config, seeds in found.items() for seed, path in seeds.items()],
+        margins=[one for one in margins if one is not None],
+        training=_on_training_clips(Path(args.exp), args.training_set),
+        corpus=corpus,
+        tagging=tagging,
+    )
+
+
+def _add(folder: Path, collected: Collected) -> None:
+    """Add collected results to the files of a folder."""
+    from sed.evaluation.reports.seeds.store import add_runs, write_items
+    from sed.files import write_json
+
+    add_runs(folder, collected.runs)
+    write_items(folder / "margins.json", _margins(folder, collected.margins))
+    # Scores on training clips stay too, but not those of a config that has been collected again without them.
+    stored = _parts(folder).get("training", {})
+    again = {run["config"] for run in collected.runs}
+    training = {config: one for config, one in stored.items() if config not in again} | collected.training
+    if training or stored:
+        write_json(folder / "training.json", training)
+    write_json(folder / "corpus.json", collected.corpus)
+    if collected.tagging is not None:
+        write_json(folder / "tagging.json", collected.tagging)
 
 
 def _margins(folder: Path, new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -144,6 +144,31 @@ def test_an_archived_run_stands_beside_the_new_one(options: list[Any], command: 
     assert sorted({run.get("run", "") for run in read_runs(results)}) == ["", "first"]
 
 
+def test_nothing_is_archived_before_the_next_run_has_been_read(
+    options: list[Any], command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, page = tmp_path / "results", tmp_path / "RESULTS.md"
+    assert command(*options, results, page) == 0
+    before = {path.name: path.read_bytes() for path in results.iterdir()}
+    (tmp_path / "none").mkdir()
+    (tmp_path / "broken.json").write_text("{")
+    for wrong, message in (
+        ([], "--archive needs --exp"),
+        ([*options, "--exp", tmp_path / "none"], "none: no results on validation"),
+        ([*options, "--dump", tmp_path / "none"], "events.tsv"),
+        ([*options, "--sources", tmp_path / "broken.json"], "broken.json: not JSON"),
+        ([*options, "--tagging", tmp_path / "broken.json"], "broken.json: not JSON"),
+    ):
+        assert command(*wrong, "--archive", "first", results, page) == 2
+        assert message in capsys.readouterr().err
+        assert {path.name: path.read_bytes() for path in results.iterdir()} == before
+    (results / "ways.json").write_text("{")
+    assert command(*options, "--archive", "first", results, page) == 2
+    assert (results / "runs.jsonl").read_bytes() == before["runs.jsonl"] and (results / "margins.json").is_file()
+    (results / "ways.json").unlink()
+    assert command(*options, "--archive", "first", results, page) == 0
+
+
 def test_trials_and_remarks_are_in_their_sections(options: list[Any], command: Command, tmp_path: Path) -> None:
     results = tmp_path / "results"
     assert command(*options, results, tmp_path / "RESULTS.md") == 0

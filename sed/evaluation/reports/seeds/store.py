@@ -72,7 +72,7 @@ def archive(folder: Path, name: str) -> None:
     """
     runs = read_runs(folder)
     if any(run.get("run") == name for run in runs):
-        raise UserError(f"{folder / RUNS}: has a run '{name}' already (choose another name)")
+        raise UserError(f"{folder / RUNS}: has a run '{name}' already (choose another name, or do not archive again)")
     path = folder / "remarks.json"
     if path.is_file():  # before the results, so that a command killed between the two can be repeated
         remarks = read_json(path, remedy="make it again, or take it from the repository")
