@@ -232,16 +232,18 @@ class Page:
         ]
 
     def _margins(self) -> list[str]:
-        if not self.margins:
+        of_grid = protocols.grid_pairs(self.results)
+        shown = [one for one in self.margins if (one["a"], one["b"]) not in of_grid]
+        if not shown:
             return []
         return [
             "## Margins",
             "",
             "Difference of the means, and its 95 % interval over validation clips and over seeds, both paired (a "
             "sample draws the same clips and the same seeds for both systems). The paper's are on DESED with the "
-            "AudioSet AST.",
+            "AudioSet AST. Those of the grid are in its section.",
             "",
-            *tables.margins(self.margins, PAIRS, self.remarks),
+            *tables.margins(shown, PAIRS, self.remarks),
         ]
 
     def _runs(self) -> list[str]:
@@ -306,7 +308,7 @@ class Page:
                 protocols.carried(self.results, self.margins, self.remarks),
             ),
             ("Beyond the paper", BEYOND, protocols.beyond(self.results, self.margins, self.remarks)),
-            ("Clip pooling and frozen epochs", GRID, protocols.grid(self.results)),
+            ("Clip pooling and frozen epochs", GRID, protocols.grid(self.results, self.margins)),
             ("Mixup and the encoder's rate", MIXUP, protocols.mixup(self.results)),
         ):
             lines += [f"## {head}", "", text, "", *rows] if rows else []
@@ -400,10 +402,11 @@ class Page:
 def pairs(configs: set[str]) -> list[Pair]:
     """Return every comparison that these configs allow.
 
-    These are PAIRS; bounding boxes with the median filters of the same model; and each other config, but for those of
-    VARIED, with AST-SED.
+    These are PAIRS; the systems in the rows of the grid; bounding boxes with the median filters of the same model; and
+    each other config, but for those of VARIED, with AST-SED.
     """
     named = [pair for pair in PAIRS if {pair.a, pair.b} <= configs]
+    named += [Pair(a=a, b=b) for a, b in protocols.grid_pairs(configs)]
     plain = {config for config in configs if not any(part in config for part in VARIED)}
     boxes = {config for config in plain if config.removesuffix(BOXES) in configs and config.endswith(BOXES)}
     named += [Pair(a=config.removesuffix(BOXES), b=config) for config in sorted(boxes)]

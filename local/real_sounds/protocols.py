@@ -8,7 +8,7 @@ protocol A on a split of the training sources, those of protocol B on such a spl
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sed.evaluation.metrics.table import BY_KEY, over_seeds
@@ -19,6 +19,7 @@ from sed.evaluation.reports.seeds.tables import Margins, Results, difference, ta
 log = logging.getLogger("sed")
 F1, PSDS1, PSDS2 = BY_KEY["event_f1_macro"], BY_KEY["psds1"], BY_KEY["psds2"]
 AST_SYSTEMS = ("ast_gru", "lgd_only", "fte_only", "ast_sed")
+PLAIN_AST, *OTHER_AST = AST_SYSTEMS
 TITLES = {
     "crnn": "CRNN",
     "ast_gru": "AST-GRU",
@@ -222,25 +223,50 @@ def beyond(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
     return table(heads, rows)
 
 
-def grid(results: Results) -> list[str]:
+def grid(results: Results, margins: Margins = ()) -> list[str]:
     """Return EB-F1 and PSDS1 of the AST systems by clip pooling and frozen epochs, else trained as in protocol A.
 
     Args:
         results: {config: the results of its seeds}; those with the settings of the grid are chosen.
+        margins: differences between two configs, from `reduce.margin`.
 
     Returns:
-        Lines of Markdown; none if the table would have fewer than two rows.
+        Lines of Markdown, with a second table of the gains over AST-GRU if there are margins; none if the first table
+        would have fewer than two rows.
     """
     cells = _cells(results, GRID)
     if len(cells) < 2:
         return []
-    rows = []
+    rows, gains = [], []
     order = {pooling: place for place, pooling in enumerate(CLIP_POOLINGS)}  # unknown ones come last
     for pooling, frozen in sorted(cells, key=lambda key: (order.get(key[0], len(order)), key[1])):
         by_system = cells[pooling, frozen]
         first = [CLIP_POOLINGS.get(pooling, pooling), f"{frozen:g} epochs" if frozen else "no"]
         rows.append([*first, *(_cell(list(by_system.get(system, {}).values())) for system in AST_SYSTEMS)])
-    return table(["clip pooling", "frozen first", *(TITLES[system] for system in AST_SYSTEMS)], rows)
+        names = {system: _config_of(results, runs) for system, runs in by_system.items()}
+        over = [_differences(margins, names.get(PLAIN_AST, ""), names.get(system, "")) for system in OTHER_AST]
+        if any(one != NO_MARGIN for one in over):
+            gains.append([*first, *(", ".join(one) if one != NO_MARGIN else "–" for one in over)])
+    heads = ["clip pooling", "frozen first"]
+    lines = table([*heads, *(TITLES[system] for system in AST_SYSTEMS)], rows)
+    if gains:
+        text = "The gain of each over AST-GRU of the same row: points of EB-F1, PSDS1, with 95 % intervals."
+        lines += ["", text, "", *table([*heads, *(TITLES[system] for system in OTHER_AST)], gains)]
+    return lines
+
+
+def grid_pairs(configs: Collection[str]) -> list[tuple[str, str]]:
+    """Return AST-GRU's config and another system's for each row of the grid but protocol A's, if both are there."""
+    rows = [name.removeprefix(PLAIN_AST) for name in sorted(configs) if name.startswith(f"{PLAIN_AST}_")]
+    varied = [row for row in rows if any(f"_{key}_" in row for key in GRID)]
+    found = [(f"{PLAIN_AST}{row}", f"{system}{row}") for row in varied for system in OTHER_AST]
+    return [pair for pair in found if set(pair) <= set(configs)]
+
+
+def _config_of(results: Results, runs: Mapping[int, Mapping[str, Any]]) -> str:
+    """Return the config of a cell's first run."""
+    first = next(iter(runs.values()))
+    return next(name for name, of_config in results.items() if any(run is first for run in of_config))
 
 
 def mixup(results: Results) -> list[str]:

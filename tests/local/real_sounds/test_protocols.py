@@ -21,6 +21,7 @@ from local.real_sounds.protocols import (
     carried,
     comparators,
     grid,
+    grid_pairs,
     mixup,
     protocol_a,
     protocol_b,
@@ -204,6 +205,27 @@ def test_the_grid_takes_its_cells_from_settings() -> None:
         "| attention, softmax over classes (D) | 6 epochs | 35.00, 0.1750 (1) | – | – | – |",
     ]
     assert grid({"ast_sed": [run(1, 0.4)]}) == [] and grid({}) == []
+
+
+def test_the_grid_shows_the_gains_over_ast_gru_of_the_same_row() -> None:
+    results = {
+        "ast_gru": [run(1, 0.30, "mean")],
+        "ast_sed": [run(1, 0.4)],
+        "ast_gru_clip_pooling_attention": [run(1, 0.35, "mean", clip_pooling="attention")],
+        "ast_sed_clip_pooling_attention": [run(1, 0.45, clip_pooling="attention")],
+        "lgd_only_clip_pooling_attention": [run(1, 0.45, "lgd", clip_pooling="attention")],
+        "ast_gru_tuned": [run(1, 0.35, "mean", encoder_lr=0.0003)],
+        "ast_sed_tuned": [run(1, 0.35, encoder_lr=0.0003)],
+    }
+    compared = [
+        ("ast_gru_clip_pooling_attention", "lgd_only_clip_pooling_attention"),
+        ("ast_gru_clip_pooling_attention", "ast_sed_clip_pooling_attention"),
+    ]
+    assert grid_pairs(results) == compared
+    number = {"value": 0.1, "low": 0.05, "high": 0.15}
+    margins = [{"a": a, "b": b, "numbers": {"event_f1_macro": number, "psds1": number}} for a, b in compared[1:]]
+    gain = "+10.00 [+5.00, +15.00], +0.1000 [+0.0500, +0.1500]"
+    assert grid(results, margins)[-2:] == [f"| attention, softmax over classes (D) | 6 epochs | – | – | {gain} |", ""]
 
 
 def test_the_first_of_two_configs_with_the_same_settings_counts_and_the_other_is_named(
