@@ -72,7 +72,7 @@ ENCODERS = {
 EARLIER_NAMES = {"crnn": "cnn"}
 """{earlier name of an encoder: its present name}"""
 OPTIONS = {
-    "encoder": {"default": "ast", "help": "network from features to a grid of bands and frames", "choices": ENCODERS},
+    "encoder": {"default": "ast", "help": "network from features to a grid of bands and patches", "choices": ENCODERS},
     "pretrained": {
         "default": "",
         "help": "checkpoint of the initial weights: a file, a folder or a name; empty or 'none': random weights",
