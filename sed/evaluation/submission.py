@@ -55,17 +55,18 @@ def read_submission(path: str | Path, exclude: Iterable[str | Path] = ()) -> Sub
     path = Path(path)
     others = {Path(file).resolve() for file in exclude}
     if path.is_dir():
-        files = sorted({file for pattern in TABLES for file in path.glob(pattern)})
+        files = sorted({file for pattern in TABLES for file in path.glob(pattern) if not file.name.startswith(".")})
         files = [file for file in files if file.resolve() not in others]
         below = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.resolve() not in others)
         if not files and any(below):  # label files of other tools
             return _detections(path, [path], "detections", others)
         if not files:
             raise UserError(f"{path}: no .tsv in this folder (score TSVs or detection TSVs are expected)")
-        header = _header(files[0])
+        first = next((file for file in files if file.stat().st_size), files[0])  # a label file without events is empty
+        header = _header(first)
         if "event_label" in header:
             return _detections(path, files, "operating points")
-        if header[:2] != ["onset", "offset"] and recognised(files[0]) is not None:
+        if header[:2] != ["onset", "offset"] and recognised(first) is not None:
             return _detections(path, [path], "detections", others)
         return read_score_folder(path, files)
     if not path.exists():

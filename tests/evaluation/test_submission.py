@@ -78,6 +78,19 @@ def test_a_folder_of_audacity_label_files_is_one_table(tmp_path):
     assert path == tmp_path and [event[1:] for event in events] == [("a", 1, 2, "Dog"), ("b", 0.5, 1, "Cat")]
 
 
+def test_a_first_label_file_without_events_does_not_hide_the_kind_of_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("")
+    (tmp_path / "b.txt").write_text("0.5\t1\tCat\n")
+    found = read_submission(tmp_path)
+    assert (found.kind, found.clips) == ("detections", ["a", "b"])
+
+
+def test_hidden_files_are_skipped(scores: Scores, tmp_path: Path) -> None:
+    export_tsv(tmp_path, scores.flat())
+    (tmp_path / "._a.tsv").write_bytes(b"\0\5\26\7")  # as macOS writes beside each file on some disks
+    assert read_submission(tmp_path).kind == "score folder"
+
+
 def test_ground_truth_among_label_files_is_no_output(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("5.0\t6.0\tx\n")
     for truth in (tmp_path / "truth.tsv", tmp_path / "below" / "truth.tsv"):
