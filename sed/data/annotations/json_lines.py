@@ -21,7 +21,7 @@ class JsonLines:
 
     def recognises(self, text: str) -> bool:
         """Return whether the first line is an object with the keys of an event."""
-        first = text.lstrip().split("\n", 1)[0]
+        first = text.lstrip().partition("\n")[0]
         try:
             return not missing_in(columns_of(list(_object(first))))
         except ValueError:
@@ -40,7 +40,8 @@ class JsonLines:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """Parse an object; ValueError if it is something else."""
+    """Parse an object, with blanks around it or none; ValueError if it is something else."""
+    text = text.strip()
     try:
         found = json.loads(text) if text.startswith("{") else None
     except RecursionError as error:
@@ -53,9 +54,9 @@ def _object(text: str) -> dict[str, Any]:
 def _fields(found: dict[str, Any]) -> dict[str, str]:
     """Return {key of `named_columns.NAMES`: value as text} of an event.
 
-    A duration beside an offset is left out.
+    A duration beside an offset is left out. Times that are text stay as they are: `annotation` parses or refuses them.
 
-    Raises ValueError if a value is missing, or neither text nor a number, or if a time is text but no number.
+    Raises ValueError if a value is missing, or neither text nor a number.
     """
     columns, values = columns_of(list(found)), list(found.values())
     if missing := missing_in(columns):
@@ -63,5 +64,5 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
     row = {key: values[place] for key, place in columns.items() if key != "duration" or "offset" not in columns}
     if not all(isinstance(value, (str, int, float)) for value in row.values()):
         raise ValueError("neither text nor number")
-    times = {key: float(row[key]) if isinstance(row[key], str) else seconds_of(row[key]) for key in TIMES if key in row}
-    return {key: seconds_text(times[key]) if key in times else str(value) for key, value in row.items()}
+    numbers = {key for key in TIMES if not isinstance(row.get(key, ""), str)}
+    return {key: seconds_text(seconds_of(value)) if key in numbers else str(value) for key, value in row.items()}

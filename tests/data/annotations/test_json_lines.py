@@ -39,3 +39,14 @@ def test_a_duration_beside_an_offset_may_be_anything(tmp_path: Path, length: str
 def test_keys_have_the_names_of_columns(tmp_path: Path) -> None:
     text = '{"recording_id": "a", "start": 1, "duration": 0.5, "channel": [0], "text": "Dog"}\n'
     assert by_clip(read_rows(write(tmp_path, "s.jsonl", text))) == {"a": [Event(1, 1.5, "Dog")]}
+
+
+@pytest.mark.parametrize("onset, read", [('"1,5"', 1.5), ('" 1.5"', None), ('"1_0"', None), ("1.5", 1.5)])
+def test_times_as_text_are_parsed_as_in_tables_and_lines_may_be_indented(tmp_path, onset, read):
+    text = f'  {{"filename": "a.wav", "onset": {onset}, "offset": 11, "label": "dog"}}\n'
+    path = write(tmp_path, "s.jsonl", text)
+    if read is None:
+        with pytest.raises(UserError, match=r"s.jsonl:1: .*not a number"):
+            by_clip(read_rows(path))
+    else:
+        assert by_clip(read_rows(path)) == {"a": [Event(read, 11, "dog")]}
