@@ -5,7 +5,8 @@
 #
 #   --cmd CMD        script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N         0: the CPU; else one GPU (1)
-#   --tagger FILE    pre-trained AST whose tagging mAP is measured, again only if FILE is newer ('none': not measured)
+#   --tagger FILE    pre-trained AST whose tagging mAP is measured, again only if FILE is newer ('none': not measured, nor
+#                    without the config that pre-training writes beside it)
 #   --sources FILE   sources.json of stage 0: numbers of the soundbank's sources, such as uploads, and recordings of each label
 #   --figure3 DIR    output folder of steps/figure3.sh, whose picture figure3_swapped.png (one band instead of the mean) is shown
 #   --test-set SET   set of the dump that was scored (validation)
@@ -27,7 +28,9 @@ source "${root}/utils/step.sh"
 options=()
 # a missing file is no error: run.sh names them all, even those that were not made (figure 3 with --analysis false)
 [[ -z ${sources} || ! -f ${sources} ]] || options+=(--sources "${sources}")
-if [[ -n ${tagger} && ${tagger} != none && -f ${tagger} ]]; then
+if [[ -n ${tagger} && -f ${tagger} && ! -f ${tagger%.*}.yaml ]]; then
+    printf '%s: %s\n' "${tagger}" "its tagging mAP is not measured: no $(basename "${tagger%.*}").yaml beside it" >&2
+elif [[ -n ${tagger} && ${tagger} != none && -f ${tagger} ]]; then
     [[ ${exp}/tagging.json -nt ${tagger} ]] || "${cmd[@]}" --gpu "$((ngpu > 0))" "${exp}/log/tagging.log" \
         python3 -m sed.bin.evaluate_tagger "${tagger}" "${dump}/${test_set}" --out "${exp}/tagging.json"
     options+=(--tagging "${exp}/tagging.json")
