@@ -9,7 +9,7 @@
 #                        atst_frame, beats)
 #   --archives DIR       folder of files that you downloaded by hand, used instead of the network; may be repeated
 #   --research-only LIST copies of the recordings whose terms allow research only, from local/<name>_copies.tsv: minhleduc ("")
-#   --mirror URL         server that replaces Zenodo, Hugging Face and GitHub, with their paths below its own
+#   --mirror URL         server that replaces all hosts (Zenodo, Hugging Face, GitHub, ...), with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint (.pth, .pt, .safetensors) to link instead of downloading one
 #   --audio PATH         copies of the AudioSet recordings, any names, formats and depth: a folder of files, of webdataset tars,
 #                        zip files or parquet tables, or one of these; may be repeated

@@ -20,7 +20,7 @@
 #                      more than 0.5 s beyond it (10)
 #   --nj N             recordings at once (2)
 #
-# X may be a fraction. Recordings in no table are used for training without labels. The labels are those of the tables and of --from.
+# X may have decimals. Recordings in no table are used for training without labels. The labels are those of the tables and of --from.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

@@ -9,7 +9,7 @@
 #                       more than 0.5 s beyond it (10)
 #   --min-coverage X    refuse a test set (validation, public_eval) with audio of less than X % of its clips (0)
 #
-# X may be a fraction. <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, if it exists, has the
+# X may have decimals. <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, if it exists, has the
 # labels of another corpus in that layout. Writes <data>/labels.txt, <data>/<set>/ and <data>/coverage.tsv. If stage 0 recorded where
 # each recording comes from, coverage.tsv has a column `from`, and <data>/origins.tsv the origin of each clip. Stage 0
 # may have written, beside a set's table x.tsv, x.soft.tsv (soft labels) and x.recordings/ (labels of the recordings of
@@ -28,7 +28,7 @@ downloads=$1 data=$2
 export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
 [[ -d ${downloads}/metadata ]] || die "${downloads}/metadata: no such folder (run stage 0 first)"
 
-# set | annotation | table in metadata/ | folder in audio/ | `test` if systems are scored on the set
+# set | annotation | table in metadata/ | folder in audio/ | `test` for a test set, else -
 sets='
 strong_real  | strong     | train/audioset_strong.tsv                       | train/strong_label_real                       | -
 strong_synth | strong     | train/synthetic21_train/soundscapes.tsv         | train/synthetic21_train/soundscapes           | -

@@ -3,8 +3,9 @@
 #
 # usage: local/real_sounds_regime.sh <results> <regime.json>
 #
-# <results>/runs.jsonl has a line for each training on the split. Prints a line for each system and protocol: its config,
-# and the experiment on the split with the same regime, separated by a tab.
+# <results>/runs.jsonl has a line for each training on the split. <regime.json> gets the chosen regimes and the scores of all
+# that were tried. Prints a line for each system and protocol: its config, and an experiment on the split with its regime,
+# separated by a tab.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

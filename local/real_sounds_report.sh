@@ -7,14 +7,15 @@
 #   --ngpu N         0: the CPU; else one GPU (1)
 #   --tagger FILE    pre-trained AST whose tagging mAP is measured, again only if FILE is newer ('none': not measured, nor
 #                    without the config that pre-training writes beside it)
-#   --sources FILE   sources.json of stage 0: numbers of the soundbank's sources, such as uploads, and recordings of each label
+#   --sources FILE   sources.json of stage 0: for each label of the soundbank, the numbers of sources (such as uploads) and of recordings
 #   --figure3 DIR    output folder of steps/figure3.sh, whose picture figure3_swapped.png (one band instead of the mean) is shown
 #   --test-set SET   set of the dump that was scored (validation)
 #   --archive NAME   first turn what <results> holds into an earlier run called NAME, of which only main numbers stay
 #
 # Defaults are in parentheses. A FILE or DIR that does not exist is ignored. Adds each
 # <exp>/<config>_seed<k>/<set>/result.json to <results>, and keeps the results of other configs and seeds there.
-# RESULTS.md can also be written from <results> alone: python3 -m local.real_sounds.report <results> <RESULTS.md>
+# RESULTS.md can also be written from <results> alone, from the top of the repository:
+# python3 -m local.real_sounds.report <results> <RESULTS.md>
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Stage 0 of tut_sed: download TUT Sound Events 2017 (6 classes, 32 recordings of a street) and lay it out as DESED is.
+# Stage 0 of tut_sed: download TUT Sound Events 2017 (6 classes, 32 recordings of streets) and lay it out as DESED is.
 #
 # usage: local/tut_sed.sh [options] <downloads>
 #
 #   --archives DIR       files that you downloaded by hand: TUT-sound-events-2017-{development,evaluation}.*.zip
-#   --mirror URL         server that replaces Zenodo and Hugging Face, with their paths below its own
+#   --mirror URL         server that replaces all hosts (Zenodo, Hugging Face, ...), with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint to link instead of downloading one
-#   --fold N             fold of the corpus's four whose test recordings become the validation set; 0: train on all 24 (1)
+#   --fold N             fold of the corpus's four whose test recordings become the validation set; 0: train on all 24, without
+#                        a validation set (1)
 #   --nj N               downloads at once, and recordings that are cut at once (3)
 #
 # The development recordings become DESED's strong_real and validation, the 8 of evaluation public_eval, in clips of

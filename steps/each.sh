@@ -18,7 +18,7 @@
 # train, score and cross_fit: name, config, dump, options of sed.bin.train or score; of import: name, config, dump, class
 # map, published checkpoint. An experiment that another starts from must come before it. Finished work is skipped; the
 # first failure ends the script. cross_fit takes the posteriors that `score` has inferred, and scores each half of the
-# clips with post-processing tuned on the other half, into <exp/x/set>_cross_fitted.
+# clips with post-processing tuned on the other half, into <exp>/<name>/<set>_cross_fitted.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Detection without training: convert a published detector with its head to a packed model, and tune cSEBBs (change-detection
-# bounding boxes) on synthetic validation clips.
+# Detection without training: convert a published detector with its head to a packed model, and tune cSEBBs (change-
+# detection-based sound event bounding boxes) on synthetic validation clips.
 #
 # usage: steps/import_model.sh [options] <conf/x.yaml> <checkpoint> <dump> <exp/x>
 #
@@ -11,8 +11,8 @@
 #   --force BOOL        redo what is finished (false)
 #
 # The checkpoint is a file, or the name of one that is downloaded (atst-f-strong). Writes <exp/x>, a packed model whose
-# labels are those of <dump>/labels.txt, with tuned.json beside its files. Redone if the checkpoint, the class map, the
-# config or the labels have changed.
+# labels are those of <dump>/labels.txt, and in it tuned.json. Redone if the checkpoint, the class map, the config, the
+# labels or --tune-set have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

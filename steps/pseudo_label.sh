@@ -8,8 +8,7 @@
 #   --label-args ARGS   more options of sed.bin.pseudo_label, one string
 #   --force BOOL        redo what is finished (false)
 #
-# Clips with tags (tags.tsv) get events of these labels only. Redone if the model, ARGS or files named
-# in them have changed.
+# Clips with tags (tags.tsv) get events of these labels only. Redone if the model, ARGS or files named in them have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Choose how a model predicts on recordings longer than its window: by F1 on the recordings that a set's clips were cut from.
+# Choose how a model predicts on recordings longer than its window, by F1 on the recordings that a set's clips were cut from.
 #
 # usage: steps/tune_windows.sh [options] <data/set> <exp/x>
 #
@@ -8,7 +8,7 @@
 #   --tune-args ARGS    options of sed.bin.tune_windows, one string ("--overlaps 0,0.8")
 #   --force BOOL        choose again (false)
 #
-# Writes <exp/x>/windows.json, which predict uses. Repeated if the model, the set or ARGS have changed.
+# Writes <exp/x>/windows.json, which predict uses. Redone if the model, the set or ARGS have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

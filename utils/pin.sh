@@ -5,8 +5,8 @@
 #
 # Run it in an environment in which the tests pass (tests/run.sh), after a change of setup.py or to update the versions:
 # rm -r .venv constraints.txt; touch constraints.txt; tests/run.sh; utils/pin.sh
-# Then also install these versions with the oldest and the newest Python that setup.py allows, as constraints.txt says in
-# its first line: `python3.X -m venv DIR; DIR/bin/pip install -c constraints.txt .[test]`. No test does this.
+# The first line of constraints.txt claims that the versions were tried with every Python that setup.py allows, and no test
+# does this: install them with the oldest and the newest, `python3.X -m venv DIR; DIR/bin/pip install -c constraints.txt .[test]`.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

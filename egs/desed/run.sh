@@ -5,7 +5,7 @@
 #
 # Stages: 0 downloads, 1 data directories, 2 features, 3 training of AST-GRU, 4 training of AST-SED and all others (published
 # detectors are imported), 5 scores, written to RESULTS.md. Finished work is skipped, killed work is resumed. SED_BACKEND=slurm runs on
-# a cluster. Paths of files are relative to the current folder or to the top of the repository.
+# a cluster. Files are looked for in the current folder, in egs/desed and at the top of the repository, in this order.
 #
 #   --stage N             first stage (0)
 #   --stop-stage N        last stage (5)
@@ -21,7 +21,7 @@
 #   --infer-args ARGS     more options of sed.bin.infer
 #   --score-args ARGS     more options of sed.bin.score
 #   --test-sets SETS      sets that stage 5 scores on, one string ("validation")
-#   --nj N                parallel jobs of stage 2 (4); of stage 1: an option of --prepare
+#   --nj N                parallel jobs of stage 2 (4); for stage 1: --prepare "local/prepare.sh --nj N"
 #   --infer-nj N          parallel jobs of stage 5's inference (1)
 #   --ngpu N              GPUs of stages 3-5; 0: the CPU (1)
 #   --nodes N             machines of stages 3 and 4, each with --ngpu GPUs (1)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The recipe on a small corpus that it makes itself: minutes on two CPU cores, nothing to download.
+# The recipe on a small corpus that it makes itself: minutes on two CPU cores, no corpus to download.
 #
 # usage: egs/mini_desed/run.sh [options]
 #

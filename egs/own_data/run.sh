@@ -6,7 +6,8 @@
 #
 #   --recordings DIR   folder of your recordings
 #   --events FILE      TSV: filename, onset, offset, event_label; or labels of another tool (Audacity, CSV, Raven,
-#                      TextGrid, ELAN, Label Studio): a file, or a folder of files named as the recordings (files in DIR)
+#                      TextGrid, ELAN, Label Studio): a file, or a folder of files named as the recordings (DIR,
+#                      unless --tags is given)
 #   --small BOOL       a small model from random weights on the CPU; neither a GPU nor pretrained weights (false)
 #   --tags FILE        TSV: filename, event_labels; instead of --events (then add --stop-stage 4), or in addition
 #   --validation X     fraction of the recordings in --events that is kept to score on, 0 to 0.9 (0.2)
@@ -16,7 +17,8 @@
 #   --from MODEL       fine-tune this packed model (sed.bin.pack), with its own config and front end
 #   --keep-labels BOOL with --from: also keep the labels of that model, as for events corrected on predict's page;
 #                      false: only the labels of the tables (false)
-#   --train-args ARGS  more options of sed.bin.train; --most-passes 0 removes the limit of 200 passes over your clips
+#   --train-args ARGS  more options of sed.bin.train; --most-passes 0 removes the limit of 200 passes over your labelled
+#                      clips
 #   --score-args ARGS  more options of sed.bin.score; --no-players: no sounds in report.html
 #   --stage N          first stage (0); --stage 3 trains AST-GRU too, as --systems "ast_gru ast_sed" does
 #   --stop-stage N     last stage (5)
