@@ -10,8 +10,8 @@
 #   --rates LIST         learning rates, HEAD:ENCODER each (those in the config)
 #   --vary LIST          KEY=VALUE,VALUE...: train every combination of these values of config keys
 #   --feature-conf FILE  the recipe's own front end, whose dump is --dump itself (conf/logmel.yaml)
-#   --pretrained FILE    checkpoint that a config without init_from starts from ('none': random weights)
-#   --downloads DIR      folder of published encoders, <encoder>.safetensors or .pth, that configs start from without --pretrained
+#   --pretrained FILE    checkpoint that a config without init_from starts from, 'none': random weights (see --downloads)
+#   --downloads DIR      folder of published encoders, <encoder>.safetensors or .pth, which configs start from without --pretrained
 #   --checkpoints DIR    folder of pre-trained encoders, which configs with pretrained_by start from (without it, they do not)
 #   --folder NAME        score: folder in the experiment for the scores (that of the set)
 #   --score-args ARGS    score and cross_fit: options of sed.bin.score, one string

@@ -8,7 +8,7 @@
 #   --seeds LIST        seeds of the ensemble's members, one training each ("1 2 3")
 #   --iterations N      number of times that an ensemble labels and a next one is trained (2)
 #   --label-sets LIST   sets of the dump that get labels ("weak unlabelled")
-#   --tune-set SET      strong set for tuning thresholds and the bias of boundaries, never a test set (synth_valid)
+#   --tune-set SET      strong set for tuning post-processing and the bias of boundaries, never a test set (synth_valid)
 #   --tune-args ARGS    options of sed.bin.tune ("--post-processing weak_mask,median --what median,threshold")
 #   --pretrained FILE   checkpoint that each training starts from, 'none': random weights (the config's, if it names one)
 #   --train-args ARGS   more options of sed.bin.train, one string

@@ -4,14 +4,14 @@
 # usage: tests/run.sh [options] [<pytest argument>...]
 #
 #   --thorough BOOL  also tests of a second or more, as .ci/run does (false)
-#   --slow BOOL      all tests: also those that take longer than a few seconds, and every campaign (false)
+#   --slow BOOL      all tests: also those that take still longer, and every campaign (false)
 #   --only WHAT      all, python or shell (all)
 #   --campaign NAME  only the campaign of this name (CONTRIBUTING.md says what each tries): flips, kills, at_once, newest, fuzz, paths, servers, watch, trackers
 #
 # Arguments go to pytest; after `--`, options too: tests/run.sh -- -k psds.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 thorough=false slow=false only=all campaign=
 source "${root}/utils/parse_options.sh"

@@ -5,8 +5,8 @@
 #
 #   --gpu N      GPUs per job; 0: no GPU is visible to it (0)
 #   --nodes N    machines per job; this backend has one (1)
-#   --mem SIZE   memory per job; ignored, for backends that reserve it
-#   --time T     time limit per job; ignored, for backends that have one
+#   --mem SIZE   memory per job; only other backends reserve it
+#   --time T     time limit per job; only other backends have one
 #   --pick WHAT  jobs to run: all, or incomplete, those whose log does not end with status 0 (all)
 #
 # JOB, as a word of its own in the log's name and the command, is replaced by the job's number: feats.JOB.h5. The log

@@ -5,11 +5,11 @@
 # usage: tests/shell/slurm_node.sh start|stop|check|wait
 #
 # Everything is below ${SLURM_NODE:-/tmp/slurm-node-<user>}, and runs as the user who calls this. To use it, export SLURM_CONF as
-# its slurm.conf there. `check` exits with 0 if partition main answers, `wait` waits for it. A Slurm that was built for
+# its slurm.conf there. `check` exits with 0 if partition main answers; `wait` waits for it, for a minute at most. A Slurm that was built for
 # one slurmd per machine has no `pair`.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 source "$(dirname "${BASH_SOURCE[0]}")/../../utils/parse_options.sh"
 (($# == 1)) || usage
 dir=${SLURM_NODE:-/tmp/slurm-node-$(id -un)}
