@@ -86,7 +86,7 @@ BOTH_WAYS = ("ast_gru", f"ast_gru{TUNED}", "ast_sed")
 GRID = ("clip_pooling", "frozen_epochs")
 """settings in which the rows of `grid` differ; all others are those of protocol A"""
 SYSTEM = ("encoder", "pooling", "upsample")
-"""settings by which `system_of` knows the system, whose ratio is that of CARRIED"""
+"""settings by which `system_of` knows the system"""
 SAME = tuple(key for key in SETTINGS if key not in (*SYSTEM, *GRID))
 """all other stored settings: they must equal protocol A's unless a table's rows differ in them"""
 MIXUP = ("mixup_probability", "encoder_lr")
@@ -302,7 +302,6 @@ def _cells(results: Results, by: Sequence[str]) -> dict[tuple[Any, ...], dict[st
         (run["settings"] for name in AST_SYSTEMS for run in results.get(name, []) if run.get("settings")), None
     )
     same = [key for key in (*GRID, *SAME) if key not in by]
-    ratios = {system: ratio for (_, ratio), system in CARRIED["AST"].items()}
     cells: dict[tuple[Any, ...], dict[str, dict[int, Mapping[str, Any]]]] = {}
     if protocol_a_settings is None:
         return cells
@@ -312,7 +311,6 @@ def _cells(results: Results, by: Sequence[str]) -> dict[tuple[Any, ...], dict[st
             settings = run.get("settings", {})
             alike = all(settings.get(key) == protocol_a_settings.get(key) for key in same)
             alike = alike and all(key in settings for key in by)
-            alike = alike and settings.get("upsample") == ratios.get(system or "")
             # system_of: by its settings it may be another system than by the start of its name
             if system and alike and system_of(settings) == system and run.get("post_processing") != ["csebbs"]:
                 cell = cells.setdefault(tuple(settings[key] for key in by), {}).setdefault(system, {})
@@ -335,13 +333,7 @@ def system_of(settings: Mapping[str, Any]) -> str:
     """Return the AST system with these settings, by frequency pooling (mean or FTE) and ratio; "" for none."""
     if settings.get("encoder") != "ast":
         return ""
-    kinds = {  # (frequency pooling, whether the LGD upsamples: a ratio above 1)
-        ("mean", False): "ast_gru",
-        ("mean", True): "lgd_only",
-        ("fte", False): "fte_only",
-        ("fte", True): "ast_sed",
-    }
-    return kinds.get((settings.get("pooling", ""), settings.get("upsample", 1) > 1), "")
+    return CARRIED["AST"].get((settings.get("pooling", ""), settings.get("upsample", 1)), "")
 
 
 def _numbers(runs: Sequence[Mapping[str, Any]]) -> list[str]:
