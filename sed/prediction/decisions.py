@@ -19,7 +19,7 @@ from sed.data.tables import Event
 if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
-PIECE = 4096
+PIECE = 8192
 """frames decided at a time: more need more memory, fewer take more time"""
 
 
@@ -79,6 +79,8 @@ class Decisions:
         """gets the post-processed posteriors (n, classes) of frames as they are decided"""
         self.suppressed = np.zeros(len(labels), np.int64)
         """number of frames of each class that exceeded the threshold before post-processing, but not after it"""
+        self._new: list[tuple[np.ndarray, np.ndarray]] = []  # frame and clip posteriors that are not in `_raw` yet
+        self._known = 0  # number of frames so far
         self._raw = np.zeros((0, len(labels)), np.float32)  # posteriors of the frames that are kept
         self._masked = self._raw  # the same after `mask`
         self._first = 0  # number of the first frame that is kept
@@ -115,15 +117,14 @@ class Decisions:
 
     def push(self, frame: np.ndarray, clip: np.ndarray) -> list[Detection]:
         """Append frame posteriors (n, classes) and each frame's clip posteriors (n, classes); return ended events."""
-        self._append(frame, clip)
-        known = self._first + len(self._raw)
-        if known - self._reach - self._decided < self._piece:
-            return []
-        return self._decide(known - self._reach)
+        self._new.append((frame.copy(), clip.copy()))  # the arrays of which these are views are larger
+        self._known += len(frame)
+        until = self._known - self._reach
+        return self._decide(until) if until - self._decided >= self._piece else []
 
     def finish(self) -> list[Detection]:
         """Return the remaining events at the end of the recording."""
-        found = self._decide(self._first + len(self._raw)) if len(self._raw) else []
+        found = self._decide(self._known) if self._known > self._first else []
         found += [self._detection(label, run) for label, run in self._open.items()]
         self._open = {}
         return sorted(found)
@@ -137,12 +138,14 @@ class Decisions:
         begins = (begin for begin, _, _ in self._open.values())
         return min([self._decided, *(begin for begin in begins if self._decided - begin <= longest)])
 
-    def _append(self, frame: np.ndarray, clip: np.ndarray) -> None:
+    def _take_new(self) -> None:
+        """Append new frames to those that are kept, masked all at once."""
+        frame, clip = (np.concatenate(pieces) for pieces in zip(*self._new, strict=True))
+        self._new.clear()
         masked = frame
         # Each frame is passed as a clip, since it has its own clip posteriors.
         if self._mask is not None and len(frame):
-            start = np.arange(len(frame) + 1)
-            masked = self._mask(self._scores(frame, 0, start=start, clip=clip)).values
+            masked = self._mask(self._scores(frame, 0, start=np.arange(len(frame) + 1), clip=clip)).values
         self._raw = np.concatenate([self._raw, frame])
         self._masked = np.concatenate([self._masked, masked])
 
@@ -164,6 +167,8 @@ class Decisions:
 
     def _decide(self, until: int) -> list[Detection]:
         """Decide the frames before `until`; keep those within `reach` before it for the next call."""
+        if self._new:
+            self._take_new()
         before = self._scores(self._masked, self._first)
         processed = self._steps(before)
         values = processed.values

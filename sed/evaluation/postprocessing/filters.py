@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from sed.data.scores import FrameScores
 
 
+TOGETHER = 1 << 20
+"""number of scores that are filtered together, which limits the copies"""
+
+
 def window_frames(seconds: float, frame_seconds: float) -> int:
     """Return a filter's length in frames: the nearest odd number, of two the higher; a length of 1 does nothing."""
     return 2 * int(round(seconds / frame_seconds, 3) / 2) + 1
@@ -33,8 +37,8 @@ def filtered(
     Args:
         scores: any frame scores.
         seconds: {label: length of the window}.
-        function: the filter. It takes the scores of one class in clips of equal length, (clips, frames), and the length
-            of the window in frames, and returns scores of the same shape.
+        function: the filter. It takes sequences of equal length, (sequences, frames), each the scores of one class in
+            one clip, and the length of the window in frames, and returns scores of the same shape.
 
     Returns:
         Scores on the same frames.
@@ -45,11 +49,15 @@ def filtered(
     places = [
         scores.start[:-1][lengths == length, None] + np.arange(length) for length in np.unique(lengths[lengths > 0])
     ]
-    for index, label in enumerate(scores.labels):
-        width = window_frames(seconds[label], frame)
-        if width == 1:
-            continue
-        column = np.ascontiguousarray(scores.values[:, index])
-        for rows in places:
-            values[rows, index] = function(column[rows], width)
+    widths = np.array([window_frames(seconds[label], frame) for label in scores.labels])
+    most = max(1, TOGETHER // max(1, len(values)))
+    for width in np.unique(widths[widths > 1]).tolist():
+        classes = np.flatnonzero(widths == width)
+        for first in range(0, len(classes), most):  # one call for several classes: calls take longer than filtering
+            some = classes[first : first + most]
+            columns = np.ascontiguousarray(scores.values[:, some].T)
+            for rows in places:
+                x = columns[:, rows]  # (classes, clips, frames)
+                columns[:, rows] = function(x.reshape(-1, x.shape[2]), width).reshape(x.shape)
+            values[:, some] = columns.T
     return scores.with_values(values)

@@ -75,10 +75,10 @@ class Median(OneNumber):
 
 
 def medians(x: np.ndarray, width: int) -> np.ndarray:
-    """Return the running medians (clips, frames) of x (clips, frames), edges reflected; the width is odd.
+    """Return the running medians of sequences x (sequences, frames), in the same shape, edges reflected; width: odd.
 
-    All clips are filtered as one sequence, each padded with its own reflections, because one call per clip took most of
-    the time of a scoring.
+    All are filtered as one sequence, each padded with its own reflections, because one call for each took most of the
+    time of a scoring.
     """
     from scipy.ndimage import median_filter
 

@@ -1,9 +1,12 @@
+from unittest.mock import patch
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_scores import uniform
 
 from sed.data.scores import FrameScores
+from sed.evaluation.postprocessing import filters
 from sed.evaluation.postprocessing.filters import filtered, reach, window_frames
 from sed.evaluation.postprocessing.maximum import Maximum
 from sed.evaluation.postprocessing.median import Median
@@ -36,26 +39,35 @@ def test_each_clip_and_class_is_filtered_alone_and_a_window_of_one_frame_does_no
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any), st.integers(0, 50), st.integers(0, 10**6))
-def test_clips_of_any_length_are_filtered_with_reflected_edges(lengths: list[int], half: int, seed: int) -> None:
-    values = np.random.default_rng(seed).random((sum(lengths), 2), np.float32).round(1)  # rounded: many ties
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any),
+    st.integers(0, 50),
+    st.integers(0, 10**6),
+    st.sampled_from([1, 100, 1 << 20]),
+)
+def test_clips_of_any_length_are_filtered_with_reflected_edges(
+    lengths: list[int], half: int, seed: int, together: int
+) -> None:
+    values = np.random.default_rng(seed).random((sum(lengths), 4), np.float32).round(1)  # rounded: many ties
     start = np.cumsum([0, *lengths])
     times = np.arange(sum(lengths) + 1) * 0.01
     scores = FrameScores(
         clips=[f"c{k}" for k in range(len(lengths))],
-        labels=["a", "b"],
+        labels=["a", "b", "c", "d"],
         start=start,
         onset=times[:-1],
         offset=times[1:],
         values=values,
     )
     width = 2 * half + 1
-    seconds = {"a": width * 0.01, "b": 0.0}
+    seconds = {"a": width * 0.01, "b": 0.0, "c": width * 0.01, "d": 0.05}
     for step, of_window in ((Median(seconds), np.median), (Maximum(seconds), np.max)):
-        found = step.apply(scores).values
+        with patch.object(filters, "TOGETHER", together):
+            found = step.apply(scores).values
         np.testing.assert_array_equal(found[:, 1], values[:, 1])
-        for clip in [clip for clip, length in enumerate(lengths) if length]:
-            rows = slice(start[clip], start[clip + 1])
-            padded = np.pad(values[rows, 0], half, "symmetric")
-            expected = [of_window(padded[row : row + width]) for row in range(lengths[clip])]
-            np.testing.assert_array_equal(found[rows, 0], expected)
+        for label, reached in ((0, half), (2, half), (3, 2)):
+            for clip in [clip for clip, length in enumerate(lengths) if length]:
+                rows = slice(start[clip], start[clip + 1])
+                padded = np.pad(values[rows, label], reached, "symmetric")
+                expected = [of_window(padded[row : row + 2 * reached + 1]) for row in range(lengths[clip])]
+                np.testing.assert_array_equal(found[rows, label], expected)
