@@ -235,11 +235,12 @@ class Join:
 
     def __init__(self, plan: WindowPlan, classes: int) -> None:
         self._plan, self._classes = plan, classes
-        # For each frame and class: the highest frame posterior, and the sums of p^3 and of p^2 over clip posteriors p,
-        # whose quotient is the mean with weights p^2. In float64, so that p^3 / p^2 of a single window is its p in
-        # float32 to the bit.
-        self._rows = np.zeros((0, 3, classes))
-        self._start = 0
+        # For each frame that is not final and each class: the highest frame posterior, and the sums of p^3 and of p^2
+        # over clip posteriors p, whose quotient is the mean with weights p^2. In float64, so that p^3 / p^2 of a single
+        # window is its p in float32 to the bit.
+        self._highest = np.zeros((0, classes), np.float32)
+        self._sums = np.zeros((2, 0, classes))
+        self._start = 0  # number of the first of these frames
 
     def add(self, window: Window, frame: np.ndarray, clip: np.ndarray) -> np.ndarray:
         """Add a window's posteriors.
@@ -257,15 +258,17 @@ class Join:
         end = window.start + len(frame)
         if window.next_first is not None:
             end = max(begin, min(end, window.next_first + self._plan.common))
-        missing = end - self._start - len(self._rows)
+        missing = end - self._start - len(self._highest)
         if missing > 0:
-            self._rows = np.concatenate([self._rows, np.zeros((missing, 3, self._classes))])
-        rows = self._rows[begin - self._start : end - self._start]
-        np.maximum(rows[:, 0], frame[begin - window.start : end - window.start], out=rows[:, 0])
-        rows[:, 1:] += clip.astype(np.float64) ** np.array([[3], [2]])
-        final = len(self._rows) if window.next_first is None else max(0, window.next_first - self._start)
-        out, self._rows = self._rows[:final], self._rows[final:]
-        self._start += len(out)
-        highest, cubes, squares = out.transpose(1, 0, 2)
+            self._highest = np.concatenate([self._highest, np.zeros((missing, self._classes), np.float32)])
+            self._sums = np.concatenate([self._sums, np.zeros((2, missing, self._classes))], 1)
+        covered = slice(begin - self._start, end - self._start)
+        rows = self._highest[covered]
+        np.maximum(rows, frame[begin - window.start : end - window.start], out=rows)
+        self._sums[:, covered] += clip.astype(np.float64) ** np.array([[[3]], [[2]]])
+        final = len(self._highest) if window.next_first is None else max(0, window.next_first - self._start)
+        highest, self._highest = self._highest[:final], self._highest[final:]
+        (cubes, squares), self._sums = self._sums[:, :final], self._sums[:, final:]
+        self._start += len(highest)
         mask = np.divide(cubes, squares, out=np.zeros_like(cubes), where=squares > 0)
-        return np.concatenate([highest, mask], 1).astype(np.float32)
+        return np.concatenate([highest, mask], 1, dtype=np.float32)
