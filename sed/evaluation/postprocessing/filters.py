@@ -45,10 +45,13 @@ def filtered(
     """
     values = np.array(scores.values, order="C", copy=True)
     frame, lengths = scores.frame_seconds(), np.diff(scores.start)
-    # For each number of frames: the rows of all clips of that length, (clips, frames).
-    places = [
-        scores.start[:-1][lengths == length, None] + np.arange(length) for length in np.unique(lengths[lengths > 0])
+    # For each number of frames: it, and the rows of all clips of that length.
+    places: list[tuple[int, slice | np.ndarray]] = [
+        (length, (scores.start[:-1][lengths == length, None] + np.arange(length)).ravel())
+        for length in np.unique(lengths[lengths > 0]).tolist()
     ]
+    if len(places) == 1:
+        places = [(places[0][0], slice(None))]  # needs no copies
     widths = np.array([window_frames(seconds[label], frame) for label in scores.labels])
     most = max(1, TOGETHER // max(1, len(values)))
     for width in np.unique(widths[widths > 1]).tolist():
@@ -56,8 +59,7 @@ def filtered(
         for first in range(0, len(classes), most):  # one call for several classes: calls take longer than filtering
             some = classes[first : first + most]
             columns = np.ascontiguousarray(scores.values[:, some].T)
-            for rows in places:
-                x = columns[:, rows]  # (classes, clips, frames)
-                columns[:, rows] = function(x.reshape(-1, x.shape[2]), width).reshape(x.shape)
+            for length, rows in places:
+                columns[:, rows] = function(columns[:, rows].reshape(-1, length), width).reshape(len(some), -1)
             values[:, some] = columns.T
     return scores.with_values(values)
