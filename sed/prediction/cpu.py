@@ -93,6 +93,7 @@ class PackedGRU:
             self._inputs.append([Product(weight_in, bias_in, ROWS, dtype) for weight_in, _, bias_in, _ in directions])
             self._recurrent.append([(weight.detach(), bias.detach()) for _, weight, _, bias in directions])
         self._units, self._dtype = gru.hidden_size, dtype
+        self._steps = compiled()  # here and not in the two threads, of which each would compile
         self._pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) if threads > 1 else None
         self._products: dict[tuple[int, int, int], Product] = {}
 
@@ -110,7 +111,7 @@ class PackedGRU:
         with torch.inference_mode():
             product = self._product(layer, direction, x.shape[0])
             gates, new = project(x).split((2 * self._units, self._units), 2)
-            return compiled()(gates, new, product.weight, product.bias, repeat, bool(direction), product.packed, [])
+            return self._steps(gates, new, product.weight, product.bias, repeat, bool(direction), product.packed, [])
 
     def _product(self, layer: int, direction: int, batch: int) -> Product:
         """Return the product with the recurrent weights, packed for this batch size."""

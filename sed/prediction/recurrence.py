@@ -12,7 +12,7 @@ from torch import Tensor
 
 def steps(
     gates: Tensor, new: Tensor, weight: Tensor, bias: Tensor, repeat: int, backward: bool, packed: bool,
-    none: list[int | float | complex | None],
+    scalars: list[int | float | complex | None],
 ) -> Tensor:  # fmt: skip
     """Compute the states of a GRU.
 
@@ -20,11 +20,13 @@ def steps(
         gates: (batch, frames, 2 * units), the input's contribution to the reset and update gates, before the sigmoid.
         new: (batch, frames, units), the input's contribution to the candidate state, before the tanh.
         weight: recurrent weights (3 * units, units) in the order of torch.nn.GRU, or these packed by oneDNN.
-        bias: recurrent bias (3 * units,).
+        bias: recurrent bias (3 * units,). It and `weight` may be bfloat16, the precision of the matrix product; the
+            state keeps the dtype of `new`.
         repeat: steps per input frame.
         backward: run from the last step to the first.
         packed: whether `weight` is packed.
-        none: an empty list; TorchScript cannot infer the type of a literal.
+        scalars: []: oneDNN's activation, which is none, has no parameters. An argument, since TorchScript takes a
+            literal [] for a list of tensors.
 
     Returns:
         States (batch, frames * repeat, units).
@@ -36,10 +38,11 @@ def steps(
     states = [state] * count
     for step in range(count):
         frame = count - 1 - step if backward else step
+        rounded = state.to(bias.dtype)
         if packed:
-            own = torch.ops.mkldnn._linear_pointwise(state.to(bias.dtype), weight, bias, "none", none, "").to(new.dtype)
+            own = torch.ops.mkldnn._linear_pointwise(rounded, weight, bias, "none", scalars, "").to(new.dtype)
         else:
-            own = torch.nn.functional.linear(state.to(bias.dtype), weight, bias).to(new.dtype)
+            own = torch.nn.functional.linear(rounded, weight, bias).to(new.dtype)
         gate = own[:, : 2 * units].add_(given[frame // repeat]).sigmoid_()
         candidate = torch.addcmul(given_new[frame // repeat], gate[:, :units], own[:, 2 * units :]).tanh_()
         state = torch.lerp(candidate, state, gate[:, units:])
@@ -49,7 +52,11 @@ def steps(
 
 @functools.cache
 def compiled() -> Callable[..., Tensor]:
-    """Return `steps` in TorchScript, which runs without Python's lock; plain `steps` if torch lacks TorchScript."""
+    """Return `steps` in TorchScript, which runs without Python's lock.
+
+    Return plain `steps`, which is slower, if torch lacks TorchScript or cannot compile it, as without the source file.
+    Call this in one thread only: `warnings.catch_warnings` is not thread-safe.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated in favour of torch.compile, which wants a C++ compiler
         try:

@@ -1,10 +1,12 @@
 import copy
+import threading
 
 import pytest
 import torch
 from tiny_model import sounds
 
 from sed.errors import UserError
+from sed.prediction import recurrence
 from sed.prediction.cpu import PackedGRU, PackedLinear, lower
 from sed.prediction.model import open_model
 from sed.prediction.predictor import TorchPredictor
@@ -20,6 +22,19 @@ def test_packed_gru_is_torchs(layers, batch, threads):
         packed = PackedGRU(gru, threads)
         for _ in range(2):  # the second call takes the weights that the first has packed
             torch.testing.assert_close(packed(x, 5), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_steps_are_compiled_once_and_in_the_callers_thread(monkeypatch):
+    """Compiled in both threads, they often left all warnings ignored for the rest of the process."""
+    gru = torch.nn.GRU(8, 4, batch_first=True, bidirectional=True)
+    threads = []
+    monkeypatch.setattr(torch.jit, "script", lambda function: threads.append(threading.current_thread()) or function)
+    recurrence.compiled.cache_clear()
+    try:
+        PackedGRU(gru, 2)(torch.zeros(1, 4, 8), 1)
+    finally:
+        recurrence.compiled.cache_clear()
+    assert threads == [threading.current_thread()]
 
 
 @pytest.mark.parametrize("shape", [(1, 20), (3, 7, 20), (5000, 20)])
