@@ -75,14 +75,15 @@ def _settings(path: Path, text: str) -> dict[str, Setting]:
     if not isinstance(node, yaml.MappingNode):
         raise UserError(f"{path}:{node.start_mark.line + 1}: a config is flat YAML (write `key: value` lines)")
     settings: dict[str, Setting] = {}
+    lines: dict[str, int] = {}  # of keys in canonical form: gru-units and gru_units are one key
     for key_node, value_node in node.value:
         where = f"{path}:{key_node.start_mark.line + 1}"
         if not isinstance(key_node, yaml.ScalarNode):
             raise UserError(f"{where}: a key that is not a word (write `key: value`)")
         key = str(_constructed(where, key_node))
-        if key in settings:
-            first = settings[key].where.rpartition(":")[2]
+        if first := lines.get(_canonical_key(key)):
             raise UserError(f"{where}: duplicate key '{key}', first on line {first} (keep one)")
+        lines[_canonical_key(key)] = key_node.start_mark.line + 1
         if isinstance(value_node, yaml.MappingNode):
             raise UserError(f"{where}: '{key}' is nested (configs are flat: `key: value`)")
         if isinstance(value_node, yaml.SequenceNode) and not all(

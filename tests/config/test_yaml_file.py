@@ -82,6 +82,8 @@ def test_files_are_relative_to_the_config_that_names_them(folder):
         ("base:\n  lr: 1\n", 1, "'base' is nested"),
         ("base: base.yaml\nbase: base.yaml\n", 2, "duplicate key 'base', first on line 1"),
         ("a: 1\nb: 2\na: 3\n", 3, r"duplicate key 'a', first on line 1 \(keep one\)"),
+        ("a-b: 1\nc: 2\na_b: 3\n", 3, "duplicate key 'a_b', first on line 1"),
+        ("{a: 1, a: 2}\n", 1, "duplicate key 'a', first on line 1"),
         ("base: base.yaml\nmodel:\n  gru: 1\n", 2, "'model' is nested"),
         ("a: 1\nb:\n", 2, "'b' has no value"),
         ("a: 1\nb: [\n", 3, "not YAML"),
@@ -99,7 +101,7 @@ def test_errors_name_file_and_line(folder, text, line, message):
     ("text", "message"),
     [
         ("# reference\nbase: other.yaml\n", r":2: .*base\.yaml is the base of .*own\.yaml and has a base itself"),
-        ("base: own.yaml\n", r":1: .*base\.yaml is the base of .*own\.yaml and has a base itself"),  # a circle
+        ("base: own.yaml\n", r":1: .*base\.yaml is the base of .*own\.yaml and has a base itself"),  # a cycle
         ("a: 1\na: 2\n", ":2: duplicate key 'a', first on line 1"),
         ("a:\n", ":1: 'a' has no value"),
         ("a: 1\nb: {c: 1}\n", ":2: 'b' is nested"),
