@@ -20,7 +20,7 @@ LOW = 1e-5
 class ApartDecoder(nn.Module):
     """`Directed` decoder: it crops to the clip, repeats each frame `upsample` times and runs a GRU per direction.
 
-    `window` is the length of the detection window, in output frames; below 2 there is none. `hidden` is the number of
+    `window` is the length of the detection window, in output frames; 0 or 1: no window. `hidden` is the number of
     units of a layer after each GRU; 0: no such layer.
     """
 

@@ -34,7 +34,8 @@ OPTIONS = {
     },
     "detection_frames": {
         "default": 25,
-        "help": "length in frames of FB-CRNN's detection window (I); 0: one event per class, between its boundaries",
+        "help": "length of FB-CRNN's detection window in output frames (I); 0 or 1: no window, so that each class is "
+        "one event in a clip, from its first onset to its last offset",
         "least": 0,
     },
 }
