@@ -1,4 +1,4 @@
-"""Make a dumped strong set to train on from pseudo-labels: of a trained model, an ensemble, or a published table.
+"""Make a dumped strong set for training from pseudo-labels of a trained model, an ensemble or a published table.
 
 usage: python3 -m sed.bin.pseudo_label --model exp/ast_sed dump/weak dump/unlabelled dump/pseudo
        python3 -m sed.bin.pseudo_label --scores exp/x/weak/scores.h5 --tuned tuned.json dump/weak dump/pseudo
@@ -41,7 +41,8 @@ def main() -> None:
     p.option(
         "keep-tags",
         False,
-        "keep tags without an event: their frames are unknown to the training (default: the class counts as absent)",
+        "keep tags for which no event was found: training then takes the class as unknown in all frames of the clip "
+        "(default: as absent)",
     )
     p.option("which", "teacher", "network of the mean-teacher pair to use", choices=["teacher", "student"])
     p.option("batch-size", 16, "clips per batch", least=1)
@@ -99,7 +100,7 @@ def _posteriors(args: Namespace, sources: list[Path]) -> Iterator[tuple[Path, Sc
     """Yield the posteriors of each set, read or inferred.
 
     Raises:
-        UserError: a file of --scores has other clips than its set, or labels are not those of the set.
+        UserError: a file of --scores has other clips than its set, or a set lacks a label of the posteriors.
     """
     if args.scores:
         from sed.data.directory import read_scp
@@ -108,7 +109,7 @@ def _posteriors(args: Namespace, sources: list[Path]) -> Iterator[tuple[Path, Sc
         for path, source in zip(args.scores, sources, strict=True):
             scores = read_scores(path)
             if sorted(scores.clips) != sorted(read_scp(source / "feats.scp")):
-                raise UserError(f"{path}: not of the clips of {source} (infer on that set)")
+                raise UserError(f"{path}: its clips are not those of {source} (infer on that set)")
             _check_labels(path, scores.labels, source)
             yield source, scores
         return
@@ -136,7 +137,10 @@ def _posteriors(args: Namespace, sources: list[Path]) -> Iterator[tuple[Path, Sc
 
 
 def _check_labels(where: object, labels: Sequence[str], source: Path) -> None:
-    """Refuse labels that a set lacks; its tags would mask them all, or the training refuse them."""
+    """Raise UserError if the set lacks one of the labels.
+
+    Tags cannot name it, so its posteriors would be set to 0 in tagged clips; in others, training would refuse it.
+    """
     from sed.data.directory import read_set_labels
 
     known = read_set_labels(source)

@@ -99,7 +99,7 @@ def test_wrong_inputs_end_with_a_line_and_exit_2(
     foreign = scores_of(Path("foreign.h5"), [*read_scp(dump / "weak" / "feats.scp")], ["Cat", "Hund", "Speech"])
     options, message = {
         "table": (["--events", "other.tsv"], "other.tsv:2: clip 'elsewhere' is in none of the sets"),
-        "scores": (["--scores", scores], "other.h5: not of the clips of dump/weak"),
+        "scores": (["--scores", scores], "other.h5: its clips are not those of dump/weak"),
         "labels": (["--scores", foreign], "foreign.h5: label 'Hund' is not among those of dump/weak"),
         "count": (["--scores", scores, scores], "2 --scores for 1 sets"),
         "two": (["--scores", scores, "--events", "other.tsv"], "--model, --scores or --events"),
