@@ -1,4 +1,4 @@
-"""Formats that ffmpeg writes are read as the same sound, at several rates, and to their end by several commands."""
+"""Formats that ffmpeg writes are decoded to the original sound at several sample rates, and completely by commands."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sed.bin import dump_features, make_data_dir, own_data
 from sed.data.audio import duration, inspect, read_audio, resample
 from sed.data.store import FeatureStore
 
-# name: (how ffmpeg makes it, most error relative to the sound, whether reading drops the codec's delay and filling, as
-# the file states them: the sound then begins within a millisecond and ends within 10 ms of the original)
+# name: (ffmpeg's options, largest norm of the error relative to that of the sound, whether the file states the codec's
+# delay and padding, which reading then drops: onset within 1 ms, length within 10 ms of the original's)
 BY_FFMPEG: dict[str, tuple[list[str], float, bool]] = {
     "u8.wav": (["-c:a", "pcm_u8"], 0.05, True),
     "s16.wav": (["-c:a", "pcm_s16le"], 1e-3, True),
@@ -55,9 +55,7 @@ BY_FFMPEG: dict[str, tuple[list[str], float, bool]] = {
 AAC = {"a.m4a", "a.mp4", "a.3gp"}  # the delay is dropped, but the last frame of the codec is decoded whole
 RATES = (8000, 16000, 22050, 44100, 48000)
 SECONDS = 2.3
-FRAME = 2048  # most samples of a codec's frame
-# Where nothing states the delay, it is up to three frames, and the sound is up to a frame longer (filled up) or shorter
-# (the last frame is lost).
+FRAME = 2048  # samples of the longest frame of these codecs, at the file's rate
 
 
 def chirp(rate: int, channels: int) -> np.ndarray:
@@ -79,19 +77,21 @@ def made(folder: Path, name: str, rate: int, channels: int) -> tuple[Path, np.nd
 def check(path: Path, wanted: np.ndarray, rate: int, name: str) -> None:
     _, error, stated = BY_FFMPEG[name]
     found = read_audio(path, 16000)
-    room = FRAME * 16000 // rate + 160
-    assert -(160 if stated else room) <= len(found) - len(wanted) <= (160 if stated and name not in AAC else room)
-    most = 16 if stated else 3 * room
-    reach = most + 160  # lags that are tried, to either side
+    # In samples at 16 kHz. If the file does not state the delay, it is up to three frames, and the sound is up to one
+    # frame longer (padded) or shorter (the last frame is lost).
+    frame = FRAME * 16000 // rate + 160
+    assert -(160 if stated else frame) <= len(found) - len(wanted) <= (160 if stated and name not in AAC else frame)
+    most_lag = 16 if stated else 3 * frame
+    reach = most_lag + 160  # lags that are tried, to either side
     padded = np.concatenate([np.zeros(reach, np.float32), found, np.zeros(reach + len(wanted), np.float32)])
-    lags = fftconvolve(padded[: 2 * reach + len(wanted)], wanted[::-1], "valid")
-    lag = int(np.argmax(lags))
-    at = padded[lag : lag + len(wanted)]
-    assert abs(lag - reach) <= most
-    assert np.linalg.norm(at - wanted) <= error * np.linalg.norm(wanted) + 1e-6
+    correlation = fftconvolve(padded[: 2 * reach + len(wanted)], wanted[::-1], "valid")
+    start = int(np.argmax(correlation))
+    aligned = padded[start : start + len(wanted)]
+    assert abs(start - reach) <= most_lag
+    assert np.linalg.norm(aligned - wanted) <= error * np.linalg.norm(wanted) + 1e-6
     seconds, fault = inspect(path)
     assert fault == "" and abs(seconds - len(found) / 16000) < 1e-3
-    assert duration(path) is None or abs(duration(path) - seconds) < 0.06  # a decoder drops its delay
+    assert duration(path) is None or abs(duration(path) - seconds) < 0.06  # a header may count the delay
 
 
 @pytest.mark.thorough
@@ -108,7 +108,7 @@ def test_every_format_is_read_as_the_same_sound(tmp_path, name):
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("name", BY_FFMPEG)
-def test_every_format_at_every_rate(tmp_path, name, rate, channels):
+def test_every_format_is_read_as_the_same_sound_at_every_rate(tmp_path, name, rate, channels):
     try:
         path, wanted = made(tmp_path, name, rate, channels)
     except subprocess.CalledProcessError:
@@ -119,8 +119,8 @@ def test_every_format_at_every_rate(tmp_path, name, rate, channels):
 @pytest.mark.thorough
 @needs_ffmpeg
 @pytest.mark.parametrize("name", ["f32.wav", "bare.mp3", "a.m4a", "a.webm", "chain.ogg", "pipe.flac"])
-def test_own_data_stage_1_and_the_dump_read_recordings_completely(tmp_path, name, monkeypatch):
-    """Prediction is not tried: it reads by the same `read_blocks`."""
+def test_own_data_make_data_dir_and_dump_features_read_recordings_completely(tmp_path, name, monkeypatch):
+    """Prediction is not tested here: it reads by `sed.data.audio.read_blocks`, like `read_audio`."""
     recordings = tmp_path / "rec"
     recordings.mkdir()
     soundfile.write(tmp_path / "source.wav", chirp(48000, 2), 48000, subtype="FLOAT")

@@ -1,4 +1,4 @@
-"""Decoding at many thresholds against a loop over the frames, indices beyond 32 bits, and its speed."""
+"""Decoding at many thresholds against a loop over the frames, frame indices beyond int32, and speed."""
 
 import time
 
@@ -68,7 +68,7 @@ def test_events_are_those_of_a_loop_over_the_frames(data):
 
 
 @pytest.mark.thorough
-def test_frames_are_counted_beyond_32_bits():
+def test_frame_indices_may_exceed_int32():
     start = np.array([0, 2**31, 2**31 + 3])
     values = np.broadcast_to(np.float32(0.9), (2**31 + 3, 1))  # takes no memory
     _, cell, begin, end = module._decode_clips(values, start, np.array([[0.5]]), np.zeros((1, 1), int), range(1, 2))
