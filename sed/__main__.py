@@ -11,6 +11,7 @@ import sys
 from typing import NoReturn
 
 from sed import __version__
+from sed.cli import entry
 
 GROUPS = {
     "use a model": {
@@ -78,11 +79,9 @@ def main() -> None:
     arguments = sys.argv[1:]
     name = arguments[0].replace("_", "-") if arguments else "--help"
     if name in ("--help", "-h", "help"):
-        print(overview())
-        sys.exit(0 if arguments else 2)
+        _print(overview(), 0 if arguments else 2)
     if name in ("--version", "-V"):
-        print(f"ast-sed {__version__}")
-        sys.exit(0)
+        _print(f"ast-sed {__version__}", 0)
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         fail(f"no command '{arguments[0]}'" + (f" (did you mean '{near[0]}'?)" if near else " (ast-sed --help)"))
@@ -99,6 +98,18 @@ def main() -> None:
             f"the package {missing} is missing (utils/bootstrap.sh makes an environment with all that recipes need; "
             "it prints the folder to put on PATH)"
         )
+
+
+def _print(text: str, code: int) -> NoReturn:
+    """Print and exit as the commands do, also if standard output is closed or full."""
+
+    @entry
+    def show() -> int:
+        print(text)
+        return code
+
+    show()
+    raise AssertionError("`show` exits")
 
 
 def overview() -> str:

@@ -39,7 +39,8 @@ _MACHINE = {errno.EIO: "input/output error (check the disk)", errno.ENOMEM: "out
 
 def script_name() -> str:
     """Return the name that error lines start with: the command's module, also if `ast-sed` runs it."""
-    return Path(sys.argv[0]).stem
+    name = Path(sys.argv[0]).stem
+    return "ast-sed" if name == "__main__" else name
 
 
 def entry(main: Callable[[], int | None]) -> Callable[[], None]:

@@ -40,6 +40,20 @@ def test_version() -> None:
     assert ast_sed("--version").stdout == f"ast-sed {sed.__version__}\n"
 
 
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_a_full_disk_is_one_line_and_a_closed_pipe_no_error(option: str) -> None:
+    command = [sys.executable, "-m", "sed", option]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("ast-sed: no space left")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(("typed", "meant"), [("predikt", "predict"), ("export-onx", "export-onnx")])
 def test_a_misspelt_command_is_answered_with_the_nearest(typed: str, meant: str) -> None:
     done = ast_sed(typed)
