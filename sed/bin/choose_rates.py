@@ -10,6 +10,7 @@ table goes to standard error, and the name of that config's best experiment to s
 
 from __future__ import annotations
 
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ from typing import Any
 from sed.cli import entry
 from sed.config import Parser, output_file
 from sed.errors import UserError
+
+NAME = re.compile(r"(.+)_lr[-+.\deE]+_[-+.\deE]+")
+"""name of a training with other rates; `_encoder_lr_0.0003`, of run.sh --vary, does not match"""
 
 
 @entry
@@ -36,14 +40,15 @@ def main() -> None:
     columns = shown_in("main")
     runs: dict[str, dict[tuple[float, float], list[dict]]] = {}
     for run in read_runs(args.results):
-        if run.get("run") or "_lr" not in run["config"]:  # runs with a name are earlier ones, archived
+        name = NAME.fullmatch(run["config"])
+        if run.get("run") or not name:  # runs with a name are earlier ones, archived
             continue
         lacking = [key for key in ("steps", *(column.key for column in columns)) if run.get(key) is None]
         lacking += [key for key in ("lr", "encoder_lr") if key not in run.get("settings", {})]
         if lacking:
             raise UserError(f"{args.results}: {run['config']}: a result without {lacking[0]} (make it again)")
         rates = (run["settings"]["lr"], run["settings"]["encoder_lr"])
-        runs.setdefault(run["config"].partition("_lr")[0], {}).setdefault(rates, []).append(run)
+        runs.setdefault(name[1], {}).setdefault(rates, []).append(run)
     if not runs:
         raise UserError(f"{args.results}: no results of several rates (run.sh --rates makes them)")
     chosen = {}

@@ -29,7 +29,8 @@ def test_the_best_mean_over_seeds_wins_for_each_config(tmp_path, monkeypatch, ca
     put(tmp_path, "ast_sed", "3e-3", "1e-4", 1, 0.36)  # the best seed, but not the best mean
     put(tmp_path, "ast_sed", "3e-3", "1e-4", 2, 0.20)
     put(tmp_path, "ast_gru", "3e-4", "3e-5", 1, 0.10)
-    store.add_runs(tmp_path, [{"config": "ast_sed", "seed": 1}])  # its own rates: no part of the tuning
+    others = ("ast_sed", "ast_sed_frozen_epochs_6_encoder_lr_0.0003")  # the config's own rates; those of run.sh --vary
+    store.add_runs(tmp_path, [{"config": config, "seed": 1} for config in others])
     assert choose(monkeypatch, tmp_path, tmp_path / "rates.json") == 0
     chosen = json.loads((tmp_path / "rates.json").read_text())
     assert {name: (row["lr"], row["encoder_lr"]) for name, row in chosen.items()} == {
