@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Label clips without events by a trained model, as a dumped strong set that refers to the features of the given sets.
+# Write a dumped strong set with the pseudo-labels of a trained model; it refers to the features of the given sets.
 #
 # usage: steps/pseudo_label.sh [options] <exp/x> <dump/set...> <dump/pseudo>
 #
@@ -8,7 +8,8 @@
 #   --label-args ARGS   more options of sed.bin.pseudo_label, one string
 #   --force BOOL        redo what is finished (false)
 #
-# Clips with tags (tags.tsv) get events of these labels only. Redone if the model, ARGS or files named in them have changed.
+# Clips with tags (tags.tsv) get events of these labels only. Redone if the model, the sets, their features or tags,
+# ARGS or files named in them have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -27,9 +28,18 @@ done
 use_folder "${out}"
 split_words "${label_args}"
 asked=$(printf '%s\n' "${model}" "${sets[@]}" ${words[@]+"${words[@]}"})
-state=$(state_of "${model}/final.pt" && state_of_words)
+inputs=()
+for set in "${sets[@]}"; do
+    # tags.tsv is optional, and a dump of an earlier version may have its features elsewhere
+    for file in "${set}"/{feats.scp,durations.tsv,tags.tsv} "${set}"/feats.*.h5; do
+        [[ ! -f ${file} ]] || inputs+=("${file}")
+    done
+done
+state=$(state_of "${model}/final.pt" "${inputs[@]}" && state_of_words)
+# Earlier versions stored only the arguments in .asked: their labels count as current if they are newer than model and sets.
 if [[ ${force} == false && -f ${out}/feats.scp ]] && { same "${out}/.asked" "${asked}"$'\n'"${state}" ||
-    { same "${out}/.asked" "${asked}" && [[ ! ${model}/final.pt -nt ${out}/feats.scp ]]; }; }; then
+    { same "${out}/.asked" "${asked}" &&
+        [[ -z $(find -L "${model}/final.pt" "${inputs[@]}" -newer "${out}/feats.scp") ]]; }; }; then
     finished "${out}: already done"
 fi
 rm -f "${out}"/{feats.scp,.asked}

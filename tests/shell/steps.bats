@@ -330,6 +330,24 @@ train() {
     calls 7
 }
 
+@test "pseudo_label: done again if the features or the tags of a set have changed" {
+    dump
+    train
+    label() { run "${root}/steps/pseudo_label.sh" --ngpu 0 exp/x dump/strong dump/pseudo; }
+    label
+    calls 6
+    label
+    [[ ${output} == *'already done' ]]
+    printf 'filename\tevent_labels\na.wav\tCat\n' >dump/strong/tags.tsv
+    label
+    calls 7
+    echo changed >>dump/strong/feats.1.h5
+    label
+    calls 8
+    label
+    [[ ${output} == *'already done' ]]
+}
+
 @test "tune_windows: once, and again if windows.json is gone" {
     dump
     train
