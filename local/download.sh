@@ -9,10 +9,10 @@
 #                        atst_frame, beats)
 #   --archives DIR       folder of files that you downloaded by hand, used instead of the network; may be repeated
 #   --research-only LIST copies of the recordings whose terms allow research only, from local/<name>_copies.tsv: minhleduc ("")
-#   --mirror URL         server that replaces all hosts (Zenodo, Hugging Face, GitHub, ...), with their paths below its own
+#   --mirror URL         server to use instead of all hosts (Zenodo, Hugging Face, GitHub, ...); paths on a host are appended to URL
 #   --ast FILE           AudioSet AST checkpoint (.pth, .pt, .safetensors) to link instead of downloading one
-#   --audio PATH         copies of the AudioSet recordings, any names, formats and depth: a folder of files, of webdataset tars,
-#                        zip files or parquet tables, or one of these; may be repeated
+#   --audio PATH         copies of the AudioSet recordings, any names, formats and depth: a folder of recordings, webdataset tars,
+#                        zip files or parquet tables, or a single tar, zip file or table; may be repeated
 #   --fetch BOOL         fetch the recordings that are still missing with yt-dlp, slowly (false)
 #   --fetch-pause N      seconds to wait between two fetches, on average (5)
 #   --keep-archives BOOL keep archives after unpacking (true)
@@ -21,8 +21,9 @@
 #   --nj N               parts at once (3)
 #
 # Writes <downloads>/{audio,metadata}, <downloads>/ast.<pth|safetensors>, <downloads>/copies (others' copies of the recordings)
-# and the lists missing_recordings.tsv, origins.tsv, differing_copies.tsv and unknown_keys.tsv. After a kill at any time the same
-# command resumes; complete files are kept, without asking the network.
+# and, for a corpus with a table of recordings, <downloads>/{missing_recordings,origins,differing_copies,unknown_keys}.tsv, with
+# --fetch also not_fetched.tsv (docs/reproduce.md). After a kill at any time the same command resumes; complete files are kept,
+# without asking the network.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
@@ -49,6 +50,11 @@ source "${root}/utils/parse_options.sh"
 (($# == 1)) || usage
 [[ -z ${archives} || -d ${archives} ]] || die "--archives: no such folder: ${archives}"
 downloads=$1
+recordings=${root}/local/${corpus}_recordings.tsv
+if [[ -e ${root}/local/${corpus}_records.tsv && ! -e ${recordings} ]]; then
+    [[ -z ${audio} ]] || die "--audio: all recordings of ${corpus} are in its archives (leave it out)"
+    [[ ${fetch} == false ]] || die "--fetch: all recordings of ${corpus} are in its archives (leave it out)"
+fi
 export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
 
 code=0 keep=--keep-archives
@@ -59,7 +65,8 @@ python3 -m sed.bin.download --parts "${parts}" --mirror "${mirror}" --ast "${ast
     --research-only "${research_only}" \
     --timeout "${timeout}" --retries "${retries}" ${repeated[@]+"${repeated[@]}"} \
     "${root}/local/${corpus}_records.tsv" "${downloads}" || code=$?
-if ((code > 0)); then # recordings are linked even if the AST cannot be downloaded
+((code < 128)) || exit "${code}" # interrupted or killed
+if ((code > 0)); then            # recordings are linked even if the AST cannot be downloaded
     [[ ,${parts}, == *,ast,* && ! -e ${downloads}/ast.pth && ! -e ${downloads}/ast.safetensors ]] || exit "${code}"
     for part in ${parts//,/ }; do
         ! { [[ -n ${copies} ]] && cut -f 1 "${copies}" | grep -qxF -- "${part}"; } || continue # a copy is optional
@@ -67,15 +74,12 @@ if ((code > 0)); then # recordings are linked even if the AST cannot be download
     done
 fi
 
-recordings=${root}/local/${corpus}_recordings.tsv
 if [[ -e ${recordings} ]]; then
     [[ ${fetch} == false ]] || audio_args+=(--fetch --fetch-pause "${fetch_pause}")
     python3 -m sed.bin.index_audio ${audio_args[@]+"${audio_args[@]}"} "${recordings}" "${downloads}"
-elif [[ -n ${audio} ]]; then
-    die "--audio: all recordings of ${corpus} are in its archives"
 fi
 if ((code > 0)); then
-    printf '%s: all but the AST is there (the error is above): run again, or give a checkpoint by --ast FILE\n' \
+    printf '%s: the AST could not be downloaded (see the error above): run again, or give a checkpoint by --ast FILE\n' \
         "$(basename "$0")" >&2
     exit "${code}"
 fi

@@ -147,12 +147,26 @@ def test_a_checkpoint_replaces_links_but_no_other_checkpoint(tmp_path, name):
         (["--archives", "none", "d"], 2, "--archives: no such folder: none"),
         (["--nj", "many", "d"], 2, "--nj is a whole number"),
         (["--corpus", "none", "d"], 2, "none_records.tsv: no such table"),
+        (["--corpus", "urban_sed", "--audio", ".", "d"], 2, "--audio: all recordings of urban_sed are in its archives"),
+        (["--corpus", "urban_sed", "--fetch", "true", "d"], 2, "--fetch: all recordings of urban_sed are in its"),
     ],
 )
 def test_bad_usage_and_a_missing_network_are_named_in_the_last_line(tmp_path, arguments, code, words):
     run = download(*arguments, cwd=tmp_path)
     assert (run.returncode, words in run.stderr.splitlines()[-1]) == (code, True), run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_an_interrupted_download_of_the_ast_ends_the_script(tmp_path, monkeypatch):
+    """The recordings are not indexed, nor fetched for days; bash itself ignores Ctrl-C if a command handles it."""
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\necho "$2" >>"{tmp_path}/calls"\nexit 130\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{python.parent}:{os.environ['PATH']}")
+    run = download("--parts", "ast", "d", cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (130, "")
+    assert (tmp_path / "calls").read_text() == "sed.bin.download\n"
 
 
 @pytest.mark.thorough
