@@ -4,7 +4,7 @@
 # usage: local/realdesed.sh [options] <downloads>
 #
 #   --archives DIR       files that you downloaded by hand: train.zip, validation.zip, test.zip
-#   --mirror URL         server that replaces all hosts (Zenodo, Hugging Face, ...), with their paths below its own
+#   --mirror URL         server to use instead of all hosts (Zenodo, Hugging Face, ...); paths on a host are appended to URL
 #   --ast FILE           AudioSet AST checkpoint to link instead of downloading one
 #   --nj N               downloads at once, and recordings that are cut at once (3)
 #   --aggregation NAME   rule by which several annotators' events become training labels. Hard labels: majority,

@@ -4,7 +4,7 @@
 # usage: local/tut_sed.sh [options] <downloads>
 #
 #   --archives DIR       files that you downloaded by hand: TUT-sound-events-2017-{development,evaluation}.*.zip
-#   --mirror URL         server that replaces all hosts (Zenodo, Hugging Face, ...), with their paths below its own
+#   --mirror URL         server to use instead of all hosts (Zenodo, Hugging Face, ...); paths on a host are appended to URL
 #   --ast FILE           AudioSet AST checkpoint to link instead of downloading one
 #   --fold N             fold of the corpus's four whose test recordings become the validation set; 0: train on all 24, without
 #                        a validation set (1)

@@ -4,7 +4,7 @@
 # usage: local/urban_sed.sh [options] <downloads>
 #
 #   --archives DIR       files that you downloaded by hand: URBAN-SED_v2.0.0.tar.gz
-#   --mirror URL         server that replaces all hosts (Zenodo, Hugging Face, ...), with their paths below its own
+#   --mirror URL         server to use instead of all hosts (Zenodo, Hugging Face, ...); paths on a host are appended to URL
 #   --ast FILE           AudioSet AST checkpoint to link instead of downloading one
 #   --annotations KIND   files that the events are read from, txt or jams; both hold the same events (txt)
 #   --nj N               downloads at once (3)

@@ -40,7 +40,7 @@ def main() -> None:
         "parts to add whose terms allow only research, comma-separated",
         type=_parts,
     )
-    parser.option("mirror", "", "URL of a server that replaces all hosts; their paths follow it")
+    parser.option("mirror", "", "URL of a server to use instead of all hosts; paths on a host are appended to it")
     parser.option("archives", [], "folder of files that were downloaded by hand", type=Path, action="append")
     parser.option("ast", "", "pretrained AST checkpoint to link instead of downloading one")
     parser.option("keep_archives", True, "keep archives after unpacking")

@@ -206,7 +206,7 @@ class Hosts:
 
     The listing of a record's folder is kept; it is requested again where it may be damaged: until two are equal in
     `expand`, and in `ask` if it lacks the file, or if what it says on the file proved wrong.
-    mirror: address of a server that replaces all hosts, with their paths below its own.
+    mirror: URL of a server to use instead of all hosts; paths on a host are appended to it.
     """
 
     def __init__(self, fetcher: Fetcher, mirror: str = "") -> None:
