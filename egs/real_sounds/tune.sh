@@ -3,14 +3,17 @@
 #
 # usage: egs/real_sounds/tune.sh --soundbank DIR [options]
 #
+# Protocol A trains all AST systems alike: with the paper's clip pooling and ratio of learning rates, and the number of epochs
+# with a frozen encoder that is best for them on average. Protocol B trains each in the regime (clip pooling, frozen epochs,
+# learning rates) that is best for it (RESULTS.md).
+#
 # Splits DIR's training sources into two parts, and mixes training clips from the first, validation clips from the second.
-# Pre-trains and trains every system in several regimes, and writes those that score best: tuning/rates.json, the CRNN's
-# learning rates; tuning/regime.json, for how many epochs protocol A freezes the encoder of all AST systems, and how
-# protocol B trains each. It then tunes the bounding boxes (cSEBBs) of each system on a further set mixed from the second
-# part: tuning/csebbs/.
-# The chosen rates and regimes are then to be written into conf/real_sounds/ by hand.
-# Protocol A trains all AST systems in the paper's regime, protocol B each in the one that is best for it (RESULTS.md). The
-# values that are tried, the defaults below, were chosen by hand.
+# Pre-trains the encoders once, trains the CRNN with several pairs of learning rates and each AST system in several regimes,
+# and writes those with the highest PSDS1, averaged over seeds: tuning/rates.json, the CRNN's learning rates;
+# tuning/regime.json, the regimes of both protocols. It then tunes the bounding boxes (cSEBBs) of each system on a further set
+# mixed from the second part: tuning/csebbs/.
+# The chosen rates and regimes are then to be written into conf/real_sounds/ by hand. The values that are tried, the defaults
+# below, were chosen by hand.
 #
 #   --soundbank DIR      recordings, as in run.sh
 #   --frozen LIST        protocol A's numbers of epochs with a frozen encoder ("0,6")
@@ -18,7 +21,7 @@
 #   --own-frozen LIST    protocol B's numbers of epochs with a frozen encoder ("6")
 #   --rates LIST         protocol B's learning rates of the encoder ("0.00005,0.0003")
 #   --crnn-rates LIST    learning rates head:encoder of the CRNN ("3e-4:3e-4 1e-3:1e-3 3e-3:3e-3")
-#   --systems LIST       systems to tune besides the CRNN ("ast_gru lgd_only fte_only ast_sed")
+#   --systems LIST       AST systems to tune, some or all of the default's ("ast_gru lgd_only fte_only ast_sed")
 #   --share P            share of each label's recordings to validate on (0.25)
 #   --seeds LIST         seeds of training (1)
 #   --public N           number of clips that the boxes are tuned on, which run.sh makes as its set public_eval (400)
@@ -63,7 +66,8 @@ for n in 3 5; do # train; score
     recipe "${n}" "${n}" --systems "${systems}" \
         --vary "clip_pooling=${poolings} frozen_epochs=${own_frozen} encoder_lr=${rates}"
 done
-relative_work=$(realpath --relative-to=. "${work}") # the files hold the commands that made them, without absolute paths
+# relative paths, since csebbs/*.json record the command that wrote them
+relative_work=$(realpath --relative-to=. "${work}")
 relative_out=$(realpath --relative-to=. "${out}")
 best=$(steps/choose_rates.sh --best crnn "${work}/results" "${out}/rates.json")
 {
