@@ -147,7 +147,7 @@ def read_model(path: Path) -> Model:
     try:
         model = unwrapped(state, lambda tensors: encoder_of(tensors) is not None)
     except Mismatch as error:
-        raise UserError(f"{path}: {error} (torch.save it under another name)") from None
+        raise UserError(f"{path}: {error} (torch.save the state dict of one model to a new file)") from None
     if model.prefix:
         left = ", ".join(model.others[:5]) or "nothing"
         left += f" and {len(model.others) - 5} more" if len(model.others) > 5 else ""

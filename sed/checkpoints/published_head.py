@@ -32,14 +32,14 @@ from sed.models.encoders import check_front_end
 
 # in names of tensors: the head that is loaded, and layers between encoder and head, which are refused
 HEAD, SEQUENCE = "strong_head.", "seq_model."
-# of the weights: of a head of AudioSet-strong's classes, and of any other head, which is not PretrainedSED's
+# of the weights: if the class names are AudioSet-strong's, as in PretrainedSED's files; with any other names
 LICENCE, OTHER_LICENCE = "MIT, as PretrainedSED publishes them", "licence not stated"
 AUDIOSET_STRONG = Path(__file__).with_name("audioset_strong_classes.txt")
-# what the published detectors have in common after the encoder, and their padding
-_SHAPE = {"pooling": "mean", "decoder": "none", "upsample": 1, "clip_pooling": "max", "input_padding": "silence"}
+# options that all published detectors have in common, also the defaults of a config that the user gives
+_COMMON = {"pooling": "mean", "decoder": "none", "upsample": 1, "clip_pooling": "max", "input_padding": "silence"}
 CONFIGS: dict[str, dict[str, Any]] = {
-    "atst_frame": {**_SHAPE, **atst_frame.FRONT_END, "encoder": "atst_frame", "input_frames": 1001},
-    "beats": {**_SHAPE, **beats.FRONT_END, "encoder": "beats", "input_frames": 998, "beats_frames": 250},
+    "atst_frame": {**_COMMON, **atst_frame.FRONT_END, "encoder": "atst_frame", "input_frames": 1001},
+    "beats": {**_COMMON, **beats.FRONT_END, "encoder": "beats", "input_frames": 998, "beats_frames": 250},
 }
 """{encoder: config of its published detector}; options not listed have their defaults"""
 
@@ -71,14 +71,17 @@ def read_published(path: Path) -> Published:
     try:
         model = unwrapped(state, lambda names: kind_of(names) is not None)
     except Mismatch as error:
-        raise UserError(f"{path}: {error} (torch.save it under another name)") from None
+        raise UserError(f"{path}: {error} (torch.save the state dict of one model to a new file)") from None
     kind = kind_of(model.state)
     if kind not in CONFIGS:
         what = f"for encoder '{kind}'" if kind else "of no layout that is known"
         raise UserError(f"{path}: {what} (only detectors with encoder {' or '.join(CONFIGS)} are imported)")
     tensors = {plain_name(name): value for name, value in state.items()}
     if between := [name for name in tensors if SEQUENCE in name]:
-        raise UserError(f"{path}: has layers between encoder and head, {between[0]} first (give the file without)")
+        raise UserError(
+            f"{path}: has layers between encoder and head, such as {between[0]} "
+            "(give the file of a detector without them, such as ATST-F_strong_1.pt)"
+        )
     found = {name: value for name, value in tensors.items() if f".{HEAD}" in f".{name}"}
     parts = {part: [name for name in found if name.endswith(HEAD + part)] for part in ("weight", "bias")}
     if len(found) != 2 or any(len(names) != 1 for names in parts.values()):
@@ -90,7 +93,10 @@ def read_published(path: Path) -> Published:
     head = Head(*(found[names[0]] for names in parts.values()))
     if head.weight.ndim != 2 or head.bias.shape != head.weight.shape[:1]:
         shapes = f"{list(head.weight.shape)} and {list(head.bias.shape)}"
-        raise UserError(f"{path}: {HEAD}weight and {HEAD}bias are no linear map: {shapes} (give the published file)")
+        raise UserError(
+            f"{path}: {HEAD}weight and {HEAD}bias do not form a linear layer: their shapes are {shapes} "
+            "(give the published file)"
+        )
     return Published(path, kind, model.state, head)
 
 
@@ -116,7 +122,10 @@ def _read_names(path: Path) -> list[str]:
 
 
 def read_config(path: str | Path | None, encoder: str) -> dict[str, Any]:
-    """Return the config of a published detector: its encoder's in `CONFIGS`, or, for other sizes, that of a file.
+    """Return the config of a published detector: that of a file, or if `path` is None, `CONFIGS[encoder]`.
+
+    Keys that the file lacks have the general defaults of models, after the encoder those of published detectors: the
+    sizes and the front end in `CONFIGS` do not apply.
 
     Raises:
         UserError: the file is not the config of a detector.
@@ -130,7 +139,7 @@ def read_config(path: str | Path | None, encoder: str) -> dict[str, Any]:
             raise UserError(f"{where}: unknown key '{key}'" + (f" (did you mean '{near[0]}'?)" if near else ""))
     stored = {key: value for key, (value, _) in read_yaml(path).items() if key in model_defaults()}
     try:
-        return complete_config({**_SHAPE, **stored})
+        return complete_config({**_COMMON, **stored})
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 

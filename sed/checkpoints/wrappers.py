@@ -75,7 +75,7 @@ def unwrapped(tensors: Mapping[str, Tensor], recognised: Callable[[Mapping[str, 
     found = [model for model in found if model.prefix.endswith(TEACHER)] or found
     if len(found) > 1:
         places = ", ".join(f"'{model.prefix}'" for model in found)
-        raise Mismatch(f"holds {len(found)} models, under {places}: save the one that is meant alone")
+        raise Mismatch(f"holds {len(found)} models, under {places}")
     return found[0] if found else Model(plain, "", [])
 
 
