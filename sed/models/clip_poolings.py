@@ -15,7 +15,7 @@ from sed.models.decoders import Decoder, Directed, Summarising
 from sed.registry import chosen
 
 LOW, HIGH = 1e-7, 1.0
-"""limits of clip posteriors, of which the loss takes logarithms"""
+"""limits of clip posteriors and attention weights, those of (D) for the latter; LOW also keeps denominators above 0"""
 
 
 class ClipInputs(NamedTuple):
@@ -76,9 +76,9 @@ class LinearSoftmax(WithoutParameters):
 
 
 class AttentionPooling(nn.Module):
-    """Attention of the DCASE baseline: the mean over frames, weighted by class.
+    """Attention of the DCASE baseline: per class, the mean of frame posteriors, weighted by the class's attention.
 
-    The weights are a softmax over classes, not over frames, of a linear map of the decoder's output.
+    The attention is a softmax over classes, not over frames, of a linear map of the decoder's output.
     """
 
     def __init__(self, _config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:

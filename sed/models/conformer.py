@@ -2,6 +2,7 @@
 
 A block has a feed-forward layer of half weight, self-attention with relative positions, a convolution along time, and
 another feed-forward layer of half weight (Gulati et al. 2020). The token is the summary for `clip_pooling: token`.
+Defaults are those of the authors' project, ConformerSED (conf/conformer.yaml).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Token(nn.Linear):
         super().__init__(1, dim)
 
     def forward(self, like: Tensor) -> Tensor:
-        """Map (batch, frames, dim) to (batch, 1, dim)."""
+        """Return the vector for each clip of `like` (batch, ...): (batch, 1, dim)."""
         return (self.weight[:, 0] + self.bias).expand(like.shape[0], 1, -1)  # ONNX export cannot trace len()
 
 
@@ -64,7 +65,7 @@ class RelativeAttention(nn.Module):
 
     As in the original scheme (Transformer-XL), distances are those to past frames: for a frame j up to i, frame i uses
     the position term of distance i - j. For later frames, the position term is what `shifted` happens to leave there,
-    as in the authors' system: 0 for frame i + 1, and for a later frame j the term of frame i + 1 (as query) at distance
+    as in ConformerSED: 0 for frame i + 1, and for a later frame j the term of frame i + 1 (as query) at distance
     frames + 1 - (j - i).
     """
 
@@ -78,11 +79,12 @@ class RelativeAttention(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
         self.distance = nn.Linear(dim, dim, bias=False)
+        # u and v of Dai et al.: biases of the query in the content and the position term
         self.content = nn.Parameter(torch.zeros(heads, size))
         self.position = nn.Parameter(torch.zeros(heads, size))
         self.out = nn.Linear(dim, dim, bias=False)
         self.scale = size**-0.5
-        self.drop_shares, self.drop_out = nn.Dropout(dropout), nn.Dropout(dropout)
+        self.drop_weights, self.drop_out = nn.Dropout(dropout), nn.Dropout(dropout)
 
     def forward(self, x: Tensor, distances: Tensor) -> Tensor:
         """Map x (batch, frames, dim) to the same shape.
@@ -93,8 +95,8 @@ class RelativeAttention(nn.Module):
         position_key = self.distance(distances).unflatten(-1, (self.heads, -1)).transpose(0, 1)
         by_content = (query + self.content[:, None]) @ key.transpose(-1, -2)
         by_position = shifted((query + self.position[:, None]) @ position_key.transpose(-1, -2))
-        shares = self.drop_shares(((by_content + by_position) * self.scale).softmax(-1))
-        mixed: Tensor = self.out((shares @ value).transpose(1, 2).flatten(2))
+        weights = self.drop_weights(((by_content + by_position) * self.scale).softmax(-1))
+        mixed: Tensor = self.out((weights @ value).transpose(1, 2).flatten(2))
         return self.drop_out(mixed)
 
     def _split(self, x: Tensor) -> Tensor:
