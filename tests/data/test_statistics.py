@@ -27,34 +27,35 @@ class Store:
         rng = np.random.default_rng(seed)
         self.clips = [f"c{i}" for i in range(clips)]
         self.valid = rng.integers(5, 12, clips)
-        self.rows = rng.normal(seed, 1 + seed, (clips, 12, 3)).astype(np.float16)
-        for row, valid in zip(self.rows, self.valid, strict=True):
-            row[valid:] = 99
+        self.features = rng.normal(seed, 1 + seed, (clips, 12, 3)).astype(np.float16)
+        for clip, valid in zip(self.features, self.valid, strict=True):
+            clip[valid:] = 99
 
     def read(self, rows: Any) -> np.ndarray:
-        return self.rows[rows]
+        return self.features[rows]
 
-    def sounds(self) -> list[np.ndarray]:
-        return [row[:valid].astype(float) for row, valid in zip(self.rows, self.valid, strict=True)]
+    def valid_frames(self) -> list[np.ndarray]:
+        """Return the features of each clip without padding: (valid frames, bins)."""
+        return [clip[:valid].astype(float) for clip, valid in zip(self.features, self.valid, strict=True)]
 
 
 def test_statistics_over_clips_and_over_frames_are_those_of_numpy() -> None:
     stores = [Store(0, 7), Store(2, 3)]
-    sounds = [sound for store in stores for sound in store.sounds()]
+    clips = [clip for store in stores for clip in store.valid_frames()]
     mean, deviation = bin_statistics(stores, over="clips")
-    np.testing.assert_allclose(mean, np.mean([x.mean(0) for x in sounds], 0))
-    np.testing.assert_allclose(deviation, np.mean([x.std(0) for x in sounds], 0))
+    np.testing.assert_allclose(mean, np.mean([x.mean(0) for x in clips], 0))
+    np.testing.assert_allclose(deviation, np.mean([x.std(0) for x in clips], 0))
     mean, deviation = bin_statistics(stores, over="frames")
-    np.testing.assert_allclose(mean, np.concatenate(sounds).mean(0))
-    np.testing.assert_allclose(deviation, np.concatenate(sounds).std(0))
+    np.testing.assert_allclose(mean, np.concatenate(clips).mean(0))
+    np.testing.assert_allclose(deviation, np.concatenate(clips).std(0))
 
 
 def test_large_sets_are_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "CLIPS", 5)
     stores = [Store(0, 9), Store(3, 8)]
-    sounds = [*stores[0].sounds(), *stores[1].sounds()]
+    clips = [*stores[0].valid_frames(), *stores[1].valid_frames()]
     mean, _ = bin_statistics(stores, over="clips")
-    np.testing.assert_allclose(mean, np.mean([sounds[i].mean(0) for i in (0, 4, 8, 12, 16)], 0))
+    np.testing.assert_allclose(mean, np.mean([clips[i].mean(0) for i in (0, 4, 8, 12, 16)], 0))
 
 
 def test_only_a_front_end_that_needs_statistics_gets_them() -> None:
@@ -66,7 +67,7 @@ def test_only_a_front_end_that_needs_statistics_gets_them() -> None:
 
 def test_a_silent_bin_has_a_deviation_above_zero() -> None:
     store = Store(0, 3)
-    store.rows[..., 1] = -5
+    store.features[..., 1] = -5
     mean, deviation = bin_statistics([store], over="clips")
     assert mean[1] == -5 and deviation[1] == statistics.LEAST
 
@@ -87,7 +88,7 @@ def test_training_keeps_statistics_with_the_model(
     stores = [FeatureStore(tmp_path / "dump" / name) for name in ("strong_real", "weak", "unlabelled")]
     mean, deviation = bin_statistics(stores, over=over)
     logmel = torch.from_numpy(stores[0].read([0]))
-    x = model.front_end.normalise(logmel, None, 98, "raw")[0].numpy()
+    x = model.front_end.normalise(logmel, valid=None, input_frames=stores[0].frames, padding="raw")[0].numpy()
     np.testing.assert_allclose(x, np.clip((logmel[0].numpy() - mean) / deviation, -2, 2), atol=2e-3)
     scores = infer_set(
         model.detector, model.front_end, model.labels, tmp_path / "dump" / "synth_valid", batch_size=4,

@@ -20,14 +20,17 @@ def features(count, seed=0):
 
 
 def write(path, items, clips, stop=None, front_end=FRONT_END):
-    """Write a shard; with `stop`, end after this number of clips, as a killed process does."""
+    """Write a shard; with `stop`, end after this number of clips, as a killed process does.
+
+    Return the number of clips that had been written already.
+    """
     writer = FeatureWriter(path, clips=clips, frames=20, bins=8, front_end=front_end)
-    started = writer.done
+    resumed_at = writer.done
     for item in items[writer.done : stop]:
         writer.write(item)
     if stop is None:
         writer.__exit__(None, None, None)
-    return started
+    return resumed_at
 
 
 def test_written_features_are_read_back(tmp_path):
@@ -205,7 +208,7 @@ def test_a_clip_is_checked_when_it_is_read(tmp_path):
         store.read([0, 1])
 
 
-def test_a_writer_killed_after_its_checksum_gives_the_same_bytes(tmp_path, monkeypatch):
+def test_a_writer_killed_after_writing_the_seal_gives_the_same_bytes(tmp_path, monkeypatch):
     items, clips = features(4), list("abcd")
     write(tmp_path / "whole.h5", items, clips)
 
@@ -219,7 +222,7 @@ def test_a_writer_killed_after_its_checksum_gives_the_same_bytes(tmp_path, monke
     assert (tmp_path / "killed.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 
-def test_a_writer_that_a_full_disk_stops_within_its_checksum_gives_the_same_bytes(tmp_path, monkeypatch):
+def test_a_writer_that_a_full_disk_stops_within_the_seal_gives_the_same_bytes(tmp_path, monkeypatch):
     items, clips = features(4), list("abcd")
     write(tmp_path / "whole.h5", items, clips)
     pwrite = os.pwrite
