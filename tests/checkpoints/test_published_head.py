@@ -93,7 +93,7 @@ def with_(name: str, value: Tensor) -> Callable[[State], State]:
         (without("strong_head"), r"strong_head\.weight and strong_head\.bias are expected .*, there is weak_head"),
         (without("strong_head.bias"), r"are expected beside the encoder, there is strong_head\.weight"),
         (with_("head.strong_head.bias", torch.zeros(447)), "there is strong_head"),
-        (with_("seq_model.gru.weight_ih_l0", torch.zeros(3, 16)), r"layers between encoder and head, such as seq_model"),
+        (with_("seq_model.gru.weight_ih_l0", torch.zeros(3, 16)), r"layers between encoder and head, such as seq_"),
         (with_("strong_head.bias", torch.zeros(446)), r"do not form a linear layer: .*\[447, 16\] and \[446\]"),
         (with_("strong_head.weight", torch.zeros(447, 8)), "is for frames of width 8, the config's 16"),
         (
