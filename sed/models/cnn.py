@@ -87,7 +87,9 @@ class CNN(nn.Module):
             time, bands, channels_in = time // pool[0], bands // pool[1], count
         self.time_stride = math.prod(pool[0] for pool in pools)
         if time < 1:
-            raise ValueError(f"input_frames {input_frames}: cnn_pools leave no frames (give {self.time_stride} or more)")
+            raise ValueError(
+                f"input_frames {input_frames}: cnn_pools leave no frames (give at least {self.time_stride})"
+            )
         self.layers = nn.Sequential(*layers)
         self.dim = channels_in * bands
         self.grid = (1, time)

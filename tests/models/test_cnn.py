@@ -109,7 +109,7 @@ def test_pools_define_stride_frames_and_remaining_bands(small: Make) -> None:
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"input_frames": 3}, "input_frames 3: cnn_pools leave no frames .give 4 or more"),
+        ({"input_frames": 3}, "input_frames 3: cnn_pools leave no frames .give at least 4"),
         ({"cnn_pools": ["2x2"]}, "7 cnn_filters and 1 cnn_pools"),
         ({"cnn_filters": [4], "cnn_pools": ["2"]}, "cnn_pools 2: frames x bands are expected"),
         ({"cnn_filters": [4], "cnn_pools": ["0x2"]}, "cnn_pools 0x2: frames x bands"),
