@@ -11,6 +11,7 @@ matrix products of the encoder alone are quantised: weights once in advance, act
 
 from __future__ import annotations
 
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -25,7 +26,11 @@ from sed.models.detector import Detector, DetectorOutput
 from sed.prediction.recurrence import compiled
 
 ROWS = 4096
-"""number of input rows for which weights are packed: the tokens of a few clips"""
+"""number of input rows for which weights are packed, the same for all layers
+
+The encoder gets one clip at a time, 1,214 tokens in the paper's AST; the input products of the Bi-GRU's two layers get
+a batch, 100 and 1,000 rows per clip.
+"""
 
 
 class Product:
@@ -71,7 +76,7 @@ class PackedLinear(nn.Module):
 
 
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-"""names of a layer's parameters in torch.nn.GRU, before the number of the layer"""
+"""a layer's parameters in torch.nn.GRU, whose names go on with the number of the layer: `weight_ih_l0`"""
 
 
 class PackedGRU:
@@ -94,7 +99,7 @@ class PackedGRU:
             self._recurrent.append([(weight.detach(), bias.detach()) for _, weight, _, bias in directions])
         self._units, self._dtype = gru.hidden_size, dtype
         self._steps = compiled()  # here and not in the two threads, of which each would compile
-        self._pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) if threads > 1 else None
+        self._pool = ThreadPoolExecutor(2, initializer=_use_one_thread) if threads > 1 else None
         self._products: dict[tuple[int, int, int], Product] = {}
 
     def __call__(self, x: Tensor, repeat: int) -> Tensor:
@@ -121,6 +126,20 @@ class PackedGRU:
         return self._products[key]
 
 
+_LOCK = threading.Lock()
+
+
+def _use_one_thread() -> None:
+    """Limit torch to one thread in the calling thread alone."""
+    with _LOCK:
+        threads = torch.get_num_threads()  # without a first call here, a later one would undo the limit
+        torch.set_num_threads(1)
+        # The limit is now that of all threads that start later, too, until another thread sets it.
+        restoring = threading.Thread(target=torch.set_num_threads, args=(threads,))
+        restoring.start()
+        restoring.join()
+
+
 class CpuDetector(nn.Module):
     """A detector with faster layers, called like a `Detector`; the original is changed, so do not use it any more."""
 
@@ -129,7 +148,8 @@ class CpuDetector(nn.Module):
         Args:
             detector: in evaluation mode, on the CPU.
             precision: `float32`, `bfloat16` or `int8`.
-            threads: processor threads.
+            threads: torch's number of threads, which the caller sets; above 1, the two directions of a Bi-GRU run at
+                the same time.
         """
         super().__init__()
         self.num_frames, self.frame_seconds = detector.num_frames, detector.frame_seconds
@@ -155,7 +175,7 @@ class CpuDetector(nn.Module):
 def _pack(module: nn.Module, dtype: torch.dtype) -> None:
     """Replace torch's linear layers by packed ones, except those whose weights the module reads itself.
 
-    A module lists the latter as `reads_weights_of`.
+    The module itself, not a module in it, lists the latter as `reads_weights_of`.
     """
     kept = [id(linear) for linear in getattr(module, "reads_weights_of", ())]
     for parent in list(module.modules()):
@@ -181,7 +201,7 @@ def lower(detector: Detector, precision: str, device: str, threads: int) -> Any:
         detector: in evaluation mode.
         precision: `float32`, `bfloat16` or `int8`.
         device: where it runs.
-        threads: processor threads.
+        threads: see `CpuDetector`.
 
     Returns:
         A module with the same inputs and outputs.

@@ -1,5 +1,6 @@
 import copy
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -35,6 +36,21 @@ def test_steps_are_compiled_once_and_in_the_callers_thread(monkeypatch):
     finally:
         recurrence.compiled.cache_clear()
     assert threads == [threading.current_thread()]
+
+
+def test_threads_that_start_later_keep_torchs_number_of_threads():
+    gru = torch.nn.GRU(8, 4, batch_first=True, bidirectional=True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        packed = PackedGRU(gru, 3)
+        packed(torch.zeros(1, 4, 8), 1)
+        assert packed._pool is not None
+        assert {packed._pool.submit(torch.get_num_threads).result() for _ in range(4)} == {1}
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("shape", [(1, 20), (3, 7, 20), (5000, 20)])
