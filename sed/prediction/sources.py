@@ -1,4 +1,7 @@
-"""Recordings to predict on: files, folders, globs and standard input, read block by block in constant memory."""
+"""Recordings to predict on: files, folders, globs and standard input.
+
+Audio is decoded block by block in constant memory; standard input and pipes are copied to a temporary file first.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from sed.data.recordings import recordings_of
 from sed.errors import UserError
 
 PIPE_SECONDS = 20
-"""seconds to wait for a pipe's first byte, chosen by hand: a forgotten writer is reported instead of waited for"""
+"""seconds to wait for a pipe's first byte, chosen by hand, after which its writer counts as not started"""
 log = logging.getLogger("sed.predict")
 
 
@@ -57,6 +60,8 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
                 pattern = str(path.relative_to(parent)) if path.anchor else text
                 names = sorted(str(p) for p in parent.glob(pattern) if p.is_file()) if _is_glob(text) else []
                 wrong = f"{text}: no such file (check the path)"
+                if _is_glob(text):  # searching folders, too, would search those below that the pattern leaves out
+                    wrong = f"{text}: no file matches this pattern (folders are searched only if they are named)"
         except OSError as error:
             names, wrong = [], f"{text}: {explained(error)}"
         except ValueError:  # before Python 3.13
@@ -65,13 +70,21 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
         if not names:
             problems.append(wrong)
     # Of several spellings of one path, the first is kept.
-    first = {place(name): name for name in reversed(found)}
-    return [name for name in found if first[place(name)] == name], problems
+    places = {name: place(name) for name in found if name != "-"}
+    first = {places[name]: name for name in reversed(places)}
+    return [name for name in found if name == "-" or first[places[name]] == name], problems
 
 
 def place(name: str) -> Path:
-    """Return a recording's absolute path without `.` and `..`, so that different spellings compare equal."""
-    return Path(os.path.normpath(Path(name).absolute()))
+    """Return a recording's absolute path without `.` and `..`, so that different spellings compare equal.
+
+    Links are kept, except those before a `..`, which is the parent of the folder that the link leads to.
+    """
+    root, *parts = Path(name).absolute().parts
+    path = Path(root)
+    for part in parts:
+        path = path / part if part != ".." else (path.resolve() if path.is_symlink() else path).parent
+    return path
 
 
 def _is_glob(text: str) -> bool:
@@ -91,7 +104,7 @@ def _opened_pipe(path: str) -> BinaryIO:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     if not select.select([descriptor], [], [], PIPE_SECONDS)[0]:
         os.close(descriptor)
-        raise UserError(f"{path}: a pipe to which nothing is written for {PIPE_SECONDS} s (start what writes to it)")
+        raise UserError(f"{path}: nothing was written to this pipe within {PIPE_SECONDS} s (start its writer)")
     os.set_blocking(descriptor, True)
     return os.fdopen(descriptor, "rb")
 

@@ -119,6 +119,28 @@ def test_folders_globs_and_files_are_found_in_the_order_given(tmp_path):
     assert [p.split(":")[0] for p in problems] == [f"{tmp_path}/empty", f"{tmp_path}/no"]
 
 
+def test_two_recordings_are_not_spellings_of_one_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("x/y").mkdir(parents=True)
+    Path("link").symlink_to("x/y")
+    for name in ("a.wav", "x/a.wav", "x/y/a.wav", "-"):
+        Path(name).touch()
+    # `..` of a link is the parent of the folder that it leads to, and ./- is a file
+    assert find_recordings(["a.wav", "link/../a.wav", "-", "./-"])[0] == ["a.wav", "link/../a.wav", "-", "./-"]
+    assert find_recordings(["x/a.wav", "link/../a.wav", "x/y/../a.wav", "./x/a.wav"])[0] == ["x/a.wav"]
+    assert find_recordings(["link/a.wav", "x/y/a.wav"])[0] == ["link/a.wav", "x/y/a.wav"]
+
+
+def test_a_pattern_that_only_folders_match_is_a_problem_that_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("day1").mkdir()
+    soundfile.write("day1/b.wav", np.zeros(800), 8000)
+    assert find_recordings(["day*"]) == (
+        [],
+        ["day*: no file matches this pattern (folders are searched only if they are named)"],
+    )
+
+
 @pytest.fixture
 def shared():
     """A folder that anyone may enter. A test run by root becomes another user in it, since modes do not bind root."""
@@ -152,5 +174,5 @@ def test_what_may_not_be_read_is_one_line_each_and_the_rest_is_found(shared):
 def test_a_pipe_that_nothing_is_written_to_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "PIPE_SECONDS", 0.2)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match=r"pipe: a pipe to which nothing is written for 0.2 s \(start what writes"):
+    with pytest.raises(UserError, match=r"pipe: nothing was written to this pipe within 0.2 s \(start its writer"):
         list(sources.read_recording(str(tmp_path / "pipe"), 16000))
