@@ -17,7 +17,10 @@ from sed.data.annotations.annotation import Annotation, annotation, or_none, rec
 from sed.errors import UserError
 
 NAMESPACES = ("scaper", "sound_event", "segment_open", "tag_open")
-"""namespaces of sound events; an observation's `value` is its label or, in `scaper`, an object with a `label`"""
+"""namespaces of sound events; an observation's `value` is its label or, in `scaper`, an object with a `label`
+
+A tag of `tag_open` is an event as long as its observation, which may be the whole recording.
+"""
 _KEYS = re.compile(r'"(namespace|annotation_metadata|jams_version)"\s*:')
 
 
@@ -31,7 +34,9 @@ class Jams:
         return text.lstrip()[:1] == "{" and bool(_KEYS.search(text))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the events of all annotations of sound events; if there are none, the recording without events.
+        """Yield the events of all annotations of sound events; if these hold no events, the recording without events.
+
+        Observations are numbered from 1, over all annotations of sound events.
 
         Raises:
             UserError: the file is damaged, or has no annotation of sound events.
@@ -49,6 +54,7 @@ class Jams:
             raise UserError(
                 f"{path}: no sound events (namespaces in it: {has}; those of sound events: {', '.join(NAMESPACES)})"
             )
+        # `data` that is no list is taken for one observation, so that `_event` says what it lacks
         observations = (one for data in known for one in (data if isinstance(data, list) else [data]))
         events = ((number, _event(path, number, one)) for number, one in enumerate(observations, 1))
         recording = recording_of(path)
@@ -72,4 +78,7 @@ def _event(path: Path, number: int, observation: Any) -> tuple[str, str, str] | 
     numbers = [seconds_of(observation.get(key)) for key in ("time", "duration")]
     if not all(map(math.isfinite, numbers)):
         raise UserError(f"{where} has no time and duration (numbers of seconds are expected)")
+    for key, seconds in zip(("time", "duration"), numbers, strict=True):
+        if seconds < 0:
+            raise UserError(f"{where} has a {key} of {seconds:g} s (correct it: negative ones are impossible)")
     return seconds_text(numbers[0]), seconds_text(sum(numbers)), value

@@ -21,7 +21,8 @@ from sed.errors import UserError
         (JAMS.replace('"scaper"', '"beat"'), r"namespaces in it: beat; those of sound events: scaper"),
         (JAMS.replace('"duration": 0.75', '"length": 0.75'), r"observation 2 has no time and duration"),
         (JAMS.replace('"label": "Dog"', '"name": "Dog"'), r"observation 2 has no label"),
-        (JAMS.replace('"time": 0.5', '"time": -0.5'), r"a.jams:2: onset -0.5 is negative"),
+        (JAMS.replace('"time": 0.5', '"time": -0.5'), r"a.jams: observation 2 has a time of -0.5 s"),
+        (JAMS.replace('"duration": 0.75', '"duration": -1'), r"a.jams: observation 2 has a duration of -1 s"),
     ],
 )
 def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
