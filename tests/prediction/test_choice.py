@@ -47,20 +47,20 @@ def test_a_recording_is_as_uncertain_as_its_most_uncertain_second(frames, pieces
     rows = [[bits(p, t) for p, t in zip(row, thresholds, strict=True)] for row in posteriors.tolist()]
     seconds = [rows[i : i + 10] for i in range(0, frames - 9, 10)] or [rows]
     means = [sum(map(max, second)) / len(second) for second in seconds]
-    place = means.index(max(means))
-    assert doubt.uncertainty == pytest.approx(max(means)) and doubt.onset == pytest.approx(place)
-    by_class = [sum(row[k] for row in seconds[place]) for k in range(3)]
+    second = means.index(max(means))  # blocks of 1 s: the index is the onset
+    assert doubt.uncertainty == pytest.approx(max(means)) and doubt.onset == pytest.approx(second)
+    by_class = [sum(row[k] for row in seconds[second]) for k in range(3)]
     assert doubt.label == f"class {by_class.index(max(by_class))}"
     mean = logmel.mean(0)
     np.testing.assert_allclose(doubt.descriptor, [*(mean - mean.mean()), *logmel.std(0)], rtol=1e-6)
 
 
 @given(st.floats(0.05, 0.95), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
-def test_what_is_nearer_to_the_threshold_is_more_uncertain(threshold, first, second):
-    at, near, far = entropy(np.array([[threshold], [first], [second]]), np.array([threshold]))[:, 0]
-    assert at == pytest.approx(1) and min(near, far) >= 0
+def test_on_one_side_of_the_threshold_the_nearer_posterior_is_more_uncertain(threshold, first, second):
+    at, of_first, of_second = entropy(np.array([[threshold], [first], [second]]), np.array([threshold]))[:, 0]
+    assert at == pytest.approx(1) and min(of_first, of_second) >= 0
     if (first - threshold) * (second - threshold) >= 0 and abs(first - threshold) < abs(second - threshold) - 1e-6:
-        assert near > far
+        assert of_first > of_second
 
 
 def by_hand(uncertainties, descriptors, count, labelled):
@@ -88,10 +88,10 @@ def by_hand(uncertainties, descriptors, count, labelled):
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 12), st.integers(1, 12), st.integers(0, 2))
-def test_the_order_is_that_of_the_formula(seed, size, count, labels):
+def test_the_order_is_that_of_the_formula(seed, size, count, labelled_count):
     rng = np.random.default_rng(seed)
     uncertainties, descriptors = rng.random(size).tolist(), rng.normal(size=(size, 4))
-    labelled = rng.permutation(size)[: min(labels, size - 1)].tolist()
+    labelled = rng.permutation(size)[: min(labelled_count, size - 1)].tolist()
     found = choose(uncertainties, descriptors, count, labelled)
     expected = by_hand(uncertainties, descriptors.tolist(), count, labelled)
     assert [one.place for one in found] == [place for place, _ in expected]
