@@ -87,7 +87,8 @@ class ApartDecoder(nn.Module):
 class DirectionClassifier(nn.Module):
     """Classifiers of both directions, from (batch, frames, dim) to logits (2, batch, frames, classes), forward first.
 
-    The first half of `dim` is of the forward direction. The first dimension of the parameters is the class.
+    The first half of `dim` is of the forward direction. The first dimension of all parameters is the class, as
+    `Detector.OF_CLASSES` requires.
     """
 
     def __init__(self, dim: int, classes: int) -> None:
