@@ -13,7 +13,7 @@
 #   --score-args ARGS   more options of sed.bin.score, one string
 #   --force BOOL        redo what is finished (false)
 #
-# In egs/desed: steps/ablate.sh --pretrained downloads/ast.pth conf/ast_gru.yaml conf/ast_sed.yaml conf/ablation/*.yaml dump exp
+# In egs/desed: steps/ablate.sh --pretrained downloads/ast.safetensors conf/ast_gru.yaml conf/ast_sed.yaml conf/ablation/*.yaml dump exp
 #
 # Each config becomes <exp>/<its name>; equivalent configs are trained once. Writes <exp>/ABLATIONS.md.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
