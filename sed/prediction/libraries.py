@@ -1,25 +1,60 @@
-"""Load libraries that the first recording needs on a GPU while the weights are read, which takes about as long."""
+"""Load what the first recording needs on a GPU in a thread, while the weights of the model are read."""
 
 from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
-
-# The fused attention, the Bi-GRU's kernel, the median filter.
-LIBRARIES = ("triton.language", "cuda.bindings.nvrtc", "cuda.bindings.driver", "scipy.ndimage")
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 
 
-def preload(names: Sequence[str] = LIBRARIES) -> threading.Thread:
-    """Import modules in a thread, which is returned; those that are missing are left out."""
+def _kernels_of_attention() -> None:
+    """Import Triton, and compute the key of its cache: a checksum of all its code, 400 MB."""
+    importlib.import_module("triton.language")
+    importlib.import_module("triton.runtime.cache").triton_key()
+
+
+def _kernel_of_gru() -> None:
+    importlib.import_module("cuda.bindings.nvrtc")
+    importlib.import_module("cuda.bindings.driver")
+
+
+def _median_filter() -> None:
+    importlib.import_module("scipy.ndimage")
+
+
+def _matrix_products(device: str) -> None:
+    """Create the context of the GPU and the handle of cuBLAS."""
+    import torch
+
+    for kind in (torch.float32, torch.bfloat16):
+        x = torch.ones(16, 16, dtype=kind, device=device)
+        torch.nn.functional.linear(x, x)
+
+
+def loads(device: str) -> list[Callable[[], object]]:
+    """Return the functions that load what a detector and its post-processing need on a device; none for a CPU."""
+    if device == "cpu":
+        return []
+    return [_kernels_of_attention, _kernel_of_gru, partial(_matrix_products, device), _median_filter]
+
+
+@contextmanager
+def loading(loads: Sequence[Callable[[], object]]) -> Generator[None]:
+    """Run functions one after the other in a thread, beside the block, which ends when they have ended.
+
+    What is missing or fails is left to its first use, which reports it.
+    """
 
     def work() -> None:
-        for name in names:
-            with suppress(ImportError):
-                importlib.import_module(name)
+        for load in loads:
+            with suppress(ImportError, AttributeError, RuntimeError):
+                load()
 
-    # Not a daemon: the process ends only when it has ended, since an import that is broken off may crash.
-    thread = threading.Thread(target=work, name="preload")
+    thread = threading.Thread(target=work, name="loading")
     thread.start()
-    return thread
+    try:
+        yield
+    finally:
+        thread.join()

@@ -23,7 +23,7 @@ from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import open_replacing
 from sed.prediction.choice import Doubt, DoubtSink
 from sed.prediction.decisions import Detection
-from sed.prediction.libraries import preload
+from sed.prediction.libraries import loading, loads
 from sed.prediction.live import read_pcm, until_broken
 from sed.prediction.nearest import Nearest
 from sed.prediction.page import Page, PageSink, legend
@@ -93,9 +93,8 @@ def open_predictor(
     assert model is not None, "either a model or an ONNX file"
     torch.set_num_threads(threads)
     device = str(choose_device(device))
-    if device != "cpu":
-        preload()
-    opened = open_model(model, which=which, device=device)
+    with loading(loads(device)):
+        opened = open_model(model, which=which, device=device)
     detector = lower(opened.model.detector, precision, device, threads)
     torch_predictor = TorchPredictor(
         detector=detector,

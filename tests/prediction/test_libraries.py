@@ -1,12 +1,35 @@
-import subprocess
 import sys
+import threading
+
+import pytest
+
+from sed.prediction.libraries import loading, loads
 
 
-def test_libraries_are_imported_before_the_process_ends_and_missing_ones_left_out() -> None:
-    code = (
-        "import atexit, sys; from sed.prediction.libraries import preload; "
-        "preload(['no_such_library', 'no_such.library', 'scipy.ndimage']); "
-        "atexit.register(lambda: print('scipy.ndimage' in sys.modules))"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stdout, run.stderr) == (0, "True\n", "")
+def test_loads_run_beside_the_block_and_have_ended_after_it() -> None:
+    inside, seen = threading.Event(), []
+
+    def missing() -> None:
+        raise ModuleNotFoundError("no such library")
+
+    def waits() -> None:
+        seen.append(inside.wait(10))
+
+    with loading([missing, waits]):
+        assert seen == []
+        inside.set()
+    assert seen == [True]
+
+
+def test_an_error_of_the_block_is_raised_after_the_loads() -> None:
+    seen: list[int] = []
+    with pytest.raises(KeyError), loading([lambda: seen.append(1)]):
+        raise KeyError
+    assert seen == [1]
+
+
+def test_what_is_missing_is_left_out_and_the_rest_loaded() -> None:
+    assert loads("cpu") == []
+    with loading(loads("cuda:7")):  # no test machine has so many GPUs
+        pass
+    assert "scipy.ndimage" in sys.modules
