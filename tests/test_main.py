@@ -43,7 +43,7 @@ def test_version() -> None:
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_a_full_disk_is_one_line_and_a_closed_pipe_no_error(option: str) -> None:
     command = [sys.executable, "-m", "sed", option]
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("ast-sed: no space left")
