@@ -11,7 +11,7 @@
 #   --seeds LIST          seeds of every config ("1 2 3")
 #   --systems LIST        configs of conf/real_sounds/ that stage 3 trains ("crnn ast_gru fte_only lgd_only ast_sed")
 #   --more LIST           configs of conf/real_sounds/ that stage 4 trains ("ratio_2 ratio_5")
-#   --boxes LIST          configs also scored with bounding boxes (cSEBBs), with tune.sh's settings if any ("crnn ast_gru fte_only lgd_only ast_sed")
+#   --boxes LIST          configs also scored with bounding boxes (cSEBBs), with tune.sh's settings if any (those of crnn, ast_gru, fte_only, lgd_only and ast_sed that are in --systems or --more)
 #   --rates LIST          pairs head:encoder of learning rates instead of the config's, in exp/<config>_lr<h>_<e>_seed<k>
 #   --vary LIST           KEY=VALUE,VALUE...: train all combinations, in exp/<config>_<key>_<value>_seed<k> (a value that the config has is left out of the name)
 #   --jobs N              experiments that run at the same time (1)
@@ -32,13 +32,13 @@ unset CDPATH # if it is set, cd prints the folder
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command="egs/real_sounds/run.sh${*:+ $(printf '%q ' "$@")}"
 soundbank="" scale=1.0 seeds="1 2 3" systems="crnn ast_gru fte_only lgd_only ast_sed" jobs=1 ngpu=1 nj=4 stage=0 stop_stage=5 work="" public=0
-more="ratio_2 ratio_5" boxes="crnn ast_gru fte_only lgd_only ast_sed" pretrained="" pretrain_args="" train_args="" rates="" vary="" analysis=true force=false
+more="ratio_2 ratio_5" boxes="" pretrained="" pretrain_args="" train_args="" rates="" vary="" analysis=true force=false
 source "${here}/../../utils/parse_options.sh"
 (($# == 0)) || usage
 ((nj > 0 && jobs > 0)) || die "--nj and --jobs are at least 1"
 [[ ${scale} =~ ^[0-9]*\.?[0-9]+$ && ${scale} == *[1-9]* ]] || die "--scale ${scale}: a number above 0 is expected"
 ((stage > 0)) || [[ -d ${soundbank} ]] || die "--soundbank '${soundbank}': no such folder (a folder of recordings is needed)"
-for list in systems more boxes; do [[ ${!list} != none ]] || printf -v "${list}" ''; done
+for list in systems more; do [[ ${!list} != none ]] || printf -v "${list}" ''; done
 [[ -n ${work} || ${scale} =~ ^0*1\.?0*$ ]] || work=${here}/scale_${scale}
 work=$(realpath -m "${work:-${here}}") soundbank=${soundbank:+$(realpath -m "${soundbank}")}
 [[ -z ${pretrained} || ${pretrained} == none ]] || pretrained=$(realpath -m "${pretrained}")
@@ -84,7 +84,7 @@ if stage 3 "train the systems"; then list train "${systems}" | sweep train; fi
 if stage 4 "train further configs"; then for what in label train; do list "${what}" "${more}" | sweep "${what}"; done; fi # label: predict pseudo-labels that some are trained on
 if stage 5 "scores"; then
     list score "${systems} ${more}" | sweep score
-    for config in ${boxes}; do # with the boxes' settings tuned for it, if any
+    [[ ${boxes} == none ]] || for config in ${boxes:-$(grep -oxE 'crnn|ast_gru|fte_only|lgd_only|ast_sed' <<<"${systems// /$'\n'}"$'\n'"${more// /$'\n'}")}; do
         list score "${config}" --folder csebbs --score-args "$([[ -f ${tuned}/${config}.json ]] && echo "--tuned $(quoted "${tuned}/${config}.json")" || echo "--post-processing csebbs")"
     done | sweep score
     if [[ ${analysis} == true && -z ${rates}${vary} ]]; then # for the first seed; strong_real: training clips

@@ -221,6 +221,13 @@ END
     [[ $(tail -n +$((before + 1)) calls) != *sed.bin.@(train|pseudo_label|infer|score)* ]]
 }
 
+@test "without --boxes, those of the systems that tune.sh tunes are scored with bounding boxes that are trained" {
+    run "${recipe}" --work work --ngpu 0 --seeds 1 --stage 3 --systems "ast_gru fte_long" --more none
+    echo "${output}"
+    [[ ${status} == 0 && $(calls 'sed.bin.score .*csebbs') == 1 ]]
+    grep -q "sed.bin.score .*csebbs.*${PWD}/work/exp/ast_gru_seed1" calls
+}
+
 @test "with --rates a config is trained with each pair, each under its own name" {
     run "${recipe}" --work work --ngpu 0 --seeds 1 --stage 3 --stop-stage 4 --systems ast_gru --more none --rates "1e-3:1e-4 3e-3:1e-4"
     [[ ${status} == 0 && $(calls sed.bin.train) == 2 ]]
