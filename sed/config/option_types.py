@@ -11,12 +11,16 @@ from typing import Any
 from sed.files import refuse_device
 from sed.provenance import ROOT
 
+LARGEST = 2**63 - 1
+"""largest whole number, of either sign: the integers of PyTorch and NumPy have 64 bits"""
+
 
 def bounded(convert: Callable[[str], Any], least: float | None, most: float | None) -> Callable[[str], Any]:
     """Return an option's type with checks of its text.
 
     Args:
-        convert: int and float are checked as finite numbers, Path by `given_path`; other functions are returned as is.
+        convert: float is checked as a finite number, int as one of up to `LARGEST`, Path by `given_path`; other
+            functions are returned as is.
         least: lower bound of a number, inclusive; None: no bound.
         most: upper bound of a number, inclusive; None: no bound.
 
@@ -34,6 +38,8 @@ def bounded(convert: Callable[[str], Any], least: float | None, most: float | No
         except ValueError:
             kind = "a whole number" if convert is int else "a number"
             raise argparse.ArgumentTypeError(f"'{text}' is not {kind}") from None
+        if convert is int and abs(value) > LARGEST:  # before isfinite, which converts to float, of up to 309 digits
+            raise argparse.ArgumentTypeError(f"{text} is out of range (between -2^63 and 2^63)")
         if not math.isfinite(value) or (least is not None and value < least) or (most is not None and value > most):
             bounds = [f"at least {least}"] * (least is not None) + [f"at most {most}"] * (most is not None)
             raise argparse.ArgumentTypeError(f"{text} is out of range ({' and '.join(bounds) or 'a finite number'})")
@@ -55,7 +61,7 @@ def numbers(text: str) -> list[int]:
     parts = words(text)
     if not all(part.isdecimal() for part in parts):
         raise argparse.ArgumentTypeError(f"'{text}' is not a comma-separated list of whole numbers")
-    return [int(part) for part in parts]
+    return [bounded(int, 0, None)(part) for part in parts]
 
 
 def config_file(text: str) -> str:

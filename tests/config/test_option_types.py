@@ -42,6 +42,10 @@ def test_a_folder_is_refused_as_a_file_to_write(tmp_path):
         ("rate", "fast", "'fast' is not a number"),
         ("count", "1.5", "'1.5' is not a whole number"),
         ("count", "0", r"0 is out of range \(at least 1\)"),
+        pytest.param("count", "1" * 400, r"1+ is out of range \(between -2\^63 and 2\^63\)", id="400 digits"),
+        ("count", str(2**63), r"\d+ is out of range \(between"),
+        ("size", str(-(2**63)), r"-\d+ is out of range \(between"),
+        ("sizes", f"1,{2**63}", r"\d+ is out of range \(between"),
         ("sizes", "1,-2", "'1,-2' is not a comma-separated list of whole numbers"),
         ("sets", "a,,b", "'a,,b' is not a comma-separated list"),
     ],
@@ -51,6 +55,7 @@ def test_values_of_another_type_or_out_of_range_are_refused(option: str, text: s
     parser.option("rate", 0.5, "a share", least=0, most=1)
     parser.option("level", 0.0, "a number")
     parser.option("count", 3, "a number", least=1)
+    parser.option("size", 3, "a number")
     parser.option("sizes", [1], "numbers", type="numbers")
     parser.option("sets", ["a"], "words", type="words")
     with pytest.raises(UserError, match=f"argument --{option}.*: {message}"):
