@@ -111,9 +111,14 @@ def split(files: Mapping[str, str], share: float, seed: int) -> dict[str, str]:
 
 
 def check_replaceable(bank: Path, out: Path) -> None:
-    """Raise UserError if `out` contains or is `bank`, is not a folder, or holds anything that `write` did not make."""
+    """Raise UserError if `write` must not replace `out`.
+
+    It contains or is `bank` or the current folder, is not a folder, or holds anything that `write` did not make.
+    """
     if bank.resolve().is_relative_to(out.resolve()):
         raise UserError(f"{out}: holds the soundbank that is to be split (choose another folder)")
+    if Path.cwd().is_relative_to(out.resolve()):  # the commands after this one would be in a removed folder
+        raise UserError(f"{out}: is or holds the current folder, which would be replaced (choose another folder)")
     if not (out.exists() or out.is_symlink()):
         return
     if out.is_symlink() or not out.is_dir():
@@ -136,7 +141,7 @@ def write(bank: Path, out: Path, sides: Mapping[str, str]) -> None:
         sides: {file: "train" or "validation"}, from `split`.
 
     Raises:
-        UserError: `out` is not an earlier split, or contains `bank`; see `check_replaceable`.
+        UserError: `out` must not be replaced; see `check_replaceable`.
     """
     check_replaceable(bank, out)
     part = out.with_name(f".{out.name}.part")

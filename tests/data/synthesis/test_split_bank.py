@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 import tiny_model
@@ -132,6 +133,17 @@ def test_a_folder_that_is_not_a_split_is_not_replaced(bank, tmp_path, name):
     with pytest.raises(UserError, match=rf"mine: holds {name}, which no split has written"):
         split_bank.write(bank, out, split_bank.split(split_bank.sources(bank), 0.25, 0))
     assert (out / name).read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", [".", "..", "{absolute}"])
+def test_the_current_folder_is_not_replaced(bank, tmp_path, monkeypatch, name):
+    here = tmp_path / "empty" / "below"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    sides = split_bank.split(split_bank.sources(bank), 0.25, 0)
+    with pytest.raises(UserError, match="is or holds the current folder"):
+        split_bank.write(bank, Path(name.format(absolute=here)), sides)
+    assert here.is_dir()
 
 
 def test_the_bank_itself_is_not_replaced(bank, tmp_path):
