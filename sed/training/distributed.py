@@ -1,4 +1,4 @@
-"""Data-parallel training by processes that torchrun starts, one per GPU (or CPU): gradients are averaged.
+"""Data-parallel training by processes that torchrun starts, one per GPU or any number on CPUs: gradients are averaged.
 
 Gradients are in a few flat tensors, so averaging them takes a few large all-reduces between backward and update. The
 result is that of DistributedDataParallel, but the backward pass, which a CUDA graph contains, has no communication.
@@ -6,6 +6,7 @@ result is that of DistributedDataParallel, but the backward pass, which a CUDA g
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from sed.errors import UserError
 from sed.parallel import launched
 
 
@@ -70,13 +72,35 @@ class World:
             dist.barrier()
 
 
+def _check_environment(size: int) -> None:
+    """Raise UserError if the environment does not describe a process group of `size`; torch would raise or wait."""
+    if size < 1:
+        raise UserError(f"WORLD_SIZE={size} in the environment: at least 1 is expected (unset it)")
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        if not os.environ.get(name, "").strip():
+            raise UserError(
+                f"WORLD_SIZE={size} in the environment, but no {name} (start with sed.bin.launch, or unset WORLD_SIZE)"
+            )
+    launched("MASTER_PORT", 0)
+    if not (rank := launched("RANK", 0)) < size:
+        raise UserError(
+            f"RANK={rank} in the environment, of WORLD_SIZE={size} processes (0 to {size - 1} is expected: start with "
+            "sed.bin.launch, or unset both)"
+        )
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[World]:
-    """Join the process group of torchrun, given by its environment variables; without them, a group of one."""
-    size = launched("WORLD_SIZE", 1)  # set by torchrun
+    """Join the process group that torchrun describes in the environment; without WORLD_SIZE, yield a group of one.
+
+    Raises:
+        UserError: WORLD_SIZE is set, but not the other variables, or their values do not fit.
+    """
+    size = launched("WORLD_SIZE", 1)
     if size == 1:
         yield World()
         return
+    _check_environment(size)
     # Import before the group exists: torch._dynamo, which the optimiser imports, stores the default group, so that
     # Gloo's threads outlive the group; a thread that frees a tensor while Python shuts down aborts the process.
     import torch._dynamo

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sed.errors import UserError
 from sed.training.distributed import World, joined
 
 SCRIPT = """
@@ -44,6 +45,27 @@ def test_a_single_process_changes_nothing_and_does_not_wait(monkeypatch: pytest.
         assert tensor.tolist() == [1.0, 2.0]
         assert world.any(True) and not world.any(False) and world.number_of_first(7) == 7
     assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"RANK": ""}, r"^WORLD_SIZE=2 in the environment, but no RANK \(start with"),
+        ({"MASTER_ADDR": ""}, "but no MASTER_ADDR"),
+        ({"MASTER_PORT": ""}, "but no MASTER_PORT"),
+        ({"MASTER_PORT": "first"}, "MASTER_PORT=first in the environment: a whole number"),
+        ({"RANK": "2"}, r"RANK=2 in the environment, of WORLD_SIZE=2 processes \(0 to 1 is"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE=0 in the environment: at least 1"),
+    ],
+)
+def test_an_environment_without_a_process_group_is_refused(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], message: str
+) -> None:
+    given = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in {**given, **changes}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=message), joined(torch.device("cpu")):
+        pass
 
 
 @pytest.mark.thorough
