@@ -5,8 +5,8 @@ usage: python3 -m sed.bin.split_soundbank [options] <soundbank> <out>
 
 The files of <out>/train and <out>/validation are symbolic links to recordings of <soundbank>/train. Recordings of one
 source (ATTRIBUTION.tsv) go to the same side. A label with two or more sources has recordings on both sides, unless
-its sources were all assigned to one side because of other labels that they also have. --count only writes the number
-of sources and recordings of each label.
+its sources were all assigned to one side because of other labels that they also have. --count writes the number of
+sources and recordings of each foreground label, and nothing else.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def main() -> None:
     p.option(
         "count",
         None,
-        "write only the numbers of sources and recordings, {split: {label: [sources, recordings]}}, to this JSON file",
+        "write only the numbers of sources and recordings of the foreground labels to this JSON file: {train or "
+        "validation: {label: [sources, recordings]}}",
         type=output_file,
     )
     args = p.parse_args()
