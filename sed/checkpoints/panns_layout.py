@@ -65,14 +65,16 @@ def check_front_end(state: Mapping[str, Tensor], front_end: FrontEnd) -> None:
     """
     if lacking := [key for key in (_COSINE, _SINE, _BANK) if key not in state]:
         raise Mismatch(f"it does not say which features it was trained on: {lacking[0]} is missing")
-    samples, rate = state[_COSINE].shape[-1], front_end.sample_rate
-    if samples != front_end.fft_size:
+    shape = state[_COSINE].shape
+    if len(shape) == 3 and shape[-1] != front_end.fft_size:
         raise Mismatch(
-            f"its STFT is over {samples} samples and the config's, at {rate} Hz, over {front_end.fft_size}: made for "
-            f"another rate or front end (at {rate} Hz: {PUBLISHED} and conf/logmel_panns.yaml)"
+            f"its STFT is over {shape[-1]} samples and the config's, at {front_end.sample_rate} Hz, over "
+            f"{front_end.fft_size}: made for another rate or front end ({PUBLISHED} is for conf/logmel_panns.yaml, at "
+            "16000 Hz)"
         )
-    for key, kernel in zip((_COSINE, _SINE, _BANK), (*stft_kernels(front_end), front_end.bank), strict=True):
-        theirs = state[key].squeeze(1) if key != _BANK else state[key]
+    cosines, sines = (kernels[:, None] for kernels in stft_kernels(front_end))  # weights of a convolution
+    for key, kernel in zip((_COSINE, _SINE, _BANK), (cosines, sines, front_end.bank), strict=True):
+        theirs = state[key]
         if theirs.shape != kernel.shape:
             how = f"of shape {list(theirs.shape)}, the config's of {list(kernel.shape)}"
         elif not (error := (theirs.double() - kernel.double()).abs().max().item()) <= TOLERANCE:

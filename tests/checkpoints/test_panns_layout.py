@@ -20,6 +20,7 @@ from sed.models.detector import build_detector
 from sed.models.panns import Cnn14
 
 RATE, WINDOW = 16000, 512
+COSINE, SINE = (f"spectrogram_extractor.stft.conv_{part}.weight" for part in ("real", "imag"))
 
 
 def kernels(window: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,8 +50,8 @@ def published(encoder: Cnn14, *, window: int = WINDOW, rate: int = RATE, low: fl
     real, imaginary = kernels(window)
     model = dict(encoder.state_dict())
     model |= {
-        "spectrogram_extractor.stft.conv_real.weight": torch.from_numpy(real).float()[:, None],
-        "spectrogram_extractor.stft.conv_imag.weight": torch.from_numpy(imaginary).float()[:, None],
+        COSINE: torch.from_numpy(real).float()[:, None],
+        SINE: torch.from_numpy(imaginary).float()[:, None],
         "logmel_extractor.melW": torch.from_numpy(mel_bank(rate, window, low, 8000)).float(),
         "fc1.weight": torch.zeros(4, 64),
         "fc_audioset.weight": torch.zeros(527, 4),
@@ -90,12 +91,17 @@ def test_the_authors_checkpoint_loads_with_its_statistics(tmp_path: Path) -> Non
     "change, values, message",
     [
         ({"window": 1024, "rate": 32000}, {}, r"over 1024 samples .* at 16000 Hz, over 512.*Cnn14_16k"),
+        (
+            {},
+            {"sample_rate": 32000},
+            r"over 512 samples .* at 32000 Hz, over 1024.*\(Cnn14_16k.* conf/logmel_panns\.yaml, at 16000 Hz\)",
+        ),
         ({"low": 60.0}, {}, r"melW is 0\.\d+ off the config's.*logmel_panns\.yaml"),
         ({}, {"mel_norm": "peak"}, r"melW is .* off the config's"),
         ({}, {"window": "hamming"}, r"conv_real\.weight is 0\.0\d* off the config's"),
         ({}, {"panns_channels": 3}, r"not the Cnn14 that the config describes; misshapen: conv_block1\.conv1\.weight"),
     ],
-    ids=["rate", "mel bank", "mel norm", "window", "size"],
+    ids=["rate", "the config's rate", "mel bank", "mel norm", "window", "size"],
 )
 def test_another_front_end_or_size_is_refused_in_a_line(
     tmp_path: Path, change: dict[str, Any], values: dict[str, Any], message: str
@@ -109,6 +115,10 @@ def test_another_front_end_or_size_is_refused_in_a_line(
     "key, value, message",
     [
         ("logmel_extractor.melW", None, "melW is missing"),
+        (COSINE, torch.zeros(()), r"conv_real\.weight is of shape \[\], the config's of \[257, 1, 512\]"),
+        (COSINE, torch.zeros(512), r"of shape \[512\], the config's"),
+        (SINE, torch.zeros(()), r"conv_imag\.weight is of shape \[\]"),
+        ("logmel_extractor.melW", torch.zeros(()), r"melW is of shape \[\]"),
         ("conv_block6.bn2.running_var", None, r"missing: conv_block6\.bn2\.running_var"),
         ("conv_block7.conv1.weight", torch.zeros(1), r"unexpected: conv_block7"),
         ("conv_block2.conv1.weight", torch.full((4, 2, 3, 3), torch.nan), "not finite"),
