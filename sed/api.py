@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
-from sed.data.arrays import mono_blocks
+from sed.data.arrays import mono_blocks, mono_stream
 from sed.data.audio import resampled
 from sed.data.events import by_clip, read_rows
 from sed.data.tables import Event
@@ -238,7 +238,8 @@ class Model:
         """Yield the events of a stream as soon as they are decided, in constant memory.
 
         Args:
-            blocks: arrays of samples as they arrive, each as in `detect`; empty ones are skipped.
+            blocks: arrays of samples as they arrive, each as in `detect`; empty ones are skipped. The shorter axis of
+                the first block with two axes holds the channels of all blocks.
             rate: sampling rate of the blocks in Hz.
             threshold: as in `detect`.
             hop: seconds between two runs of the model.
@@ -248,9 +249,9 @@ class Model:
             Events, with times from the start of the stream.
 
         Raises:
-            UserError: samples are not finite, a label is unknown, a threshold or the rate is out of range, the stream
-                or the hop is shorter than the front end's analysis window, or hop and lookahead together exceed the
-                model's window.
+            UserError: samples are not finite, a block has other channels than the first, a label is unknown, a
+                threshold or the rate is out of range, the stream or the hop is shorter than the front end's analysis
+                window, or hop and lookahead together exceed the model's window.
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
         with _argument_names():
@@ -259,8 +260,8 @@ class Model:
             )
         sink = _Newest()
         track = Track.of("the stream", self.predictor, post, plan, sink=sink, live=True)
-        samples = (block for piece in blocks if np.size(piece) for block in mono_blocks(piece, "the stream"))
-        for window in plan.grow(track.passed_on(resampled(samples, rate, self.sample_rate))):
+        samples = resampled(mono_stream(blocks, "the stream"), rate, self.sample_rate)
+        for window in plan.grow(track.passed_on(samples)):
             refuse_short(track, window, self.predictor)
             output = predict_windows(self.predictor, [window.samples])
             track.take(window, output.frame[0], output.clip[0], output.logmel[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -19,13 +19,54 @@ def mono_blocks(samples: np.ndarray, name: str) -> Iterator[np.ndarray]:
         name: of the array, for messages.
 
     Raises:
-        UserError: another type or shape, no samples, or values that are not finite.
+        UserError: another type or shape, no samples, or values that are not finite in float32.
     """
     samples = np.asarray(samples)
-    if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
-        samples = samples.T
+    _check(samples, name)
+    yield from _blocks(samples, _channel_axis(samples), name)
+
+
+def mono_stream(pieces: Iterable[np.ndarray], name: str) -> Iterator[np.ndarray]:
+    """Yield the pieces of a stream as mono float32 blocks (n,); pieces without samples are skipped.
+
+    The first piece of two dimensions decides which axis holds the channels: a later piece, such as the last, may have
+    fewer samples than channels.
+
+    Args:
+        pieces: arrays as in `mono_blocks`; those of two dimensions have the same channels on the same axis.
+        name: of the stream, for messages.
+
+    Raises:
+        UserError: as `mono_blocks`, or a piece has other channels than the first.
+    """
+    first: tuple[int, ...] = ()  # shape of the first piece of two dimensions
+    axis = 1
+    for piece in map(np.asarray, pieces):
+        if not piece.size:
+            continue
+        _check(piece, name)
+        if piece.ndim == 2 and not first:
+            first, axis = piece.shape, _channel_axis(piece)
+        if piece.ndim == 2 and piece.shape[axis] != first[axis]:
+            raise UserError(
+                f"{name}: a block of shape {piece.shape} after one of {first}, whose channels are on axis {axis} (give "
+                "all blocks as (samples, channels), the first with more samples than channels)"
+            )
+        yield from _blocks(piece, axis, name)
+
+
+def _channel_axis(samples: np.ndarray) -> int:
+    """Return the shorter of two axes, of equal ones the last."""
+    return 0 if samples.ndim == 2 and samples.shape[0] < samples.shape[1] else 1
+
+
+def _check(samples: np.ndarray, name: str) -> None:
+    """Raise UserError for an array of another type or shape, or without samples."""
     if samples.ndim not in (1, 2) or not samples.size:
-        raise UserError(f"{name}: an array of shape {samples.shape} ((samples,) or (samples, channels) is expected)")
+        raise UserError(
+            f"{name}: an array of shape {samples.shape} ((samples,), (samples, channels) or (channels, samples) is "
+            "expected)"
+        )
     if samples.dtype.kind not in "fiu":
         raise UserError(f"{name}: samples of type {samples.dtype} (floating point or integers are expected)")
     if (
@@ -34,12 +75,18 @@ def mono_blocks(samples: np.ndarray, name: str) -> Iterator[np.ndarray]:
         raise UserError(
             f"{name}: samples of type {samples.dtype}, whose full scale is unknown (int16, int32 or floating point)"
         )
+
+
+def _blocks(samples: np.ndarray, axis: int, name: str) -> Iterator[np.ndarray]:
+    """Yield mono float32 blocks of an array, of which `axis` holds the channels if it has two."""
+    samples = samples.T if samples.ndim == 2 and axis == 0 else samples
     offset, scale = _scaling(samples.dtype)
     for start in range(0, len(samples), BLOCK):
-        block = (samples[start : start + BLOCK].astype(np.float32) - np.float32(offset)) * np.float32(scale)
-        block = block if block.ndim == 1 else block.mean(axis=1)
+        with np.errstate(over="ignore"):  # the check below reports float64 beyond float32, too
+            block = (samples[start : start + BLOCK].astype(np.float32) - np.float32(offset)) * np.float32(scale)
+            block = block if block.ndim == 1 else block.mean(axis=1)
         if not np.isfinite(block).all():
-            raise UserError(f"{name}: holds values that are not finite (replace it)")
+            raise UserError(f"{name}: holds values that are not finite in float32 (replace these values)")
         yield block
 
 
