@@ -1,9 +1,9 @@
 """Accelerated training steps: compiled encoders, the teacher's decoder on a second stream, and CUDA graphs.
 
-Run eagerly, the recurrent decoder takes a thousand kernel launches per layer and direction, and as much time as ten
-transformer blocks at any batch size. Two CUDA graphs avoid this: one from augmentation to gradients, which is replayed
-for each share of the batch, and one from clipping to the teacher's average. All-reduce runs between them. The graphs'
-outputs are compared with those of the eager models before the first step, and again at a later one.
+Run eagerly, the recurrent decoder takes a thousand kernel launches per layer and direction, whatever the batch size.
+Two CUDA graphs avoid this: one from augmentation to gradients, which is replayed for each share of the batch, and one
+from clipping to the teacher's average. All-reduce runs between them. The outputs of the first graph are compared with
+those of the eager models before the first step, and again at a later one.
 """
 
 from __future__ import annotations
@@ -100,10 +100,10 @@ class GraphedStep(CompiledStep):
     """`CompiledStep` replayed from CUDA graphs, which are captured at the first call. Shapes of inputs must not change.
 
     Compiled code can be silently wrong, and in some processes only (see `compiled`: of 141 trainings on H200s, 17 had
-    a teacher whose outputs changed from call to call). So replays are checked against eager execution, once at capture
-    and once before the 100th call. If they differ, the graphs are captured again without compiled encoders and without
-    the second stream; if they still differ, the step runs without graphs. Models with dropout or batch norm cannot be
-    compared.
+    a teacher whose outputs changed from call to call). So the models' replayed outputs are checked against eager
+    execution, once at capture and once before the 100th call. If they differ, the graphs are captured again without
+    compiled encoders and without the second stream; if they still differ, the step runs without graphs. Models with
+    dropout or batch norm cannot be compared.
     """
 
     _WARM_UP = 3  # eager calls before the capture, as PyTorch requires: they compile and allocate
@@ -169,7 +169,7 @@ class GraphedStep(CompiledStep):
         torch.cuda.empty_cache()
 
     def _prepare(self, inputs: StepInputs, share: float) -> None:
-        """Capture and check both graphs; restore the random state and the models' buffers, which this changes."""
+        """Capture both graphs and check the models' outputs; restore random state and buffers, which this changes."""
         self._static = StepInputs(**{f.name: getattr(inputs, f.name).clone() for f in fields(StepInputs)})
         buffers = [b for model in (self.student, self.teacher) for b in model.buffers()]
         saved = [b.clone() for b in buffers]
@@ -180,15 +180,15 @@ class GraphedStep(CompiledStep):
             buffer.copy_(value)
 
     def _check(self, share: float) -> None:
-        """Compare the graphs with the models; if they differ, capture without compilation, or disable graphs."""
+        """Compare replays with the eager models; if they differ, capture without compilation, or disable graphs."""
         if not (error := self._error(share)) <= self._MOST:
-            log.warning("CUDA graphs differ from the models by %.2f: captured again, encoders not compiled", error)
+            log.warning("CUDA graphs are wrong: captured again, encoders not compiled")
             self._side = None
             self._encode_student, self._encode_teacher = self.student.encode, self.teacher.encode
             self._capture(share)
             error = self._error(share)
         if not error <= self._MOST:
-            log.warning("CUDA graphs differ from the models by %.2f: the step runs without them, slower", error)
+            log.warning("CUDA graphs are wrong: the step runs without them, slower")
             self._plain = True
             self.release()
             if self.precision == "bf16":
@@ -196,25 +196,46 @@ class GraphedStep(CompiledStep):
                     use_bf16(model)
 
     def _error(self, share: float) -> float:
-        """Return the largest `disagreement` of graphs and models; infinite if the logged consistency loss is wrong.
+        """Return the largest `disagreement` of replays and models; infinite if the logged consistency loss is wrong.
 
-        It is 0 for models that cannot be compared. `share` is that of `backward`.
+        It is 0 for models that cannot be compared, or for lack of memory. `share` is that of `backward`.
         """
         if any(map(_cannot_be_compared, self.student.modules())):
             return 0.0
         # Several replays: the first one of a wrong graph differed by only 0.05, and by 2 once its memory was reused.
-        errors = [max(parts) for parts in zip(*(self._compared(share) for _ in range(self._REPLAYS)), strict=True)]
-        log.info("CUDA graphs differ from the models by %s", ", ".join(f"{error:.3f}" for error in errors))
-        return max(errors)
+        logits, losses_right = zip(*(self._compared(share) for _ in range(self._REPLAYS)), strict=True)
+        compared = [errors for errors in logits if errors]
+        if len(compared) < self._REPLAYS:
+            missing = self._REPLAYS - len(compared)
+            log.info(
+                "CUDA graphs: the GPU's memory is full, %d of %d replays are not compared with the eager models",
+                *(missing, self._REPLAYS),
+            )
+        largest = [max(errors) for errors in zip(*compared, strict=True)]
+        if largest:
+            log.info(
+                "CUDA graphs: logits differ from those of the eager models by %s of their spread (wrong above %g)",
+                " and ".join(
+                    f"{error:.3f} ({name})" for error, name in zip(largest, ("student", "teacher"), strict=False)
+                ),
+                self._MOST,
+            )
+        if not all(losses_right):
+            log.info("CUDA graphs: the consistency loss that was logged is not that of the logits")
+            return math.inf
+        return max(largest, default=0.0)
 
-    def _compared(self, share: float) -> list[float]:
-        """Return the disagreement of the student and, if it is evaluated, of the teacher.
-
-        With a teacher, a third value is infinite if the logged consistency loss is not that of the outputs, else 0.
+    def _compared(self, share: float) -> tuple[list[float], bool]:
+        """Replay and compare the logits with the eager models', and the logged consistency loss with the logits'.
 
         Inputs are rolled over the batch first, so that outputs left from the previous replay count as errors.
+
+        Returns:
+            The disagreement of the student and, if it is evaluated, of the teacher, empty if the GPU's memory is full;
+            whether the loss is right, True without a teacher.
         """
         assert self._static is not None
+        right = True
         for tensor in (self._static.features, self._static.valid):
             tensor.copy_(tensor.roll(1, 0))
         self._backward.replay()  # its gradients are zeroed before the next step
@@ -222,16 +243,15 @@ class GraphedStep(CompiledStep):
             try:
                 errors = self._disagreements()
             except torch.OutOfMemoryError:
-                log.info("CUDA graphs are not compared with the models: the GPU's memory is full")
-                errors = [0.0] * len(self._seen)
+                errors = []
             if len(self._seen) == 2:
                 student, teacher = (logits.float().sigmoid() for logits in self._seen)
                 if self.preparation.interpolated:
                     teacher = mix_posteriors(teacher, *self.preparation.mixing(self._static))
                 now = losses.consistency(student, teacher)
                 logged = self._logged[1 + losses.PARTS.index("frame_consistency")] / share
-                errors.append(0.0 if torch.allclose(logged, now, rtol=0.01, atol=1e-6) else math.inf)
-        return errors
+                right = torch.allclose(logged, now, rtol=0.01, atol=1e-6)
+        return errors, right
 
     def _disagreements(self) -> list[float]:
         """Return the disagreement of the student and, if it is evaluated, of the teacher, on at most four clips.

@@ -1,6 +1,7 @@
 """CUDA graphs are compared with the eager models before the first training step, and again at a later one."""
 
 import logging
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -111,9 +112,29 @@ def test_a_consistency_loss_of_other_outputs_is_found(dump, tiny_config, tmp_pat
 
     monkeypatch.setattr(graphs.CompiledStep, "__init__", init)
     monkeypatch.setattr(graphs.CompiledStep, "models", TrainingStep.models)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         rows_of(tiny_config(), dump, tmp_path / "exp")
-    assert recorded.last.captures == 2 and not recorded.last._plain and "by inf: captured again" in caplog.text
+    assert recorded.last.captures == 2 and not recorded.last._plain and "captured again" in caplog.text
+    assert "the consistency loss that was logged is not that of the logits" in caplog.text
+
+
+@pytest.mark.thorough
+def test_replays_that_memory_does_not_suffice_to_compare_are_not_called_equal(
+    dump, tiny_config, tmp_path, recorded, monkeypatch, caplog
+):
+    def full(_self):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(recorded, "_disagreements", full)
+    with caplog.at_level(logging.INFO):
+        rows_of(tiny_config(), dump, tmp_path / "exp")
+    lines = [r.getMessage() for r in caplog.records if "CUDA graphs" in r.getMessage()]
+    assert (
+        lines
+        == ["CUDA graphs: the GPU's memory is full, 3 of 3 replays are not compared with the eager models"] * len(lines)
+        and lines
+    )
+    assert recorded.last.captures == 1 and not recorded.last._plain
 
 
 @pytest.mark.thorough
@@ -121,8 +142,8 @@ def test_bf16_rounding_is_below_the_threshold(dump, tiny_config, tmp_path, recor
     with caplog.at_level(logging.INFO):
         rows_of(tiny_config(precision="bf16"), dump, tmp_path / "exp")
     assert recorded.last.captures == 1 and not recorded.last._plain
-    message = next(r.getMessage() for r in caplog.records if "differ from the models by 0." in r.getMessage())
-    assert 0 < float(message.split()[-2].rstrip(",")) < 0.1  # the teacher's: its bf16 GRU rounds differently
+    error = re.search(r"logits differ from those .* and (0\.\d+) \(teacher\) of their spread", caplog.text)
+    assert error and 0 < float(error[1]) < 0.1  # the teacher's: its bf16 GRU rounds differently
 
 
 @pytest.mark.thorough
@@ -157,7 +178,7 @@ def test_graphs_agree_with_the_models_on_a_gpu(upsample, frozen, second, dump, t
         trainer = build.build_trainer(config, dump, tmp_path, device=torch.device("cuda"), world=World())
         trainer.run()
     assert isinstance(trainer.training_step, graphs.GraphedStep) and not trainer.training_step._plain
-    assert "differ from the models by 0.0" in caplog.text and "captured again" not in caplog.text
+    assert "logits differ from those of the eager models by 0.0" in caplog.text and "captured again" not in caplog.text
 
 
 def test_patches_are_embedded_outside_of_compiled_code(tiny_config, monkeypatch):
