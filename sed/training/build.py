@@ -184,13 +184,14 @@ def make_front_end(config: Mapping[str, Any], sets: list[TrainingSet], encoder: 
     return fitted(front_end, [s.store for s in sets])
 
 
-def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedule:
-    """Build the schedule of a training.
+def planned_steps(config: Mapping[str, Any], sets: list[TrainingSet]) -> int:
+    """Return the steps per epoch before `most_passes`: the config's or, if 0, a pass over the set that needs fewest."""
+    return config["steps_per_epoch"] or steps_per_epoch(sets, clips=config["epoch_clips"])
 
-    Steps per epoch are the config's or, if that is 0, one pass over the set that needs the fewest; `most_passes` may
-    reduce them.
-    """
-    per_epoch = config["steps_per_epoch"] or steps_per_epoch(sets, clips=config["epoch_clips"])
+
+def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedule:
+    """Build the schedule of a training, of `planned_steps` per epoch or fewer by `most_passes`."""
+    per_epoch = planned_steps(config, sets)
     if config["most_passes"]:
         most = most_steps(sets, passes=config["most_passes"], epochs=config["epochs"])
         if most < per_epoch:
@@ -573,7 +574,7 @@ def build_trainer(
         log_start(weights, student, device, step.precision, f"{sum(map(len, sets))} clips")
         _log_plan(sets, maker, schedule)
         warn_of_drift(front_end)
-        warn_of_a_slow_teacher(schedule, planned=config["steps_per_epoch"])
+        warn_of_a_slow_teacher(schedule, planned=planned_steps(config, sets))
     local_shares = config["accumulate"]
     return Trainer(
         folder,
@@ -633,9 +634,9 @@ def warn_of_a_slow_teacher(schedule: Schedule, *, planned: int) -> None:
 
     Args:
         schedule: the schedule of the training.
-        planned: steps per epoch in the config, before `most_passes`; 0: those of the schedule.
+        planned: steps per epoch before `most_passes`, from `planned_steps`.
     """
-    as_planned = replace(schedule, steps_per_epoch=max(planned, schedule.steps_per_epoch))
+    as_planned = replace(schedule, steps_per_epoch=planned)
     if as_planned.teacher_is_slow:  # the largest decay with which it is not slow is 1 - 5 / steps
         log.warning(
             "%d steps are few for ema_decay %g: %.0f %% of the final teacher's weight comes from the first half of the "
