@@ -278,7 +278,7 @@ def make_step(
 
 def check_teacher(config: Mapping[str, Any], student: Detector) -> None:
     """Raise UserError if the teacher's outputs or batch-norm statistics are asked for, but it is never evaluated."""
-    statistics = any(map(torch.is_floating_point, student.buffers()))
+    statistics = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in student.modules())
     if config["interpolation_consistency"] and config["consistency_weight"] == 0:
         raise UserError(
             "interpolation_consistency: with consistency_weight 0 the teacher is not evaluated (give it a weight)"

@@ -18,6 +18,7 @@ from sed.models.ast import AST
 from sed.models.detector import build_detector
 from sed.training.build import (
     check_front_end,
+    check_teacher,
     feature_bytes,
     load_training_sets,
     loss_weights,
@@ -101,7 +102,7 @@ def test_a_slow_teacher_is_the_fault_of_the_config_only_if_its_own_steps_are_few
     ]
 
 
-def test_most_passes_is_not_the_fault_of_the_decay_if_the_sets_determine_the_steps(
+def test_a_training_that_most_passes_alone_makes_short_gets_no_warning_about_its_decay(
     dump: Path, tiny_config: Config, tmp_path: Path, log_lines: list[str]
 ) -> None:
     limited = {"steps_per_epoch": 0, "epochs": 20, "constant_epochs": 10, "ema_decay": 0.9, "most_passes": 2}
@@ -132,6 +133,14 @@ def test_own_statistics_of_a_teacher_that_is_not_evaluated_are_refused(
     step = trainer_of(tiny_config(**crnn, epochs=1), dump, tmp_path).training_step
     assert step.teacher.encoder.layers[1].momentum == 0.99, "the CNN's own"  # type: ignore[attr-defined]
     trainer_of(tiny_config(ema_buffers="own", consistency_weight=0.0), dump, tmp_path)  # an AST has no statistics
+
+
+def test_constant_buffers_are_not_statistics_of_a_teacher(tiny_config: Config) -> None:
+    """Such as BEATs' weights of averages over time."""
+    config = tiny_config(ema_buffers="own", consistency_weight=0.0)
+    student = build_detector(config, 3)
+    student.encoder.register_buffer("averages", torch.zeros(2))
+    check_teacher(config, student)
 
 
 def test_layer_decay_in_training_and_freezing_of_all_layers(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
