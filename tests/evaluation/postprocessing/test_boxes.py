@@ -24,7 +24,10 @@ def boxes_of(values, frame_seconds=0.02, **parameters):
 
 
 def bump(frames, centre, width, height):
-    """A raised cosine: the posterior that a smooth model gives of an event of half its width."""
+    """Return a raised cosine (frames,) over 2 * `width` frames around `centre`.
+
+    It is the posterior that a smooth model gives of an event of `width` frames, its extent at half height.
+    """
     x = (np.arange(frames) + 0.5 - centre) / width
     return np.where(np.abs(x) < 1, height * 0.5 * (1 + np.cos(np.pi * x)), 0.0)
 
