@@ -13,7 +13,7 @@ setup() {
 #!/usr/bin/env bash
 [[ $2 != sed.bin.show_config ]] || exec "${REAL_PYTHON}" "$@"
 module=${2#sed.bin.}
-echo "${module} ${*:3}" >>"${CALLS}"
+echo "${module}$(printf ' %q' "${@:3}")" >>"${CALLS}"
 case ${module} in
     train) mkdir -p "${*: -1}" && touch "${*: -1}"/{.done,final.pt} ;;
     infer) mkdir -p "$(dirname "${*: -1}")" && touch "${*: -1}" ;;
@@ -40,8 +40,8 @@ EOF
 @test "ablate trains every config from the weights that it is given" {
     run "${top}/steps/ablate.sh" --ngpu 0 --pretrained "my ast.pth" --train-args "--seed 2" ten.yaml five.yaml dump exp
     [ "${status}" -eq 0 ]
-    grep -q '^train --config ten.yaml --pretrained my ast.pth --seed 2 dump exp/ten$' calls
-    grep -q '^train --config five.yaml --pretrained my ast.pth --seed 2 dump exp/five$' calls
+    grep -q '^train --config ten.yaml --pretrained my\\ ast.pth --seed 2 dump exp/ten$' calls
+    grep -q '^train --config five.yaml --pretrained my\\ ast.pth --seed 2 dump exp/five$' calls
     run "${top}/steps/ablate.sh" --ngpu 0 --pretrained none ten.yaml dump other
     grep -q '^train --config ten.yaml --pretrained none dump other/ten$' calls
 }
