@@ -58,10 +58,16 @@ class Predictor(Protocol):
     """whether `begin` returns before the output is computed"""
 
     def begin(self, waveforms: Sequence[np.ndarray]) -> Callable[[], Output]:
-        """Begin to compute; return a function that waits for the output."""
+        """Begin to compute; return a function that waits for the output.
+
+        Args:
+            waveforms: of each window, (its samples,) float32 in [-1, 1] at `rate`, `min_samples` to `samples` of them.
+        """
         ...
 
-    def __call__(self, waveforms: Sequence[np.ndarray]) -> Output: ...
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:
+        """Return the output for waveforms as in `begin`."""
+        ...
 
 
 def window_geometry(predictor: Predictor) -> dict[str, Any]:
@@ -126,7 +132,7 @@ def at_own_level(logmel: np.ndarray, waveform: np.ndarray, settings: Mapping[str
     Args:
         logmel: (frames, bins), as the front end computed it from the window.
         waveform: samples of the window.
-        settings: options of the front end, with defaults filled in.
+        settings: resolved settings of the front end (`FrontEnd.settings`: no `auto`, no 0 for a preset).
 
     Returns:
         (frames, bins).
