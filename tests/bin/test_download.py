@@ -25,8 +25,8 @@ def server(serve):
 
 @pytest.mark.thorough
 def test_a_recipe_folder_is_filled_and_left_alone_the_second_time(server, tmp_path):
-    for folder, start in (("one", 12), ("two", 13)):
-        copy = tmp_path / folder / f"{start:011d}_30000_40000.wav"
+    for folder, video in (("one", 12), ("two", 13)):
+        copy = tmp_path / folder / f"{video:011d}_30000_40000.wav"
         copy.parent.mkdir()
         copy.write_bytes(b"RIFF")
     options = ["--mirror", server.url, "--audio", tmp_path / "one", f"--audio={tmp_path / 'two'}"]

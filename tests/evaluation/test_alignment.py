@@ -1,4 +1,4 @@
-"""Matching of submissions with the reference, and decisions; wrong input is in test_bad_input."""
+"""Matching of submissions with the reference, and decisions, with their own refusals; broken files: test_bad_input."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_decisions_of_scores_are_those_at_their_threshold() -> None:
     post = PostProcessing(threshold=Threshold(dict.fromkeys(made.labels, 0.5)))
     found = decide(made, given, post, points=9)
     assert found.points is not None and found.detections is not None and found.points.points == 9
-    at = found.points.at(4)  # the fifth of nine thresholds from 0 to 1: 0.5
+    at = found.points.at(4)  # the middle one of nine thresholds: 0.5
     for key in ("clip", "label", "onset", "offset"):
         np.testing.assert_array_equal(getattr(at, key), getattr(found.detections, key))
 

@@ -34,7 +34,7 @@ def test_json_that_is_not_a_list_of_events_gives_no_events(other: bytes) -> None
     assert events_of(content((1.0004, 8.19, "Cat"), (8.19, 9, "Dog"))) == {(1000, 8190, "Cat"), (8190, 9000, "Dog")}
 
 
-def test_only_events_that_one_clip_and_one_key_have_match() -> None:
+def test_events_that_two_names_in_a_shard_have_match_no_recording() -> None:
     one, two = frozenset({(0, 1000, "Cat")}), frozenset({(0, 2000, "Cat")})
     known = {one: Key("a" * 11, 0), two: Key("b" * 11, 0)}
     assert match({"x": one, "y": two, "z": two, "w": frozenset()}, known) == {"x": Key("a" * 11, 0)}

@@ -83,7 +83,7 @@ def test_events_too_short_for_a_clip_are_counted(log_lines):
     assert log_lines == ["1 events shorter than 0.01 s left out, the first in a"]
 
 
-RAW = Columns(annotator="annotator_id", status="review_status")
+REALDESED = Columns(annotator="annotator_id", status="review_status")
 
 
 def table(path: Path, *rows: str, header="filename,onset,offset,class,annotator_id,review_status") -> Path:
@@ -108,7 +108,7 @@ def test_rows_are_kept_by_annotator_and_review(tmp_path):
         "u.wav,0,1,x,b,rejected",
     )
     one, two = Event(0, 1, "x"), Event(0, 2, "x")
-    assert read_annotations(path, RAW) == {
+    assert read_annotations(path, REALDESED) == {
         "r.wav": Annotations({"a": [one]}, {"a": [Event(4, 5, "y")]}),
         "s.wav": Annotations({"a": [one], "b": [two], "c": [Event(1, 2, "y")]}),
         "t.wav": Annotations({"a": []}),
@@ -136,13 +136,14 @@ def test_who_made_a_recording_is_known_by_a_column(tmp_path):
 )
 def test_broken_rows_name_the_line(tmp_path, row, words):
     with pytest.raises(UserError, match=words):
-        read_annotations(table(tmp_path / "a.csv", row), RAW)
+        read_annotations(table(tmp_path / "a.csv", row), REALDESED)
 
 
-def test_an_unpaired_quotation_mark_is_one_line(tmp_path):
+def test_an_unpaired_quotation_mark_gives_a_message_of_one_line(tmp_path):
     rows = ['"r.wav,0,1,x,a,', *("r.wav,0,1,x,a," for _ in range(10_000))]
-    with pytest.raises(UserError, match=r"a\.csv:\d+: field larger than .* quotation mark"):
-        read_annotations(table(tmp_path / "a.csv", *rows), RAW)
+    with pytest.raises(UserError, match=r"a\.csv:\d+: field larger than .* quotation mark") as error:
+        read_annotations(table(tmp_path / "a.csv", *rows), REALDESED)
+    assert "\n" not in str(error.value)
 
 
 def test_the_message_about_an_unknown_layout_lists_the_columns(tmp_path):
