@@ -251,11 +251,10 @@ class Parser(configargparse.ArgumentParser):
         return vars(self.parse_args([]))
 
     def _check_config(self, path: str) -> None:
-        """Raise UserError with file and line for an unknown or repeated key, or a value of another type."""
+        """Raise UserError with file and line for an unknown key, or a value of another type."""
         not_keys = ("config", "show_config", "help")
         options = [action for action in self._actions if action.dest not in not_keys]
         actions = {key: action for action in options for key in self.get_possible_config_keys(action)}
-        seen: dict[str, str] = {}
         for key, (value, where) in read_yaml(path).items():
             action = actions.get(key)
             if action is None:
@@ -264,9 +263,6 @@ class Parser(configargparse.ArgumentParser):
                     f"{where}: unknown key '{key}'"
                     + (f" (did you mean '{near[0]}'?)" if near else " (--help lists them)")
                 )
-            if action.dest in seen:
-                raise UserError(f"{where}: '{key}' and '{seen[action.dest]}' are the same option (keep one)")
-            seen[action.dest] = key
             self._check_type(f"{where}: {key}", action, value)
 
     def _check_type(self, where: str, action: argparse.Action, value: Any) -> None:
