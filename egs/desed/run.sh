@@ -5,12 +5,12 @@
 #
 # Stages: 0 downloads, 1 data directories, 2 features, 3 training of AST-GRU, 4 training of AST-SED and all others (published
 # detectors are imported), 5 scores, written to RESULTS.md. Finished work is skipped, killed work is resumed. SED_BACKEND=slurm runs on
-# a cluster. Files are looked for in the current folder, in egs/desed and at the top of the repository, in this order.
+# a cluster. FILE and files in --systems are looked for here, in egs/desed and at the top of the repository, files in ARGS in egs/desed.
 #
 #   --stage N             first stage (0)
 #   --stop-stage N        last stage (5)
 #   --work DIR            folder of downloads, data, dump, exp and RESULTS.md (the recipe's folder)
-#   --systems LIST        systems to train and score: configs of conf/ by name, or files ("ast_gru ast_sed")
+#   --systems LIST        systems to train and score: configs by name, of the folder of --conf or else of conf/, or files ("ast_gru ast_sed")
 #   --seeds LIST          seeds of every system, in exp/<config>_seed<k>; "": the config's seed, in exp/<config> ("")
 #   --conf FILE           config of the system ast_sed (conf/ast_sed.yaml)
 #   --tag NAME            name of ast_sed's folder in exp/ (the config's name)

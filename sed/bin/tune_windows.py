@@ -8,11 +8,12 @@ Mixes long recordings from DIR's validation sounds (without --soundbank: from sy
 nor `sed.bin.benchmark_windows` uses) and predicts on them with every overlap of --overlaps, with and without windows
 centred on events (--centre-events of sed.bin.predict). Prints event-based F1 and writes the setting with the highest
 mean over the kinds of recordings (--kinds) into the experiment as windows.json, which prediction, packed models and
-ONNX files then use unless an option overrides it. `benchmark_windows` refuses to measure a model on the soundscapes
-that its windows were chosen on. After another training, tune again.
+ONNX files then use unless an option overrides it. `benchmark_windows` refuses to measure a model on the soundbank and
+seed that its windows were chosen on. After another training, tune again.
 
-With --clips, the long recordings are those that the clips of a data directory were cut from, such as your own. The F1
-of the chosen setting is then optimistic, because the setting was chosen on the same recordings.
+With --clips, the long recordings are those that the clips of a data directory were cut from, such as your own; --seed,
+--kinds, --short and --long have no effect. The F1 of the chosen setting is then optimistic, because the setting was
+chosen on the same recordings.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sed.cli import entry, setup_logging
 from sed.config import Parser
 from sed.errors import UserError
 from sed.prediction import soundscapes
+from sed.prediction.window_settings import bank_name
 from sed.prediction.windows import OVERLAP
 
 log = logging.getLogger("sed.tune_windows")
@@ -39,7 +41,12 @@ def parser() -> Parser:
     p.add_argument("models", nargs="+", help="folders of experiments")
     soundscapes.add_arguments(p, short=40, long=2, seed=1)
     p.option("clips", "", "data directory whose clips are joined to their recordings, instead of mixing any")
-    p.option("minutes", 10.0, "with --clips: most minutes of recordings to use, drawn at random", least=0.1)
+    p.option(
+        "minutes",
+        10.0,
+        "with --clips: most minutes of recordings to use, drawn at random, the same in every run",
+        least=0.1,
+    )
     p.option("overlaps", [OVERLAP], "overlaps to try, comma-separated, as shares of a window", type=soundscapes.shares)
     p.option("batch-size", 32, "windows per batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
@@ -61,9 +68,8 @@ def recordings_of(args: argparse.Namespace) -> tuple[dict[str, list[soundscapes.
         kind: mix.recordings(soundscapes.KINDS[kind], short=args.short, long=args.long, jobs=args.jobs)
         for kind in args.kinds
     }
-    bank = Path(args.soundbank).resolve().name if args.soundbank else ""  # no path: models must not reveal folders
     minutes = sum(one.minutes for some in recordings.values() for one in some)
-    return recordings, {"soundbank": bank, "seed": args.seed, "minutes": minutes}
+    return recordings, {"soundbank": bank_name(args.soundbank), "seed": args.seed, "minutes": minutes}
 
 
 @entry
@@ -73,7 +79,8 @@ def main() -> None:
     setup_logging()
     if args.clips and args.soundbank:
         raise UserError("--clips and --soundbank both name recordings (give one of them)")
-    soundscapes.check(kinds=args.kinds, recordings=args.short + args.long)
+    if not args.clips:
+        soundscapes.check(kinds=args.kinds, recordings=args.short + args.long)
 
     from sed.checkpoints.packed import is_packed
     from sed.prediction import window_settings

@@ -20,7 +20,8 @@ from typing import Any
 def literals(module: str) -> Mapping[str, Any]:
     """Read the top-level literals of a module from its source, without importing it.
 
-    A literal may contain names of earlier literals. Other expressions are ignored.
+    Only assignments to one name without a type (`X = ...`) are read. A literal may contain names of earlier literals.
+    Other expressions are ignored, and so is a name that one of them is assigned to.
 
     Returns:
         {name: value}.
@@ -43,6 +44,8 @@ def literals(module: str) -> Mapping[str, Any]:
         try:
             values[name] = ast.literal_eval(expression)
         except ValueError:
+            values.pop(name, None)
+            known.pop(name, None)
             continue
         known[name] = expression
     return values

@@ -90,7 +90,10 @@ class Arrivals:
             self._failed[name] = (self._seen[name].version, problem)
 
     def given_up(self) -> dict[str, str]:
-        """Return {name: problem} of unreadable recordings that have not changed for `patience` seconds, each once."""
+        """Return {name: problem} of unreadable recordings that have not changed for `patience` seconds.
+
+        The caller adds them to `done`: otherwise `look` would return them again.
+        """
         now = self.clock()
         late = [name for name in self._failed if now - self._seen[name].since >= self.patience]
         return {name: self._failed.pop(name)[1] for name in late}

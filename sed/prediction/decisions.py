@@ -102,7 +102,8 @@ class Decisions:
             Decisions without any frames yet.
 
         Raises:
-            UserError: a step that needs clip posteriors follows one that it cannot be moved before.
+            UserError: a step needs whole recordings, or one that needs clip posteriors follows a step that it cannot
+                be moved before.
         """
         first, rest = post.split()
         return cls(
@@ -175,7 +176,7 @@ class Decisions:
         if len(values) != len(self._masked):  # cSEBBs return frames of their own, each a whole number of ours
             values = values[np.searchsorted(processed.offset, (before.onset + before.offset) / 2)]
         low, high = self._decided - self._first, until - self._first
-        thresholds = np.asarray(self._thresholds, np.float32)
+        thresholds = np.asarray(self._thresholds)  # in float64, as in `active_runs`
         self.suppressed += ((self._raw[low:high] > thresholds) & (values[low:high] <= thresholds)).sum(0)
         if self.observe is not None:
             self.observe(values[low:high])

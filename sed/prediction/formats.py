@@ -31,8 +31,8 @@ class Format(Protocol):
     whole: bool = False
     """whether a file can be written only at a recording's end, so that live prediction refuses the format"""
     short: bool = False
-    """whether `predict` names files by their file names, as in DESED's tables, instead of by the paths given; `predict
-    --watch` names them by their paths within its folder, whatever the format"""
+    """whether `predict` writes the recordings' file names (`writers.table_names`), as in DESED's tables, instead of the
+    paths given; `predict --watch` writes their paths within its folder, whatever the format"""
 
     def header(self, labels: Sequence[str]) -> str:
         """Begin a file."""

@@ -65,10 +65,16 @@ class WindowSettings:
     def was_tuned_on(self, soundbank: str, seed: int) -> bool:
         """Return whether the settings were tuned on soundscapes mixed from this soundbank with this seed.
 
-        Banks are compared by the last component of their path.
+        Banks are compared by the name of their folder. Of synthetic sounds ('') the seed decides alone: tuning has its
+        own, but the events lie at the same times.
         """
         tuned = self.tuned_on or {}
-        return tuned.get("seed") == seed and tuned.get("soundbank") == Path(soundbank).name
+        return tuned.get("seed") == seed and tuned.get("soundbank") == bank_name(soundbank)
+
+
+def bank_name(soundbank: str) -> str:
+    """Return the name of a soundbank's folder, without its path, which models must not reveal; '' for ''."""
+    return Path(soundbank).resolve().name if soundbank else ""
 
 
 def from_stored(stored: Any, where: str, *, again: str) -> WindowSettings:

@@ -73,7 +73,9 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_deseds_layout_whole_from_servers_that_lie_and_in_spite_of_kills(
     serve: Any, tmp_path: Path, seed: int, kills: int, rate: int
 ) -> None:
-    """The layout is complete, and servers send at most a tenth more bytes than it has. The most in the campaign:
+    """The layout is complete, and servers send at most a tenth more bytes than their files have.
+
+    An estimate of the most in the campaign:
 
     12 kills x 3 connections x what is in flight (10 kB, a hundredth of a second's) are 0.36 MB. Ten answers that go on,
     are of a wrong size or ignore the range are cut after 10 kB each: 0.1 MB. Two wrong bytes in the zip file cost its

@@ -54,6 +54,14 @@ def test_literals_may_name_literals_above_them(tmp_path: Path, monkeypatch: pyte
         parser.parse_args(["--kind", "x"])
 
 
+def test_a_name_that_is_bound_again_to_another_expression_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "binds_again.py").write_text("A = 1\nA = len('xx')\nB = A\nC = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert literals("binds_again") == {"C": 3}
+
+
 @pytest.mark.parametrize("module", ["sed.models.nothing", "nothing.of_it", "sed.errors.nothing"])
 def test_a_missing_module_is_named(module: str) -> None:
     with pytest.raises(ValueError, match=f"no module '{re.escape(module)}'"):

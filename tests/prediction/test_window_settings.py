@@ -15,3 +15,13 @@ def test_the_soundscapes_that_chose_are_known_by_bank_and_seed() -> None:
     assert stored.was_tuned_on("elsewhere/bank", 1)
     assert not stored.was_tuned_on("elsewhere/bank", 2) and not stored.was_tuned_on("", 1)
     assert not WindowSettings().was_tuned_on("", 0)
+
+
+def test_a_soundbank_is_known_by_the_name_of_its_folder_behind_links(tmp_path, monkeypatch):
+    (tmp_path / "bank").mkdir()
+    (tmp_path / "link").symlink_to("bank")
+    monkeypatch.chdir(tmp_path / "bank")
+    stored = WindowSettings(tuned_on={"soundbank": "bank", "seed": 1, "minutes": 1})
+    assert stored.was_tuned_on(str(tmp_path / "link"), 1) and stored.was_tuned_on(".", 1)
+    synthetic = WindowSettings(tuned_on={"soundbank": "", "seed": 1, "minutes": 1})
+    assert synthetic.was_tuned_on("", 1) and not synthetic.was_tuned_on(".", 1)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What only utils/run.sh does: shares the machine's GPUs and cores, and ends its jobs when it is killed.
+# utils/run.sh: shares the machine's GPUs and cores, ends its jobs when it is killed, and refuses wrong log folders.
 
 run_sh=${BATS_TEST_DIRNAME}/../../utils/run.sh
 
