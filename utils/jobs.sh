@@ -16,9 +16,9 @@ parse_jobs() { # parse_jobs [JOB=1:N] <log> <command...>: set `jobs`, `template`
     # also JOB=2:3 and JOB=2, for a part of the jobs
     local first=1 last=1 job
     if [[ ${1-} == JOB=* ]]; then
-        [[ $1 =~ ^JOB=([0-9]{1,6})(:([0-9]{1,6}))?$ ]] || die "$1: jobs are JOB=1:N"
+        [[ $1 =~ ^JOB=([0-9]{1,6})(:([0-9]{1,6}))?$ ]] || die "$1: jobs are JOB=1:N (or JOB=3:5, JOB=3)"
         first=$((10#${BASH_REMATCH[1]})) last=$((10#${BASH_REMATCH[3]:-${first}})) numbered=true
-        ((1 <= first && first <= last)) || die "$1: jobs are JOB=1:N, N at least 1"
+        ((1 <= first && first <= last)) || die "$1: jobs count upwards from 1 (JOB=1:N, JOB=3:5)"
         shift
     fi
     (($# >= 2)) || usage
@@ -67,7 +67,7 @@ end_log() { # end_log <exit status> <seconds>: print the last lines of a log; th
 run_task() { # run_task <number> <environment>: run that job with its log, and exit with its status
     # Ctrl-C reaches every process of a terminal: only the main script acts on it. SIGTERM is passed on to the command, a
     # second one as SIGKILL. stops: number of SIGTERMs so far; again: whether to wait for the command once more.
-    local log code=0 pid="" stops=0 again=true began=${SECONDS}
+    local log owner code=0 pid="" stops=0 again=true began=${SECONDS}
     trap '' INT
     fill_in "$1"
     log=${filled[0]}
@@ -80,8 +80,10 @@ run_task() { # run_task <number> <environment>: run that job with its log, and e
     trap 'again=true stops=$((stops + 1)); stop_command' TERM
     begin_log "$2" "${filled[@]:1}" >"${log}"
     if ((stops == 0)); then
-        # with RUN_OWNER the command ends even if this shell is killed by SIGKILL (sed/lifetime.py)
-        RUN_OWNER=${BASHPID} ${launcher[@]+"${launcher[@]}"} "${filled[@]:1}" </dev/null >>"${log}" 2>&1 &
+        # with RUN_OWNER the command ends even if this shell is killed by SIGKILL (sed/lifetime.py); BASHPID is
+        # read here, since in the line that starts the command it is that process
+        owner=${BASHPID}
+        RUN_OWNER=${owner} ${launcher[@]+"${launcher[@]}"} "${filled[@]:1}" </dev/null >>"${log}" 2>&1 &
         pid=$!
         ((stops == 0)) || stop_command # asked to stop between the two lines above
     fi
@@ -142,7 +144,9 @@ progress() { # progress <running jobs> <seconds>: show a line; on a terminal it 
     fi
 }
 
-report() { # report: name the failed jobs and show the end of the first one's log; exit with the highest status in `codes`
+report() { # report: name the failed jobs' logs, and show the end of the first if there are several jobs
+    # Exit with the highest status in `codes`. Jobs with bad input (2) are not named: the line that is shown says which
+    # input, and mostly all jobs have the same.
     local index log worst=0 failed=0 lines=20
     for index in "${!jobs[@]}"; do
         ((codes[index] > 0)) || continue

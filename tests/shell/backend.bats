@@ -147,6 +147,27 @@ END
     for job in 1 2; do [[ $(tail -n 1 "log/x.${job}.log") == '# Ended (code 143)' ]]; done
 }
 
+@test "a job ends with the shell that waits for it, even if that is killed by SIGKILL" {
+    cat >job.py <<'END'
+import os, pathlib, time
+from sed.lifetime import end_with_owner
+end_with_owner()
+pathlib.Path("new").write_text(f"{os.getpid()} {os.getppid()}\n")
+os.rename("new", "started")
+time.sleep(60)
+END
+    PYTHONPATH=${utils}/.. "${cmd}" log/x.log python3 job.py 3>&- &
+    wait_for started
+    read -r job shell <started
+    kill -9 "${shell}"
+    for ((i = 0; i < 100; i++)); do
+        kill -0 "${job}" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    kill -9 "${job}"
+    return 1
+}
+
 @test "jobs end with the process RUN_OWNER" {
     sleep 100 3>&- &
     owner=$!
