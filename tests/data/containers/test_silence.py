@@ -57,6 +57,30 @@ def test_a_closed_standard_error_is_accepted() -> None:
     assert done.stdout == "inside\n"
 
 
+@pytest.mark.parametrize("free", [0, 1])
+def test_without_free_descriptors_output_is_not_suppressed_and_none_is_lost(free: int) -> None:
+    code = f"""
+import os, resource
+from sed.data.containers import silence
+resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+taken = []
+try:
+    while True:
+        taken.append(os.dup(0))
+except OSError:
+    pass
+for _ in range({free}):
+    os.close(taken.pop())
+for _ in range(2):
+    with silence.silent():
+        os.write(2, b"shown ")
+for _ in range({free}):
+    os.dup(0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "shown shown ")
+
+
 @pytest.mark.parametrize("ends", ["log.warning('last')", "raise UserError('last')"])
 def test_lines_of_a_command_are_written_while_a_thread_is_inside(ends: str) -> None:
     code = f"""
