@@ -15,19 +15,19 @@ from sed.prediction.writers import FORMATS, check_formats, file_stems
 def in_one_file(recordings: Mapping[str, Sequence[Event]], name: str) -> str:
     """Return all recordings' events as the text of one file.
 
-    recordings: {recording: events}; name: name of the format.
+    recordings: {recording: events}; name: name of the format, one of `FORMATS`.
 
     Raises:
-        UserError: the format is unknown, or its files hold only one recording.
+        UserError: there are several recordings, and the format's files hold only one.
     """
-    (format,) = check_formats([name], together=True, recordings=len(recordings))
+    (format,) = check_formats([name], together=True, recordings=len(recordings), option="--to")
     return format.header(_labels(recordings)) + "".join(_body(format, *one) for one in recordings.items())
 
 
 def one_file_each(recordings: Mapping[str, Sequence[Event]], name: str) -> dict[str, str]:
     """Return {name of the output file: text} with a file for each recording's events.
 
-    recordings: {recording: events}; name: name of the format.
+    recordings: {recording: events}; name: name of the format, one of `FORMATS`.
     """
     format, stems = FORMATS[name], file_stems(list(recordings))
     header = format.header(_labels(recordings))

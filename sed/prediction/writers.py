@@ -93,13 +93,14 @@ class FormatSink(BaseSink):
         self._file.writelines(self._format.event(self._name, detection) for detection in detections)
 
 
-def check_formats(names: Sequence[str], *, together: bool, recordings: int) -> list[Format]:
+def check_formats(names: Sequence[str], *, together: bool, recordings: int, option: str = "--format") -> list[Format]:
     """Return the formats with these names, each once.
 
     Args:
-        names: names of formats, as in `--format`.
+        names: names of formats, as in `option`.
         together: whether all recordings go into one file.
         recordings: number of recordings.
+        option: the command's option that names the formats, for messages.
 
     Returns:
         The formats.
@@ -109,11 +110,11 @@ def check_formats(names: Sequence[str], *, together: bool, recordings: int) -> l
     """
     for name in names:
         if name not in FORMATS:
-            raise UserError(f"--format {name}: unknown (one of {', '.join(FORMATS)})")
+            raise UserError(f"{option} {name}: unknown (one of {', '.join(FORMATS)})")
     if together and len(names) > 1:
         raise UserError("several formats need --out-dir: one file each (or name one format)")
     if together and recordings > 1 and not FORMATS[names[0]].together:
-        raise UserError(f"--format {names[0]}: no room for file names: one file per recording (give --out-dir)")
+        raise UserError(f"{option} {names[0]}: no room for file names: one file per recording (give --out-dir)")
     return [FORMATS[name] for name in dict.fromkeys(names)]
 
 

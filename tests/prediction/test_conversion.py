@@ -101,7 +101,7 @@ def test_subtitles_are_numbered_and_tables_have_times_of_day() -> None:
 
 
 def test_a_format_of_one_recording_wants_a_folder() -> None:
-    with pytest.raises(UserError, match="--out-dir"):
+    with pytest.raises(UserError, match=r"^--to raven: .*--out-dir"):
         in_one_file({"a.wav": [], "b.wav": []}, "raven")
 
 
