@@ -143,10 +143,9 @@ def main() -> None:
     benchmark = Benchmark(config, device=device, repeats=args.repeats)
     on_gpu = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads"
-    precision = "bf16" if benchmark.bf16 else "fp32"
-    rows = timed(benchmark, args, precision=precision, on_gpu=on_gpu)
+    rows = timed(benchmark, args, precision=benchmark.precision, on_gpu=on_gpu)
     print(f"{name}, torch {torch.__version__}: {benchmark.clips} clips per step of {args.clip_seconds:g} s")
-    limits = benchmark.limits
+    limits, precision = benchmark.limits, benchmark.precision
     print(f"matrix product {limits.operations / 1e12:.4g} TFLOP/s ({precision}), copy {limits.bytes / 1e9:.4g} GB/s")
     print(table(rows))
     times = {row.name: row.milliseconds for row in rows}

@@ -35,12 +35,12 @@ from sed.training.inputs import InputMaker, inputs_from
 from sed.training.mean_teacher import MovingAverage, make_teacher
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
 from sed.training.roofline import Limits, Work, forward_work, update_work
-from sed.training.step import StepValues
+from sed.training.step import StepValues, choose_precision
 
 log = logging.getLogger("sed.benchmark")
 CLASSES = 10
 VALUES = StepValues(encoder_lr=5e-6, head_lr=1e-4, ema_weight=1e-3, loss_weights=(1.0, 0.5, 2.0, 2.0, 0.0, 0.0))
-"""scheduled values of every timed step; only whether they are 0 has an influence on its speed"""
+"""scheduled values of every timed step, not the config's: of these only an `encoder_lr` of 0 changes a step's speed"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Row:
     work: Work | None = None
     """operations and bytes that it needs at least; None if they are not counted"""
     limit_milliseconds: float | None = None
-    """shortest time for `work` on this device"""
+    """shortest time for `work` on this device in the config's precision"""
 
 
 class RandomStore:
@@ -148,6 +148,11 @@ def copy_rate(device: torch.device) -> float:
     return 2 * 4 * values / (milliseconds / 1e3)
 
 
+def timed_precision(precision: str, device: torch.device) -> str:
+    """Resolve the option `precision` for a benchmark: as in training on a GPU, fp32 on a CPU."""
+    return choose_precision(precision, device) if device.type == "cuda" else "fp32"
+
+
 class Benchmark:
     """Benchmark of the components of a config; batches are random clips of the config's batch sizes."""
 
@@ -157,15 +162,18 @@ class Benchmark:
         front_end = FrontEnd.from_config(config)
         self.front_end = fitted(front_end, [RandomStore(front_end, 16)]).to(device)
         self.clips = sum(config["batch_sizes"])
-        self.bf16 = config["precision"] in ("auto", "bf16") and device.type == "cuda"
+        self.precision = timed_precision(config["precision"], device)
+        self.bf16 = self.precision == "bf16"
+        self._allow_tf32()
         rate = matmul_rate(device, torch.bfloat16 if self.bf16 else torch.float32)
         self.limits = Limits(rate, copy_rate(device))
         self._counted: dict[str, tuple[Work, int]] = {}
 
     def sets(self, detector: Detector, store: Features | None = None) -> list[TrainingSet]:
-        """Make sets with random targets for the config's batch sizes: two strong ones, a weak and an unlabelled one.
+        """Make sets with random targets for the config's batch sizes: two strong ones, a weak one, then unlabelled.
 
-        Their features are from `store`; None: random ones in memory.
+        The kinds follow from the position alone, whatever the config's `train_sets` are. Features are from `store`;
+        None: random ones in memory.
         """
         kinds: tuple[Supervision, ...] = ("strong", "strong", "weak", "unlabelled")
         shapes: dict[str, tuple[int, ...]] = {"strong": (detector.num_frames, CLASSES), "weak": (CLASSES,)}
@@ -247,8 +255,13 @@ class Benchmark:
             work, trained = work + encoder * -2, trained - fixed
         return work + update_work(trained)
 
+    def _allow_tf32(self) -> None:
+        """Let PyTorch round to TF32 if that is the config's precision; a step in another one changes this setting."""
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+
     def _detector(self) -> Detector:
         release()  # memory of the previous component
+        self._allow_tf32()
         torch.manual_seed(0)
         return build_detector(self.config, CLASSES).to(self.device)
 
@@ -263,7 +276,7 @@ class Benchmark:
             frozen: whether the encoder is frozen, like during `frozen_epochs`.
 
         Returns:
-            The measurement.
+            The measurement; without work in another precision than the config's, which `limits` are of.
         """
         detector = self._detector()
         config = {**self.config, "accelerate": accelerate_as, "precision": precision}
@@ -278,7 +291,9 @@ class Benchmark:
             _, (inputs,) = next(source)
             step([maker.fetched(inputs)], values)
 
-        return self.row(name, call, work=self.step_work("detector", frozen=frozen))
+        same = timed_precision(precision, self.device) == self.precision
+        work = self.step_work("detector", frozen=frozen) if same else None
+        return self.row(name, call, work=work)
 
     def bare_encoder(self, name: str = "bare encoder, compiled", *, compiled: bool = True) -> Row:
         """Time a mean-teacher step of the encoder alone: student forward and backward, teacher, AdamW, average."""
@@ -403,7 +418,10 @@ class Benchmark:
         return rows
 
     def inference(self, name: str = "inference") -> Row:
-        """Time the forward pass of the whole detector without gradients, as `infer` and `predict` run it."""
+        """Time the forward pass of the whole detector without gradients.
+
+        In bf16, if that is the config's precision, it is that of `infer --amp` and `predict --precision bfloat16`.
+        """
         detector = self._detector().eval()
         run = accelerated(detector, self.device)
         x = torch.randn(self.clips, self.config["input_frames"], self.config["mel_bins"], device=self.device)
@@ -445,6 +463,7 @@ class Benchmark:
             return None
         c = self.config
         release()
+        self._allow_tf32()
         sizes = {
             "hidden_size": c["ast_dim"],
             "num_hidden_layers": c["ast_blocks"],

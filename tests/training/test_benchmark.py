@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sed.training.benchmark import Benchmark, table, training_seconds
+from sed.training.benchmark import Benchmark, table, timed_precision, training_seconds
 
 CPU = torch.device("cpu")
 
@@ -24,6 +24,36 @@ def test_each_row_of_the_table_has_a_time(benchmark):
     ]
     assert all(row.clips_per_second > 0 and row.milliseconds > 0 for row in rows)
     assert len(table(rows).splitlines()) == 1 + len(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "timed"),
+    [("auto", "cuda", "bf16"), ("tf32", "cuda", "tf32"), ("fp32", "cuda", "fp32"), ("tf32", "cpu", "fp32")],
+)
+def test_steps_are_timed_in_the_config_s_precision(name, device, timed):
+    assert timed_precision(name, torch.device(device)) == timed
+
+
+@pytest.fixture
+def tf32_switches():
+    switches = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [switch.allow_tf32 for switch in switches]
+    yield switches
+    for switch, allowed in zip(switches, before, strict=True):
+        switch.allow_tf32 = allowed
+
+
+@pytest.mark.thorough
+def test_parts_after_a_step_in_another_precision_are_timed_in_the_config_s(tiny_config, tf32_switches, monkeypatch):
+    matmul, cudnn = tf32_switches
+    benchmark = Benchmark(tiny_config(), device=CPU, repeats=1)
+    assert not matmul.allow_tf32 and not cudnn.allow_tf32
+    benchmark.precision = "tf32"
+    monkeypatch.setattr("sed.training.benchmark.timed_precision", lambda precision, _: precision)  # as on a GPU
+    assert benchmark.step("step", accelerate_as="eager", precision="fp32").work is None
+    assert not matmul.allow_tf32
+    benchmark.inference()
+    assert matmul.allow_tf32 and cudnn.allow_tf32
 
 
 def test_a_normaliser_with_statistics_gets_those_of_the_random_features(tiny_config):
