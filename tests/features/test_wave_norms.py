@@ -1,4 +1,4 @@
-"""Level normalisation: independent of a clip's level and neighbours, and not applied to clips below -60 dBFS."""
+"""Level normalisation: independent of a clip's level and neighbours, without a division in clips below -60 dBFS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_values_are_those_of_the_formulas() -> None:
     np.testing.assert_allclose(centred_peak(x), expected, atol=1e-7)
 
 
-def test_a_clip_below_minus_60_dbfs_is_unchanged() -> None:
+def test_peak_leaves_a_clip_below_minus_60_dbfs_unchanged() -> None:
     x = torch.tensor([[0.00099, -0.0005], [0.00101, -0.0005]])
     assert torch.equal(peak(x)[0], x[0]) and peak(x)[1].tolist() == pytest.approx([1, -0.5 / 1.01])
 
