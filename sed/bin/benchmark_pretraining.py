@@ -23,7 +23,7 @@ from sed.config import Parser
 @entry
 def main() -> None:
     parser = Parser(__doc__.split("\n\n")[0], config=True)
-    parser.add_argument("source", type=Path, help="dumped set with tags or events, or a soundbank")
+    parser.add_argument("source", type=Path, help="dumped set with events.tsv, soft.tsv or tags.tsv, or a soundbank")
     parser.option("timed", 10, "number of batches over which each part is timed", least=1, in_config=False)
     parser.section("front end")
     parser.options_of("sed.features.logmel")

@@ -33,7 +33,7 @@ def main() -> None:
         return scale_steps(config, args.step_scale)
 
     parser = Parser(__doc__.split("\n\n")[0], config=True, resolve=resolve)
-    parser.add_argument("source", type=Path, help="dumped set with tags or events, or a soundbank")
+    parser.add_argument("source", type=Path, help="dumped set with events.tsv, soft.tsv or tags.tsv, or a soundbank")
     parser.add_argument("out", type=output_file, help="checkpoint to write (.pt, .pth)")
     parser.section("front end")
     parser.options_of("sed.features.logmel")

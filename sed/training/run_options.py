@@ -38,7 +38,16 @@ OPTIONS = {
         "help": "batches that a thread prefetches when training on a GPU, or without a cache",
         "least": 0,
     },
-    "threads": {"default": 0, "help": "CPU threads; 0: one per core", "least": 0, "most": 1024},
-    "checkpoint_seconds": {"default": 120.0, "help": "seconds between checkpoints", "least": 0},
+    "threads": {
+        "default": 0,
+        "help": "CPU threads; 0: OMP_NUM_THREADS if set, else one per core",
+        "least": 0,
+        "most": 1024,
+    },
+    "checkpoint_seconds": {
+        "default": 120.0,
+        "help": "seconds between checkpoints; 0: whenever losses are read, each step on a CPU, every 50 on a GPU",
+        "least": 0,
+    },
 }
 OPTIONS_FROM = ["sed.training.logger"]

@@ -51,7 +51,7 @@ def build_pretraining(
 
     Args:
         config: options of pre-training, model and front end.
-        source: a dumped set with tags or events, or a soundbank.
+        source: a dumped set with events.tsv, soft.tsv or tags.tsv, or a soundbank.
         out: path of the checkpoint to write.
         labels: those of `source_labels`; None: `source` is a soundbank.
         device: device to train on.
@@ -208,7 +208,7 @@ def dump_maker(
     """
     data = load_set(source, labels, frames=frames, frame_seconds=frame_seconds, batch_size=config["batch_size"])
     if data.supervision == "unlabelled":
-        raise UserError(f"{source}: neither events.tsv nor tags.tsv (pre-training needs labels)")
+        raise UserError(f"{source}: none of events.tsv, soft.tsv and tags.tsv (pre-training needs labels)")
     arrange([data])
     check_front_end([data], front_end)
     nbytes = feature_bytes([data])

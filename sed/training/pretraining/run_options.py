@@ -33,13 +33,22 @@ OPTIONS = {
         "help": "batches that a thread prefetches when training on a GPU, or without a cache",
         "least": 0,
     },
-    "threads": {"default": 0, "help": "CPU threads; 0: one per core", "least": 0, "most": 1024},
+    "threads": {
+        "default": 0,
+        "help": "CPU threads; 0: OMP_NUM_THREADS if set, else one per core",
+        "least": 0,
+        "most": 1024,
+    },
     "nj": {"default": 2, "help": "processes that synthesise procedural sounds at the start", "least": 1},
     "accelerate": {
         "default": "auto",
-        "help": "compile: torch.compile of the encoder (its blocks, if it is a transformer); auto: compile on a GPU",
+        "help": "compile: torch.compile of the encoder (of an AST: of each block); auto: compile on a GPU",
         "choices": ["auto", "eager", "compile"],
     },
-    "checkpoint_seconds": {"default": 30.0, "help": "seconds between checkpoints", "least": 0},
+    "checkpoint_seconds": {
+        "default": 30.0,
+        "help": "seconds between checkpoints; 0: whenever losses are read, each step on a CPU, every 50 on a GPU",
+        "least": 0,
+    },
 }
 OPTIONS_FROM = ["sed.training.logger"]
