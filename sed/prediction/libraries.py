@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -33,15 +33,19 @@ def _matrix_products(device: str) -> None:
         torch.nn.functional.linear(x, x)
 
 
-def loads(device: str) -> list[Callable[[], object]]:
-    """Return the functions that load what a detector and its post-processing need on a device; none for a CPU."""
+def loads(device: str, *, bf16: bool) -> list[Callable[[], object]]:
+    """Return the functions that load what a detector and its post-processing need on a device; none for a CPU.
+
+    The fused attention runs in bf16 only (`sed.models.short_attention.usable`).
+    """
     if device == "cpu":
         return []
-    return [_kernels_of_attention, _kernel_of_gru, partial(_matrix_products, device), _median_filter]
+    needed: list[Callable[[], object]] = [_kernel_of_gru, partial(_matrix_products, device), _median_filter]
+    return [_kernels_of_attention, *needed] if bf16 else needed
 
 
 @contextmanager
-def loading(loads: Sequence[Callable[[], object]]) -> Generator[None]:
+def loading(loads: Sequence[Callable[[], object]]) -> Iterator[None]:
     """Run functions one after the other in a thread, beside the block, which ends when they have ended.
 
     What is missing or fails is left to its first use, which reports it.

@@ -93,7 +93,8 @@ def open_predictor(
     assert model is not None, "either a model or an ONNX file"
     torch.set_num_threads(threads)
     device = str(choose_device(device))
-    with loading(loads(device)):
+    amp = precision == "bfloat16" and device != "cpu"
+    with loading(loads(device, bf16=amp)):
         opened = open_model(model, which=which, device=device)
     detector = lower(opened.model.detector, precision, device, threads)
     torch_predictor = TorchPredictor(
@@ -101,7 +102,7 @@ def open_predictor(
         front_end=opened.model.front_end,
         labels=opened.model.labels,
         device=device,
-        amp=precision == "bfloat16" and device != "cpu",
+        amp=amp,
         windows=opened.windows,
     )
     post = resolve(options, torch_predictor.labels, stored=opened.post_processing)

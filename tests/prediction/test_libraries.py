@@ -29,7 +29,8 @@ def test_an_error_of_the_block_is_raised_after_the_loads() -> None:
 
 
 def test_what_is_missing_is_left_out_and_the_rest_loaded() -> None:
-    assert loads("cpu") == []
-    with loading(loads("cuda:7")):  # a GPU that no test machine has
+    assert loads("cpu", bf16=False) == []
+    assert len(loads("cuda", bf16=True)) == len(loads("cuda", bf16=False)) + 1
+    with loading(loads("cuda:7", bf16=True)):  # a GPU that no test machine has
         pass
     assert "scipy.ndimage" in sys.modules
