@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 from sed.data.recordings import SUFFIXES
 from sed.errors import UserError
 
-LARGEST = 256 << 20  # bytes; larger members are skipped (ten seconds of audio have about 2 MB)
+LARGEST = 256 << 20  # bytes; larger files in an archive are skipped (ten seconds of audio have about 2 MB)
 BATCH = 16  # rows of a parquet table in memory at a time
 VIDEO_ID = 11  # characters of a YouTube id
 # Names of the columns of a parquet table that have the key, the start in the video in seconds, and the audio; if a
@@ -57,7 +57,7 @@ def members(path: Path) -> Iterator[Member]:
 
     Raises:
         Damaged: the shard ends early or is malformed; the members before the damage were yielded.
-        UserError: it is a parquet table, and pyarrow is not installed.
+        UserError: it is a parquet table, and pyarrow is not installed or no column has audio files.
     """
     reader = next(read for end, read in READERS.items() if path.name.lower().endswith(end))
     with _naming(path):
@@ -153,6 +153,9 @@ def _rows(path: Path, table: Any) -> Iterator[Member]:
         raise UserError(
             f"{path}: no column of audio, only {', '.join(table.schema_arrow.names)} (rename it to '{SOUNDS[0]}')"
         )
+    kind = str(table.schema_arrow.field(sound).type)
+    if "binary" not in kind:  # a path, or decoded samples
+        raise UserError(f"{path}: column '{sound}' has {kind}, not audio files (their content as bytes is expected)")
     paths = [] if key else [f"{sound}.path"]
     for group in range(table.num_row_groups):
         rows = table.read_row_group(group, columns=[name for name in (key, start) if name] + paths).to_pylist()

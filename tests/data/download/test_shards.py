@@ -73,6 +73,14 @@ def test_parquet_tables_are_read_by_the_names_of_their_columns(tmp_path: Path) -
         list(members(none))
 
 
+@pytest.mark.parametrize("sound", ["a.wav", [0.1, 0.2], {"array": [0.1, 0.2], "sampling_rate": 16000}])
+def test_a_table_of_paths_or_decoded_samples_is_refused(tmp_path: Path, sound: object) -> None:
+    """Once, reading a row raised a TypeError, or the recording counted as empty."""
+    path = table(tmp_path / "a.parquet", {"video_id": ["00000000001"], "audio": [sound]})
+    with pytest.raises(UserError, match=r"a\.parquet: column 'audio' has .*, not audio files"):
+        [one.read() for one in members(path)]
+
+
 def test_a_row_group_that_is_read_in_several_batches_keeps_its_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
