@@ -21,7 +21,8 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     A GPU without a number is that of number `local_rank`, the process's number on its machine.
 
     Raises:
-        UserError: the device is unknown or not available.
+        UserError: the device is unknown or not available; for `auto`, CUDA_VISIBLE_DEVICES names a GPU that torch
+            cannot use.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -35,7 +36,7 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         device = torch.device("meta")  # refused below, like all that are neither CPU nor CUDA
-    if device.type not in ("cpu", "cuda"):
+    if device.type not in ("cpu", "cuda") or str(device) != name:  # torch takes cuda:256 for cuda:0
         raise UserError(
             f"device '{name}': one of auto, cpu, cuda, cuda:1 is expected (--device auto takes what there is)"
         )

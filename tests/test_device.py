@@ -22,7 +22,14 @@ def test_auto_is_a_gpu_where_there_is_one(monkeypatch):
 
 @pytest.mark.parametrize(
     "name,there,message",
-    [("cuda", 0, "no GPU"), ("cuda:2", 2, "no number 2"), ("gpu", 2, "'gpu'"), ("mps", 2, "'mps'")],
+    [
+        ("cuda", 0, "no GPU"),
+        ("cuda:2", 2, "no number 2"),
+        ("cuda:200", 2, "'cuda:200'"),
+        ("cuda:256", 2, "'cuda:256'"),
+        ("gpu", 2, "'gpu'"),
+        ("mps", 2, "'mps'"),
+    ],
 )
 def test_an_unknown_or_missing_device_is_refused(monkeypatch, name, there, message):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there > 0)
