@@ -47,17 +47,18 @@ def sources(bank: Path) -> dict[str, str]:
 def _attribution(table: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Return the columns and rows of ATTRIBUTION.tsv; raise UserError if it has no column `file`, or a broken row."""
     reader = csv.DictReader(StringIO(read_text(table, "utf-8-sig")), delimiter="\t")
-    columns = list(reader.fieldnames or [])
-    if "file" not in columns:
-        raise UserError(f"{table}:1: no column 'file' (it names each recording, relative to the soundbank)")
     rows: list[dict[str, str]] = []
     try:
+        columns = list(reader.fieldnames or [])
+        if "file" not in columns:
+            raise UserError(f"{table}:1: no column 'file' (it names each recording, relative to the soundbank)")
         for row in reader:
             rows.append({name: row[name] or "" for name in columns})
             if any("\n" in value for value in rows[-1].values()):  # it has swallowed the next lines
                 raise csv.Error("a quotation mark without its pair")
     except csv.Error as error:
-        raise UserError(f"{table}: {error}, at or before line {reader.line_num} (correct the row)") from None
+        # reader.line_num is that of the last whole row
+        raise UserError(f"{table}: {error}, at or before line {reader.reader.line_num} (correct the row)") from None
     return columns, rows
 
 

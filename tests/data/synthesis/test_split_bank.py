@@ -1,3 +1,4 @@
+import csv
 import os
 from pathlib import Path
 
@@ -93,6 +94,10 @@ def test_an_attribution_of_a_spreadsheet_with_a_byte_order_mark_is_read(bank):
         (
             lambda text: text.replace("someone", '"someone', 1),
             r"ATTRIBUTION.tsv: a quotation mark without its pair, at",
+        ),
+        (
+            lambda text: '"' + text + "a" * csv.field_size_limit(),
+            r"ATTRIBUTION.tsv: field larger than field limit .*, at or before line",
         ),
     ],
 )
