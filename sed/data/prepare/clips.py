@@ -79,7 +79,8 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
                     )
                 yield reader.line_num, values
         except csv.Error as error:
-            raise UserError(f"{path}:{reader.line_num}: {error} (look for a quotation mark without its pair)") from None
+            first = reader.line_num + 1  # of the broken row: line_num is that of the last whole one
+            raise UserError(f"{path}:{first}: {error} (look for a quotation mark without its pair)") from None
 
 
 def read_annotations(path: Path, columns: Columns) -> dict[str, Annotations]:
