@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from sed.cli import explained
+from sed.data.annotations.annotation import read_text
 from sed.data.annotations.registry import recognised
 from sed.data.audio import duration
 from sed.data.prepare.clips import window_events
@@ -148,14 +149,14 @@ def _match(files: Mapping[str, Path], tables: Mapping[str, Path], recordings: Pa
 
 
 def _events(path: Path, name: str, known: Collection[str]) -> list[Event]:
-    """Return the events of the label file of recording `name`; none if the file is empty.
+    """Return the events of the label file of recording `name`; none if the file is empty or blank.
 
     Args:
         path: the label file.
         name: the recording, which the file may not contradict.
         known: accepted labels; empty: all.
     """
-    if not path.stat().st_size:
+    if not read_text(path).strip():
         return []
     found = recognised(path)
     if found is None:

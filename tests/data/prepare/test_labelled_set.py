@@ -75,6 +75,12 @@ def test_a_set_is_laid_out_again_if_silent_recordings_are_added_or_renamed(corpu
     assert found["renamed"] == [] and "new" not in found
 
 
+def test_a_blank_label_file_is_a_recording_without_events(corpus: Path) -> None:
+    """Once, it was refused here, though a folder of label files may have one (`sed.data.events`)."""
+    (corpus / "labels" / "a.ann").write_text("\r\n")
+    assert lay_out(corpus)["a"] == []
+
+
 def test_label_files_in_a_linked_folder_are_read(corpus: Path) -> None:
     (corpus / "labels").rename(corpus / "elsewhere")
     (corpus / "labels").mkdir()
