@@ -44,11 +44,11 @@ class Cut:
     """Settings of cutting a split."""
 
     clips: str
-    """file name of the table of all recordings"""
+    """path, in the split's folder, of the table of all recordings"""
     annotations: Sequence[str]
-    """file names of tables of events, of which the first that exists is read. The first name is that of the final
-    annotation; the other tables are raw: they have each annotator's events, with columns of annotator, review status
-    and collector"""
+    """paths, in the split's folder, of tables of events, of which the first that exists is read. The first path is that
+    of the final annotation; the other tables are raw: they have each annotator's events, with columns of annotator,
+    review status and collector"""
     prefer_raw: bool = False
     """whether to read the last table that exists instead"""
     columns: Columns = field(default_factory=Columns)
@@ -105,7 +105,7 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
     if not tables:
         raise UserError(f"{split}: no {' or '.join(cut.annotations)} (its layout is not the one known here)")
     table, listing, columns = tables[-1 if cut.prefer_raw else 0], split / cut.clips, cut.columns
-    final = table.name == cut.annotations[0]
+    final = table == split / cut.annotations[0]
     read = digest([path for path in (table, listing) if path.exists()]) + cut.choices(final=final)
     if finished(tsv, read):
         return

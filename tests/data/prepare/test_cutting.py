@@ -191,6 +191,10 @@ def test_recordings_without_a_row_are_silent_or_left_out(tmp_path):
     assert read_events_tsv(tsv)["c_0.000_2.000"] == []
     cut_split(split, tmp_path / "clips", tsv, replace(cut, only_annotated=True))
     assert "c_0.000_2.000" not in read_events_tsv(tsv)
+    (split / "tables").mkdir()
+    (split / BOTH[0]).rename(split / "tables" / "final.csv")
+    cut_split(split, tmp_path / "clips", tsv, replace(cut, annotations=["tables/final.csv", BOTH[1]]))
+    assert read_events_tsv(tsv)["c_0.000_2.000"] == [], "a final table in a folder, once taken for a raw one"
 
 
 @pytest.mark.parametrize("hop", ["11", "0.00001"])
