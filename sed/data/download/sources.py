@@ -103,7 +103,7 @@ def read_records(path: Path) -> dict[str, list[Row]]:
     for number, fields in _rows(path, COLUMNS, "desed_records.tsv"):
         if len(fields) != len(COLUMNS) or not _is_record(fields[1], fields[2], fields[3]):
             kinds = "|".join(f"{kind}:" for kind in (*HOSTS, "or"))
-            raise UserError(f"{path}:{number}: not a record (part, {kinds}, file, place, holds)")
+            raise UserError(f"{path}:{number}: not a record (part, {kinds}, file, into, holds; relative paths)")
         part, source, file, into, holds = fields
         row = Row(part, source, file, into, () if holds == "-" else tuple(holds.split(",")))
         files = parts.setdefault(part, [])
@@ -118,6 +118,8 @@ def read_records(path: Path) -> dict[str, list[Row]]:
                 f"{path}:{number}: an 'or:' row stands in for the row of its part above it: there is none "
                 "(put it below the row that it replaces)"
             )
+        elif files[-1].instead is not None:
+            raise UserError(f"{path}:{number}: a second 'or:' row for {files[-1].file} (keep one)")
         else:
             files[-1] = dataclasses.replace(files[-1], instead=row)
     sources: dict[str, set[str]] = {}

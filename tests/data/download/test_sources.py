@@ -61,6 +61,10 @@ def test_an_or_row_is_the_fallback_for_the_one_above(tmp_path: Path) -> None:
         (HEAD + "a\tgithub:a/b\tx.zip\ta\t-\n", "records.tsv:2: not a record"),
         (HEAD + "a\tor:https://x\tx.zip\ta\t-\n", "records.tsv:2: an 'or:' row stands in for"),
         (
+            HEAD + "a\tzenodo:7\tx.zip\ta\t-\na\tor:https://x\tx.zip\ta\t-\na\tor:https://y\tx.zip\ta\t-\n",
+            "records.tsv:4: a second 'or:' row for x.zip",
+        ),
+        (
             HEAD + "a\tzenodo:7\tx.zip\ta\t-\na\tzenodo:8\tx.zip\tb\t-\n",
             "records.tsv:3: part a has x.zip from another record already",
         ),
