@@ -20,8 +20,11 @@ from sed.errors import UserError
 
 
 def sync_folder(folder: str | Path) -> None:
-    """Flush a folder's entries, so that a rename in it survives a power cut, where the file system offers that."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Flush a folder's entries, so that a rename in it survives a power cut, where the system permits that."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder may be unreadable though writable
+        return
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -156,10 +156,11 @@ def test_a_stale_file_that_another_writer_clears_at_the_same_time_is_no_error(
 def test_a_folder_that_may_be_written_but_not_listed_takes_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(folder: Path) -> None:
+    def refuse(folder: Path, *_: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
     monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "open", refuse)  # only folders are opened by it
     write_text(tmp_path / "a", "text")
     assert (tmp_path / "a").read_text() == "text"
 
