@@ -12,7 +12,7 @@ import platform
 import re
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -78,7 +78,8 @@ def clear_stale(folder: Path) -> None:
     except (PermissionError, FileNotFoundError):  # a folder may be unreadable though writable, or missing
         return
     for path in stale:
-        path.unlink(missing_ok=True)
+        with suppress(PermissionError):  # another user's, in a folder such as /tmp where only owners remove files
+            path.unlink(missing_ok=True)
 
 
 def is_text(path: str | Path) -> bool:

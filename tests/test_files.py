@@ -165,6 +165,22 @@ def test_a_folder_that_may_be_written_but_not_listed_takes_files(
     assert (tmp_path / "a").read_text() == "text"
 
 
+def test_a_stale_file_that_only_another_user_may_remove_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its owner may remove a file from /tmp."""
+    (tmp_path / "stale").touch()
+    remove = Path.unlink
+
+    def unlink(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == "stale":
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+        remove(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(files, "_is_stale", lambda name: name == "stale")
+    monkeypatch.setattr(Path, "unlink", unlink)
+    write_text(tmp_path / "a", "text")
+    assert {path.name for path in tmp_path.iterdir()} == {"stale", "a"}
+
+
 @pytest.mark.parametrize("number, is_written", [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
 def test_a_drive_that_cannot_flush_folders_takes_files_and_a_broken_one_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_written: bool
