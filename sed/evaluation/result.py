@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sed.evaluation.alignment import Coverage, Decisions, Reference
 from sed.evaluation.confidence.bootstrap import LEVEL, Samples, add_intervals, digest, disagreements, resample, save
 from sed.evaluation.groups import by_group
 from sed.evaluation.metrics.evaluate import Evaluation, summary
+from sed.evaluation.metrics.metric import Entry
 from sed.evaluation.metrics.table import shown_in
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.postprocessing.pipeline import PostProcessing
@@ -221,14 +222,16 @@ def log_summary(path: Path, result: Mapping[str, Any]) -> None:
     if clips < expected or output < clips:
         logger.warning("%d of %d clips scored, %d of them with output", clips, expected, output)
     shown = [entry for entry in shown_in("closing") if result.get(entry.key) is not None]
-    numbers = ", ".join(f"{entry.heading} {entry.text(result[entry.key])}" for entry in shown)
     for group, of_group in result.get("groups", {}).get("numbers", {}).items():
-        own = ", ".join(
-            f"{entry.heading} {entry.text(of_group[entry.key])}" for entry in shown if entry.key in of_group
-        )
+        own = _numbers(shown, of_group)
         logger.info("%s %s: %d clips: %s", result["groups"]["by"], group, of_group["clips"], own)
     if "raw" in result:
-        own = ", ".join(f"{entry.heading} {entry.text(result['raw'][entry.key])}" for entry in shown)
-        logger.info("without post-processing: %s", own)
+        logger.info("without post-processing: %s", _numbers(shown, result["raw"]))
     few = caveat([result])
+    numbers = _numbers(shown, result)
     logger.info("%s: %d of %d clips: %s%s", path, clips, expected, numbers, f" ({few})" if few else "")
+
+
+def _numbers(shown: Sequence[Entry], values: Mapping[str, Any]) -> str:
+    """Format the entries that `values` has; groups and raw scores lack some, such as piPSDS."""
+    return ", ".join(f"{entry.heading} {entry.text(values[entry.key])}" for entry in shown if entry.key in values)

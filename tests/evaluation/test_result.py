@@ -167,3 +167,14 @@ def test_raw_scores_groups_and_exclusion_are_in_the_result_and_the_first_two_in_
     said = [record.getMessage() for record in caplog.records]
     assert any(text.startswith("place hall: 6 clips: EB-F1 ") for text in said)
     assert any(text.startswith("without post-processing: EB-F1 ") for text in said)
+
+
+def test_a_number_that_raw_scores_do_not_have_is_not_in_their_closing_line(
+    parts: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """piPSDS is computed once, from raw scores, and is a number of the result itself."""
+    found = module.result_of(**parts) | {"pipsds1": 0.5, "raw": {"event_f1_macro": 0.25}}
+    with caplog.at_level(logging.INFO, logger="sed.score"):
+        module.log_summary(Path("r.json"), found)
+    said = [record.getMessage() for record in caplog.records]
+    assert said[-2] == "without post-processing: EB-F1 25.00 %" and ", piPSDS1 0.5000" in said[-1]
