@@ -43,7 +43,7 @@ from sed.cli import entry
 from sed.config import Parser, default_options, load_config
 from sed.config.experiments import DEFAULTS, PSEUDO, Experiment, checkpoint, combinations, expand, find
 from sed.config.recipe_options import NONE
-from sed.config.yaml_file import canonical
+from sed.config.yaml_file import canonical, value_text
 from sed.errors import UserError
 
 PACKED = "model.json"
@@ -164,7 +164,7 @@ def import_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tupl
     given = "" if args.pretrained == NONE else args.pretrained
     for e in experiments:
         if e.is_imported:
-            checkpoint = given or e.published(args.downloads) or e.settings.get("pretrained", "")
+            checkpoint = given or e.published(args.downloads) or value_text(e.settings.get("pretrained", ""))
             if not checkpoint:
                 raise UserError(f"{e.config}: no published detector to import (--pretrained names its file)")
             yield e.name, e.config, front_end(e, args)[1], e.settings["class_map"], checkpoint

@@ -168,6 +168,7 @@ def expand(
             malformed, or a varied key is set by seeds or rates, too.
     """
     settings = DEFAULTS | load_config(path)
+    settings |= {key: value_text(settings[key]) for key in DEFAULTS}  # names, which YAML may read as numbers
     if settings["pseudo_labels_of"] and PSEUDO not in value_text(settings.get("train_sets", "")).split(","):
         raise UserError(f"{path}: pseudo_labels_of, but no set '{PSEUDO}' in train_sets (add it, or leave the key out)")
     for seed in seeds:

@@ -183,6 +183,17 @@ def test_a_name_that_is_no_folder_below_exp_is_refused(listed, name):
     assert f"{name}=own/a.yaml: '{name}' is no name of an experiment" in listed("train", f"{name}=own/a.yaml")
 
 
+def test_names_that_yaml_reads_as_numbers_are_names(listed):
+    config("a", "init_from: 2024\npseudo_labels_of: 7\ntrain_sets: pseudo\n")
+    assert listed("label", "a", "--seeds", "1") == [["pseudo_seed1", "7_seed1", "dump"]]
+    config("b", "init_from: 2024\n")
+    assert listed("train", "b") == [["b", "own/b.yaml", "dump", "--pretrained exp/2024"]]
+    config("c", "class_map: true\npretrained: 5\n")
+    assert listed("import", "c") == [["c", "own/c.yaml", "dump", "true", "5"]]
+    config("d", "features: 3\n")
+    assert "no such config" in listed("train", "d")
+
+
 def test_wrong_arguments_are_refused_in_a_line(listed):
     config("a")
     Path("other").mkdir()
