@@ -129,9 +129,9 @@ def combinations(ranges: list[str]) -> list[tuple[tuple[str, str], ...]]:
     """Return all combinations of the values of some keys, each as (key, value) pairs; [()] for no ranges.
 
     Raises:
-        UserError: a range is not `KEY=VALUE,VALUE...`, or its key is one of `recipe_options`.
+        UserError: a range is not `KEY=VALUE,VALUE...`, or its key is given twice or one of `recipe_options`.
     """
-    choices = []
+    choices: dict[str, list[tuple[str, str]]] = {}
     for text in ranges:
         key, _, values = text.partition("=")
         if not key or not all(values.split(",")):
@@ -139,8 +139,10 @@ def combinations(ranges: list[str]) -> list[tuple[tuple[str, str], ...]]:
         key = key.replace("-", "_")
         if key in DEFAULTS:
             raise UserError(f"--vary {text}: training does not read {key} (write a config for each value)")
-        choices.append([(key, value) for value in values.split(",")])
-    return list(itertools.product(*choices))
+        if key in choices:
+            raise UserError(f"--vary {text}: {key} is given twice (give all its values at once: {key}=VALUE,VALUE)")
+        choices[key] = [(key, value) for value in values.split(",")]
+    return list(itertools.product(*choices.values()))
 
 
 def expand(

@@ -229,6 +229,7 @@ def test_vary_lists_each_combination_of_values_and_names_those_that_the_config_l
     assert listed("train", "a", "--vary", "encoder_lr=5e-5") == [["a", "own/a.yaml", "dump"]]
     assert listed("train", "a", "--vary", "pretrained=/of/x.pt")[0][0] == "a_pretrained__of_x.pt"  # one folder of exp/
     assert "--vary init-from=a,b: training does not read init_from" in listed("train", "a", "--vary", "init-from=a,b")
+    assert "--vary a-b=2: a_b is given twice" in listed("train", "a", "--vary", "a_b=1 a-b=2")
     for text in ("frozen_epochs", "=1", "frozen_epochs=", "frozen_epochs=0,,6"):
         assert f"--vary {text}: KEY=VALUE,VALUE... is expected" in listed("train", "a", "--vary", text)
 
