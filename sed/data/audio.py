@@ -107,7 +107,7 @@ class Sound:
     frames: int | None
     """length in samples per channel; None if no header states it reliably"""
     blocks: Iterator[np.ndarray]
-    """float32, mono (samples,), or (samples, channels) if opened with `channels`"""
+    """float32, mono (samples,), or (samples, channels) if opened with `channels`; at least one, and none empty"""
 
 
 @contextmanager
@@ -194,7 +194,8 @@ def _by_libsndfile(path: str, source: BinaryIO, size: int, channels: bool) -> It
             for file in files[1:]:  # the further streams of a chain, at the rate of the first
                 with _sound(file) as sound:
                     _check_rate(path, sound.samplerate)
-                    yield from resampled(_checked(path, _samples(path, sound), False), sound.samplerate, rate)
+                    mono = _checked(path, _samples(path, sound), False)
+                    yield from filter(len, resampled(mono, sound.samplerate, rate))
 
         yield Sound(rate, frames, blocks())
 

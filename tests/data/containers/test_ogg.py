@@ -30,6 +30,13 @@ def test_streams_of_a_chain_may_have_different_rates(tmp_path):
     assert onsets[onsets > 3][0] == pytest.approx(4, abs=0.02)
 
 
+def test_a_short_stream_of_another_rate_at_the_end_of_a_chain_is_read(tmp_path):
+    soundfile.write(tmp_path / "b.ogg", np.full(100, 0.1), 44100, format="OGG", subtype="VORBIS")
+    (tmp_path / "c.ogg").write_bytes(ogg(tmp_path / "a.ogg", 16000) + (tmp_path / "b.ogg").read_bytes())
+    seconds, fault = inspect(tmp_path / "c.ogg")
+    assert seconds == pytest.approx(3 + 100 / 44100, abs=1e-3) and not fault
+
+
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.99])
 def test_a_truncated_chain_is_refused(tmp_path, share):
     one = ogg(tmp_path / "a.ogg")
