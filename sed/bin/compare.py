@@ -5,8 +5,8 @@ usage: python3 -m sed.bin.compare exp/ast_gru exp/ast_sed
        python3 -m sed.bin.compare exp/a exp/b exp/c --html compare.html
 
 Each argument is an experiment's folder, a set's folder in it, or a result.json; commas join the seeds of one system,
-and seeds in folders beside an experiment are found (unless --no-seeds). The others are compared with the first. All
-must be scored on the same clips.
+and seeds in folders beside an experiment without commas are found (unless --no-seeds, or one of them is an argument
+itself). The others are compared with the first. All must be scored on the same clips.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ def main() -> None:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("experiments", nargs="+", help="experiments; seeds of one system separated by commas")
     p.option("set", None, "set to compare on (needed if an experiment was scored on several)")
-    p.option("seeds", True, "include the experiments in the same folder that differ only in their seed")
+    p.option(
+        "seeds",
+        True,
+        "add to an experiment without commas those beside it that differ only in their seed, unless one is an argument",
+    )
     p.option("out", None, "JSON file to write the differences to", type=output_file)
     p.option("html", None, "compare.html to write: metrics, differences, classes, curves", type=output_file)
     args = p.parse_args()
@@ -30,11 +34,11 @@ def main() -> None:
         raise UserError("one experiment given: a difference needs two (exp/a exp/b)")
     from dataclasses import asdict, replace
 
-    from sed.evaluation.confidence.paired import check_comparable, differences, load_system, terminal
+    from sed.evaluation.confidence.paired import check_comparable, differences, load_systems, terminal
     from sed.evaluation.reports.comparison import compare_report
     from sed.files import write_json, write_text
 
-    systems = [load_system(text, args.set, seeds=args.seeds) for text in args.experiments]
+    systems = load_systems(args.experiments, args.set, seeds=args.seeds)
     check_comparable(systems)
     if len({system.name for system in systems}) < len(systems):  # folders of two sets of one experiment, for instance
         systems = [replace(system, name=text) for system, text in zip(systems, args.experiments, strict=True)]

@@ -8,7 +8,7 @@ also draws among them, so the interval covers training as well as clips.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,8 @@ def find_result(folder: str | Path, set_name: str | None = None) -> Path:
 
     Args:
         folder: the file itself, the folder of a set, or the folder of an experiment.
-        set_name: name of the set; needed for an experiment that was scored on several.
+        set_name: name of the set; needed for an experiment that was scored on several. It has no effect if `folder` is
+            a file or the folder of a set.
 
     Returns:
         The path.
@@ -80,7 +81,8 @@ def find_result(folder: str | Path, set_name: str | None = None) -> Path:
         return folder
     if (folder / "result.json").is_file():
         return folder / "result.json"
-    found = sorted(folder.glob(f"{set_name or '*'}/result.json"))
+    places = [folder / set_name / "result.json"] if set_name else sorted(folder.glob("*/result.json"))
+    found = [place for place in places if place.is_file()]
     if not found:
         raise UserError(f"{folder}: no {set_name or '<set>'}/result.json below it (score first: sed.bin.score)")
     if len(found) > 1:
@@ -89,11 +91,14 @@ def find_result(folder: str | Path, set_name: str | None = None) -> Path:
     return found[0]
 
 
-def other_seeds(path: Path) -> list[Path]:
+def other_seeds(path: Path, given: Collection[Path] = ()) -> list[Path]:
     """Return the results beside this one (`exp/*/<set>/result.json`) that differ only in the seed, one for each seed.
 
     Config and post-processing are the same; results without bootstrap.npz are left out, and with a warning those on
     other clips or with other bootstrap draws.
+
+    given: resolved paths of the results to be compared. If another of them is of the same system, seeds are compared
+    one by one, and the list is empty.
     """
     mine = read_result(path)
     known = {seed_of(mine)}
@@ -104,6 +109,8 @@ def other_seeds(path: Path) -> list[Path]:
     for other in sorted(path.resolve().parent.parent.parent.glob(f"*/{path.resolve().parent.name}/result.json")):
         result = read_result(other)
         same = settings(result) == settings(mine) and comparable(result) == comparable(mine)
+        if same and other.resolve() != path.resolve() and other.resolve() in given:
+            return []
         if same and seed_of(result) not in known and other.with_name("bootstrap.npz").is_file():
             if _draws(load(other.with_name("bootstrap.npz"))) != draws:
                 log.warning("%s: left out, as its clips or bootstrap samples are not those of %s", other, path)
@@ -118,33 +125,39 @@ def _draws(samples: Samples) -> tuple[str, int, int]:
     return samples.clips, samples.seed, samples.values.shape[1]
 
 
-def load_system(text: str, set_name: str | None = None, *, seeds: bool = False) -> System:
-    """Load a system's results and bootstrap samples.
+def load_systems(texts: Sequence[str], set_name: str | None = None, *, seeds: bool = False) -> list[System]:
+    """Load the results and bootstrap samples of several systems.
 
     Args:
-        text: `exp/a`, or the experiments of several seeds separated by commas: `exp/a,exp/a-2,exp/a-3`.
-        set_name: name of the set; needed for an experiment that was scored on several.
-        seeds: add the experiments beside `exp/a` that differ from it only in their seed.
+        texts: for each system `exp/a`, or the experiments of several seeds separated by commas:
+            `exp/a,exp/a-2,exp/a-3`.
+        set_name: as in `find_result`.
+        seeds: add to a system of one experiment those beside it that differ only in their seed; none if `texts` names
+            one of them, so that single seeds can be compared.
 
     Returns:
-        The system, named after the first experiment.
+        The systems, each named after its first experiment.
 
     Raises:
         UserError: a result or its samples are missing or damaged.
     """
-    paths = [find_result(part.strip(), set_name) for part in text.split(",")]
-    if seeds and len(paths) == 1:
-        paths += other_seeds(paths[0])
-    return System(
-        name=experiment_name(paths[0]),
-        paths=paths,
-        results=[read_result(path) for path in paths],
-        samples=[load(path.with_name("bootstrap.npz")) for path in paths],
-    )
+    named = [[find_result(part.strip(), set_name) for part in text.split(",")] for text in texts]
+    given = {path.resolve() for paths in named for path in paths}
+    if seeds:
+        named = [paths + other_seeds(paths[0], given) if len(paths) == 1 else paths for paths in named]
+    return [
+        System(
+            name=experiment_name(paths[0]),
+            paths=paths,
+            results=[read_result(path) for path in paths],
+            samples=[load(path.with_name("bootstrap.npz")) for path in paths],
+        )
+        for paths in named
+    ]
 
 
 def check_comparable(systems: Sequence[System]) -> None:
-    """Check that all systems were scored on the same clips and ground truth, with the same bootstrap draws.
+    """Check that all systems were scored on the same labels, clips and ground truth, with the same bootstrap draws.
 
     Raises:
         UserError: a result differs from the first system's in one of these.

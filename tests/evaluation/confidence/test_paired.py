@@ -18,7 +18,7 @@ from sed.evaluation.confidence.paired import (
     class_differences,
     differences,
     find_result,
-    load_system,
+    load_systems,
     paired,
     terminal,
 )
@@ -129,12 +129,19 @@ def test_seeds_beside_an_experiment_are_found(tmp_path: Path) -> None:
     put(tmp_path, "c-4", seed=4, pooling="max")
 
     def seeds_of(text: str, *, seeds: bool = True) -> int:
-        return len(load_system(text, seeds=seeds).results)
+        return len(load_systems([text], seeds=seeds)[0].results)
 
     assert (seeds_of(str(tmp_path / "a")), seeds_of(str(tmp_path / "a"), seeds=False)) == (2, 1)
     assert seeds_of(str(tmp_path / "b")) == 1
     assert seeds_of(str(tmp_path / "c")) == 1  # of an unknown seed, which another may have, too
     assert seeds_of(f"{tmp_path / 'a'},{tmp_path / 'b'}") == 2
+
+
+def test_two_seeds_of_one_system_can_be_compared(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a", "a-2", "a-3"), 1):
+        put(tmp_path, name, seed=seed)
+    found = load_systems([str(tmp_path / "a"), str(tmp_path / "a-2")], seeds=True)
+    assert [[path.parts[-3] for path in one.paths] for one in found] == [["a"], ["a-2"]]
 
 
 def test_seeds_that_cannot_be_compared_are_left_out_with_a_line(tmp_path: Path, log_lines: list[str]) -> None:
@@ -143,7 +150,7 @@ def test_seeds_that_cannot_be_compared_are_left_out_with_a_line(tmp_path: Path, 
     for name, change in (("a-2", {"clips": "others"}), ("a-3", {"seed": 1})):
         path = tmp_path / name / "validation" / "bootstrap.npz"
         bootstrap.save(path, replace(bootstrap.load(path), **change))
-    found = load_system(str(tmp_path / "a"), seeds=True)
+    (found,) = load_systems([str(tmp_path / "a")], seeds=True)
     check_comparable([found])
     assert [path.parts[-3] for path in found.paths] == ["a", "a-4"]
     assert [line.partition(": left out")[0].split("/")[-3] for line in log_lines] == ["a-2", "a-3"]
@@ -159,3 +166,6 @@ def test_a_result_is_found_by_file_set_or_experiment(tmp_path: Path) -> None:
         find_result(tmp_path / "a")
     with pytest.raises(UserError, match="score first"):
         find_result(tmp_path / "nothing")
+    for name in ("/validation", "valid*"):  # a name and no pattern
+        with pytest.raises(UserError, match="score first"):
+            find_result(tmp_path / "a", name)
