@@ -29,6 +29,7 @@ SHAPE = {
     "input": {"kind": str, "path": str, "attrs": dict},
     "bootstrap": (dict, type(None)),
     "coverage": dict,
+    "cross_fitted": dict,
 }
 """types of the fields that readers of a result use, as `misfit` takes them"""
 _MODEL = {"config": dict, "name": str, "git": _TEXT, "command": _TEXT, "parameters": _NUMBER, "step": _NUMBER}

@@ -99,9 +99,15 @@ def _of_format_1(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def comparable(result: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the steps and parameters of a result.json, without the format, for comparison with another result."""
+    """Return steps and parameters of a result.json, for comparison with another result; None if it has none.
+
+    Thresholds are not among them. A cross-fitted result equals only those with the same parts cross-fitted.
+    """
     stored = result.get("post_processing")
-    return None if stored is None else {key: value for key, value in stored.items() if key != "format"}
+    if stored is None:
+        return None
+    fitted = {"cross_fitted": result["cross_fitted"].get("what")} if "cross_fitted" in result else {}
+    return {key: value for key, value in stored.items() if key != "format"} | fitted
 
 
 def of_experiment(folder: Path, labels: Sequence[str]) -> tuple[PostProcessing | None, Path | None]:

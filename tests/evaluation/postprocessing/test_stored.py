@@ -94,6 +94,13 @@ def test_results_compare_whatever_their_format():
     assert stored.comparable({}) is None
 
 
+def test_a_cross_fitted_result_is_comparable_with_cross_fitted_ones_alone():
+    plain = {"post_processing": stored.steps_dict(POST)}
+    halves = [{**plain, "cross_fitted": {"what": ["median"], "halves": [{"clips": n}]}} for n in (3, 4)]
+    assert stored.comparable(halves[0]) == stored.comparable(halves[1]) != stored.comparable(plain)
+    assert stored.comparable(halves[0]) != stored.comparable({**plain, "cross_fitted": {"what": ["threshold"]}})
+
+
 def test_a_tuned_file_brings_everything_back_and_refuses_its_own_clips(tmp_path):
     path = tmp_path / "tuned.json"
     post = PostProcessing(steps=POST.steps, threshold=POST.threshold, tuned_on="other")

@@ -50,6 +50,12 @@ def cells(text: str, name: str) -> list[str]:
     return [cell.strip() for cell in row[1].split("|")]
 
 
+def test_a_cross_fitted_result_is_no_other_seed_of_one_that_is_not() -> None:
+    post: dict[str, Any] = {"post_processing": {"steps": []}}
+    rows = group([found("a", 1, **post, cross_fitted={"what": ["threshold"]}), found("a-2", 2, **post)])
+    assert [(row.name, len(row.results)) for row in rows] == [("a (cross-fitted)", 1), ("a-2", 1)]
+
+
 def test_seeds_of_one_system_are_one_row_with_the_shortest_name() -> None:
     rows = group([found("ast_sed", 1), found("ast_sed-2", 2), found("ast_gru", 1, pooling="mean")])
     assert [(row.name, len(row.results)) for row in rows] == [("ast_sed", 2), ("ast_gru", 1)]
