@@ -299,9 +299,12 @@ def _about(result: Mapping[str, Any]) -> str:
         ("environment", ", ".join(f"{k} {v}" for k, v in result["environment"].items())),
     ]
     items = "".join(f"<p><b>{escape(k)}</b>: <code>{escape(v)}</code></p>" for k, v in facts if v is not None)
+    halves = result.get("cross_fitted", {}).get("halves", [])  # their own parameters, which replace those of `post`
+    used = [(f", half {n}", half["post_processing"]) for n, half in enumerate(halves, 1)] or [("", post)]
     filters = "".join(
-        table(name, ["class", "value"], [[label, str(value)] for label, value in values.items()])
-        for name, values in post.items()
+        table(name + half, ["class", "value"], [[label, str(value)] for label, value in values.items()])
+        for half, stored in used
+        for name, values in stored.items()
         if isinstance(values, dict)
     )
     return items + (f"<details><summary>Parameters of the steps</summary>{filters}</details>" if filters else "")

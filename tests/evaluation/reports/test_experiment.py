@@ -130,6 +130,17 @@ def test_scores_and_thresholds_of_clips_are_explained_where_they_are_drawn(score
         assert ("score after post-processing" in text) == expected[0]
 
 
+def test_a_cross_fitted_page_has_the_parameters_of_both_halves_and_not_those_tuned_from(scored):
+    made, result, evaluation, decisions, _ = scored[0]
+    tuned = [{"post_processing": {"steps": ["median"], "median_seconds": {"x": seconds}}} for seconds in (0.1, 0.5)]
+    post = {"steps": ["median"], "median_seconds": {"x": 0.32}}
+    result = {**result, "post_processing": post, "cross_fitted": {"what": ["median"], "halves": tuned}}
+    about = report("x", result, made, evaluation, decisions, Sources(None, None)).split('id="about"')[1]
+    for half, seconds in enumerate(("0.1", "0.5"), 1):
+        assert seconds in about.split(f"<caption>median_seconds, half {half}</caption>")[1].split("</table>")[0]
+    assert "0.32" not in about
+
+
 def systems_of(scored):
     return [
         System(name=f"exp<{i}>", paths=["result.json"], results=[json.loads(json.dumps(s[1]))], samples=[s[4]])
