@@ -247,7 +247,9 @@ def _head(file: h5py.File) -> dict[str, Any]:
         "clip": [clip.id.get_offset(), list(clip.shape)],
         "sealed": "sealed" in file.attrs,
     }
-    clips, _, classes = frame.shape
+    clips, frames, classes = frame.shape
+    if clips and not frames:
+        raise ValueError("clips without frames")
     labels = head["labels"]
     if not isinstance(labels, list) or not all(isinstance(label, str) and label for label in labels):
         raise ValueError("labels that are not a list of names")

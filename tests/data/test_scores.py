@@ -252,6 +252,7 @@ def attribute(name, value):
         (replaced("frame", (3, 14), "f4"), "2 dimensions"),
         (replaced("frame", (3, 7, 2, 1), "f4"), "4 dimensions"),
         (replaced("frame", (), "f4"), "0 dimensions"),
+        (replaced("frame", (3, 0, 2), "f4"), "without frames"),
         (replaced("frame", (3, 7, 2), "f8"), "float64"),
         (replaced("frame", (3, 7, 2), ">f4"), ">f4"),
         (replaced("frame", (3, 7, 2), "c8"), "complex"),
