@@ -94,13 +94,6 @@ class Entry:
         """Format a value with its unit: `59.60 %`, `0.5140`; a dash for None."""
         return "–" if value is None else self.plain(value) + (" %" if self.per_cent else "")
 
-    def better(self, above: float) -> float:
-        """Return the share of bootstrap samples in which a system is better than another.
-
-        above: share of samples in which its number is higher.
-        """
-        return above if self.higher_is_better else 1 - above
-
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sed.evaluation.confidence.bootstrap import interval
-from sed.evaluation.confidence.paired import Difference, System, class_differences, differences
+from sed.evaluation.confidence.paired import Difference, System, class_differences, differences, paired
 from sed.evaluation.metrics.psds import PSDS1, PSDS2
 from sed.evaluation.metrics.table import BY_KEY, ENTRIES, shown_in
 from sed.evaluation.reports import svg
@@ -93,7 +93,9 @@ def _differences(a: System, b: System) -> str:
     for d in found:
         entry = BY_KEY[d.number]
         bounds = f"[{entry.plain(d.low, '+')}, {entry.plain(d.high, '+')}]"
-        ahead = f"{100 * entry.better(d.above):.0f} %"
+        # Samples in which both are equal count for neither.
+        better = d if entry.higher_is_better else paired(b, a, d.number)
+        ahead = f"{100 * better.above:.0f} %" if better else "–"
         rows.append([entry.row, entry.plain(d.value, "+"), bounds, ahead, "yes" if d.clear else "no: 0 is inside"])
     name = f"{b.name} less {a.name}"
     seeds = len(a.results) > 1 or len(b.results) > 1

@@ -19,7 +19,7 @@ DRAWN = np.concatenate([[0.0], np.random.default_rng(0).normal(0, 0.02, 200)])
 
 
 def system(name: str, *values: float, labels: Sequence[str] = ("x",), expected: int = 4) -> System:
-    names = ["event_f1_macro", "psds1", *(f"{label}\tevent_f1" for label in labels)]
+    names = ["event_f1_macro", "psds1", "segment_error_rate", *(f"{label}\tevent_f1" for label in labels)]
     results: list[dict[str, Any]] = [
         {
             "set": "validation", "clips": 3, "clips_expected": expected, "event_f1_macro": value, "psds1": value / 2,
@@ -61,6 +61,13 @@ def test_differences_are_the_second_less_the_first() -> None:
     assert "percentage points" in table and "fractions" in table  # a picture for each unit
     same = compare_report([system("a", 0.5), system("b", 0.5)])
     assert cells(same[same.index('id="differences"') :], "PSDS1")[-1] == "no: 0 is inside"
+
+
+def test_samples_with_a_system_ahead_are_those_in_which_it_is_better() -> None:
+    for second, f1, errors in ((0.625, "100 %", "0 %"), (0.375, "0 %", "100 %"), (0.5, "0 %", "0 %")):
+        page = compare_report([system("a", 0.5), system("b", second)])
+        table = page[page.index('id="differences"') :]
+        assert [cells(table, row)[2] for row in ("EB-F1, macro, %", "error rate of segments ↓")] == [f1, errors]
 
 
 def test_seeds_are_shown_as_their_mean() -> None:
