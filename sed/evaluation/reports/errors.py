@@ -170,6 +170,8 @@ def confusion(problem: Problem, detections: EventTable) -> Confusion:
 def rank_clips(counts: f1.Counts, number: int) -> tuple[list[int], list[int]]:
     """Return the indices of the worst clips, by number of errors, then F1, and of the best, by F1, then hits.
 
+    The worst have an error or more, the best a hit or more and are not among the worst.
+
     counts: event-based counts (clips, classes); number: largest length of each list.
     """
     tp, system, truth = counts.tp.sum(1), counts.system.sum(1), counts.truth.sum(1)

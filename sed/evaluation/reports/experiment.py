@@ -236,7 +236,8 @@ def _recall(problem: Problem, matches: errors.Matches) -> str:
 
 
 def _confusion(problem: Problem, found: EventTable) -> str:
-    made = errors.confusion(problem, found).most(CONFUSED)
+    known = errors.confusion(problem, found)
+    made = known.most(CONFUSED)
     rows = []
     most = max(1, int(made.taken.max()) if made.taken.size else 1)
     for k, label in enumerate(made.labels):
@@ -254,6 +255,8 @@ def _confusion(problem: Problem, found: EventTable) -> str:
         "Rows: what was detected; columns: what was there. Diagonal: true events found (intersection 0.5 / 0.5); "
         "else false detections that lie on another class for at least 30 %."
     )
+    if len(known.labels) > CONFUSED:
+        caption += f" Only the {CONFUSED} of {len(known.labels)} classes with most true events are shown."
     return table(caption, ["detected as", *made.labels, "nothing there", "missed"], rows, raw=True, turned=True)
 
 
@@ -267,7 +270,7 @@ def _clips(
         key.append(("var(--b)", "score after post-processing"))
         caption += " Curves: from 0 to 1" + "; dotted: thresholds" * (decisions.thresholds is not None) + "."
     parts = []
-    for title, chosen in (("Worst: most errors", worst), ("Best: most found without errors", best)):
+    for title, chosen in (("Worst: most errors", worst), ("Best: highest F1", best)):
         if chosen:
             parts.append(f"<h3>{title}</h3>")
         for place, clip in enumerate(chosen):

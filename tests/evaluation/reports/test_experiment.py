@@ -14,6 +14,7 @@ from sed.evaluation.postprocessing.median import PAPER_MEDIAN
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.postprocessing.stored import steps_dict
 from sed.evaluation.postprocessing.threshold import Threshold
+from sed.evaluation.reports import experiment
 from sed.evaluation.reports.comparison import compare_report
 from sed.evaluation.reports.experiment import SECTIONS, report
 from sed.evaluation.reports.timeline import Sources
@@ -139,6 +140,14 @@ def test_a_cross_fitted_page_has_the_parameters_of_both_halves_and_not_those_tun
     for half, seconds in enumerate(("0.1", "0.5"), 1):
         assert seconds in about.split(f"<caption>median_seconds, half {half}</caption>")[1].split("</table>")[0]
     assert "0.32" not in about
+
+
+def test_classes_that_the_table_of_confusions_lacks_are_counted(scored, monkeypatch):
+    made, result, evaluation, decisions, _ = scored[0]
+    for most, counted in ((3, False), (2, True)):
+        monkeypatch.setattr(experiment, "CONFUSED", most)
+        text = report("x", result, made, evaluation, decisions, Sources(None, None))
+        assert ("Only the 2 of 3 classes with most true events are shown." in text) == counted
 
 
 def systems_of(scored):
