@@ -407,7 +407,7 @@ class Loop(ABC):
             raise UserError(f"{path}: does not fit this config: {error} (start over by --force)") from None
         self.state = State(step=saved["step"], epoch_sums=list(saved["info"]["epoch_sums"]))
         self.restore_info(saved["info"])
-        with suppress(OSError, ValueError, KeyError):  # only the reported time is lost
+        with suppress(OSError, ValueError, KeyError, TypeError):  # only the reported time is lost
             self.seconds = float(json.loads((self.folder / "progress.json").read_text())["seconds"])
 
 

@@ -146,6 +146,18 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(tmp_path: Path, whol
     assert (folder / "final.pt").read_bytes() == whole
 
 
+@pytest.mark.parametrize("content", ["", "5", "[]", "{}", '{"seconds": null}', '{"seconds": "x"}'])
+def test_a_damaged_progress_json_loses_only_the_time(tmp_path: Path, content: str) -> None:
+    run = Toy(tmp_path)
+    run.recorder.on_losses = stop_at(3)
+    with pytest.raises(Stopped):
+        run.run()
+    (tmp_path / "progress.json").write_text(content)
+    last = Toy(tmp_path)
+    last.run()
+    assert last.taken == list(range(3, 12))
+
+
 def test_a_signal_stops_the_run_before_the_next_regular_read(tmp_path: Path) -> None:
     run = Toy(tmp_path, check_every=50)
     take = run.take
