@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from sed.models.convolutions import Mixing
 from sed.models.decoders import RunGru, is_gru_based
 from sed.models.detector import Detector, build_detector
 from sed.training.augment import AugmentOptions
-from sed.training.build import make_step
+from sed.training.build import make_schedule, make_step
 from sed.training.distributed import World
 from sed.training.gpu import gru_backend
 from sed.training.gpu.gru_backend import use_bf16, use_persistent
@@ -39,6 +40,8 @@ from sed.training.step import StepValues, choose_precision
 
 log = logging.getLogger("sed.benchmark")
 CLASSES = 10
+KINDS: tuple[Supervision, ...] = ("strong", "strong", "weak", "unlabelled")
+"""kinds of a config's sets by their position alone, whatever its `train_sets` are; later ones are like the last"""
 VALUES = StepValues(encoder_lr=5e-6, head_lr=1e-4, ema_weight=1e-3, loss_weights=(1.0, 0.5, 2.0, 2.0, 0.0, 0.0))
 """scheduled values of every timed step, not the config's: of these only an `encoder_lr` of 0 changes a step's speed"""
 
@@ -170,19 +173,17 @@ class Benchmark:
         self._counted: dict[str, tuple[Work, int]] = {}
 
     def sets(self, detector: Detector, store: Features | None = None) -> list[TrainingSet]:
-        """Make sets with random targets for the config's batch sizes: two strong ones, a weak one, then unlabelled.
+        """Make sets of `KINDS` with random targets for the config's batch sizes.
 
-        The kinds follow from the position alone, whatever the config's `train_sets` are. Features are from `store`;
-        None: random ones in memory.
+        Features are from `store`; None: random ones in memory.
         """
-        kinds: tuple[Supervision, ...] = ("strong", "strong", "weak", "unlabelled")
         shapes: dict[str, tuple[int, ...]] = {"strong": (detector.num_frames, CLASSES), "weak": (CLASSES,)}
         rng = np.random.default_rng(1)
         sets = []
         for i, size in enumerate(self.config["batch_sizes"]):
             if not size:
                 continue
-            kind = kinds[min(i, 3)]
+            kind = KINDS[min(i, 3)]
             data = store or RandomStore(self.front_end, max(2 * size, 16))
             shape = shapes.get(kind)
             targets = None
@@ -524,17 +525,25 @@ def training_seconds(config: Mapping[str, Any], milliseconds: float, clips: list
     """Estimate the duration of a training.
 
     Args:
-        config: epochs, steps per epoch and batch sizes are used.
+        config: batch sizes and the options of the schedule are used.
         milliseconds: time per step.
-        clips: clips of each training set.
+        clips: clips of each training set, of `KINDS`.
 
     Returns:
         The number of steps and their duration in seconds.
     """
-    per_epoch = config["steps_per_epoch"] or min(
-        n // size for n, size in zip(clips, config["batch_sizes"], strict=True) if size
-    )
-    steps = config["epochs"] * per_epoch
+    sets = [
+        TrainingSet(
+            name=str(i),
+            store=cast("Features", SimpleNamespace(clips=range(count))),  # a schedule depends on their number only
+            supervision=KINDS[min(i, 3)],
+            targets=None,
+            batch_size=size,
+        )
+        for i, (count, size) in enumerate(zip(clips, config["batch_sizes"], strict=True))
+        if size
+    ]
+    steps = make_schedule(config, sets).steps
     return steps, steps * milliseconds / 1e3
 
 
