@@ -201,7 +201,10 @@ class Benchmark:
             cache: where features are cached: device, ram or none.
 
         Returns:
-            The input maker, with the config's augmentation.
+            The input maker, with the config's augmentation and as many shares as it accumulates.
+
+        Raises:
+            UserError: the clips of a batch cannot be divided into these shares.
         """
         return InputMaker(
             sets,
@@ -211,6 +214,7 @@ class Benchmark:
             frames=detector.num_frames,
             frame_seconds=detector.frame_seconds,
             classes=CLASSES,
+            shares=self.config["accumulate"],
             interpolated=self.config["interpolation_consistency"],
         )
 
@@ -285,12 +289,12 @@ class Benchmark:
         cache = ("device" if self.device.type == "cuda" else "ram") if cache == "auto" else cache
         maker = self.maker(detector, self.sets(detector), cache)
         ahead = self.config["ahead"] if self.device.type == "cuda" else 0
-        source = inputs_from(maker, range(1 << 30), [0], ahead=ahead)
+        source = inputs_from(maker, range(1 << 30), range(maker.shares), ahead=ahead)
         values = replace(VALUES, encoder_lr=0.0) if frozen else VALUES
 
         def call() -> None:
-            _, (inputs,) = next(source)
-            step([maker.fetched(inputs)], values)
+            _, shares = next(source)
+            step([maker.fetched(inputs) for inputs in shares], values)
 
         same = timed_precision(precision, self.device) == self.precision
         work = self.step_work("detector", frozen=frozen) if same else None
@@ -439,16 +443,21 @@ class Benchmark:
             store = write_random_dump(Path(folder), self.front_end, clips)
             detector = build_detector(self.config, CLASSES)
             maker = self.maker(detector, self.sets(detector, store), "none")
-            steps = iter(range(1 << 30))
+            steps = itertools.count()
+
+            def make() -> None:
+                step = next(steps)
+                for share in range(maker.shares):
+                    maker.make(step, share)
+
             started = time.perf_counter()
             for _ in range(5):
-                maker.make(next(steps))
-            repeats = max(
-                5, min(200, int(5 * 3 / (time.perf_counter() - started)))
-            )  # as many as take 3 s, but 5 to 200
+                make()
+            # as many as take 3 s, but 5 to 200
+            repeats = max(5, min(200, int(5 * 3 / (time.perf_counter() - started))))
             started = time.perf_counter()
             for _ in range(repeats):
-                maker.make(next(steps))
+                make()
             seconds = (time.perf_counter() - started) / repeats
         return Row(name=name, clips_per_second=self.clips / seconds, milliseconds=1e3 * seconds, gigabytes=0.0)
 

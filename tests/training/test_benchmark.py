@@ -56,6 +56,18 @@ def test_parts_after_a_step_in_another_precision_are_timed_in_the_config_s(tiny_
     assert matmul.allow_tf32 and cudnn.allow_tf32
 
 
+def test_a_step_that_accumulates_is_timed_in_its_shares(tiny_config, monkeypatch):
+    taken = []
+
+    def make_step(*_args, **_options):
+        return lambda inputs, _values: taken.append([len(one.weak_mix) for one in inputs])
+
+    monkeypatch.setattr("sed.training.benchmark.make_step", make_step)
+    config = tiny_config(batch_sizes=[2, 2, 4, 4], accumulate=2)
+    Benchmark(config, device=CPU, repeats=1).step("step", accelerate_as="eager", precision="fp32")
+    assert taken == [[2, 2]] * 4  # of 4 weak clips; 3 steps of warm-up
+
+
 def test_a_normaliser_with_statistics_gets_those_of_the_random_features(tiny_config):
     front_end = Benchmark(tiny_config(normaliser="bins"), device=CPU).front_end
     assert front_end.normalise(torch.zeros(1, 100, 16), None, 112, "raw").isfinite().all()
