@@ -140,7 +140,7 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """Seconds left at this rate; None if the total is unknown, or the rate is not steady yet."""
+        """Seconds left at this rate; None if the total is unknown, or the rate is 0 or not steady yet."""
         rate = self.rate
         return None if self.total is None or not self._steady or rate <= 0 else max(self.total - self.done, 0) / rate
 

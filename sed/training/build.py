@@ -74,7 +74,7 @@ OPTIONS = {
     "accumulate": {
         "default": 1,
         "help": "gradient accumulation: number of shares that a batch is computed in; less memory, the same step "
-        "(but batch norms see a share)",
+        "(but batch norms, and losses that leave out unknown targets, see a share)",
         "least": 1,
     },
     "valid_set": {
@@ -116,7 +116,7 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
         model: defines the number and length of label frames.
 
     Returns:
-        The sets, checked, in the order strong, weak, unlabelled.
+        The sets, checked, in the order strong, weak, unlabelled; without those of batch size 0.
 
     Raises:
         UserError: names and batch sizes do not match, the dump has none of the sets or lacks one that may not be
@@ -140,7 +140,7 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
             load_set(dump / name, labels, frames=model.num_frames, frame_seconds=model.frame_seconds, batch_size=size)
         )
     if not sets:
-        raise UserError(f"{dump}: none of the sets {', '.join(names)} (run stage 2, or name others by --train-sets)")
+        raise UserError(f"{dump}: none of the sets {', '.join(missing)} (run stage 2, or name others by --train-sets)")
     if missing and config["missing_sets"] == "refuse":
         raise UserError(
             f"{dump} has no {', '.join(missing)}, which train_sets names (make it by stages 0 to 2, or train without: "

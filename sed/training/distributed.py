@@ -91,7 +91,7 @@ def _check_environment(size: int) -> None:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[World]:
-    """Join the process group that torchrun describes in the environment; without WORLD_SIZE, yield a group of one.
+    """Join the process group that torchrun describes in the environment; with WORLD_SIZE 1 or unset, yield one process.
 
     Raises:
         UserError: WORLD_SIZE is set, but not the other variables, or their values do not fit.

@@ -35,7 +35,7 @@ class StepInputs:
     """
 
     features: torch.Tensor
-    """raw log-mel (slots, frames, bins) float16"""
+    """raw log-mel (slots, frames, bins), float16 of dumped sets, float32 of soundscapes; see `Maker.fetched`"""
     valid: torch.Tensor
     """number of feature frames of each clip before padding (slots,) int64"""
     shift: torch.Tensor

@@ -41,8 +41,8 @@ OPTIONS_FROM = LOGGERS
 class Logger(Protocol):
     """Protocol of loggers; only the first process has one.
 
-    Scalars are `train/<loss>` at each step, and `lr/<group>`, `clips_per_second` and `valid/<score>` at the end of each
-    epoch. A step is numbered by the steps done after it, from 1.
+    Scalars are `train/<name>` at each step (losses and the gradient's norm), and `lr/<group>`, `clips_per_second` and
+    `valid/<score>` at the end of each epoch. A step is numbered by the steps done after it, from 1.
     """
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -136,7 +136,7 @@ def logger_opener(config: Mapping[str, Any]) -> Callable[[Path, int], Logger]:
     """Return a function that opens the loggers of `--loggers`, given a run's folder and the step at which it starts.
 
     Raises:
-        UserError: a name is unknown; raised here, before any work is done.
+        UserError: a name is unknown, or its package is missing; raised here, before any work is done.
     """
     builders = [_builder(name) for name in dict.fromkeys(config["loggers"])]
     return lambda folder, step: Several([build(folder, step, config) for build in builders])

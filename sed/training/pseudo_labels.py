@@ -113,5 +113,5 @@ def _rows_of(scores: Scores, one: TrainingSet, labels: Sequence[str], path: Path
     row = {clip: index for index, clip in enumerate(scores.clips)}
     lacking = [clip for clip in one.store.clips if clip not in row]
     if lacking:
-        raise UserError(f"{path}: no scores of clip {lacking[0]} and {len(lacking) - 1} more (infer on the set again)")
+        raise UserError(f"{path}: no scores of {len(lacking)} clips, such as {lacking[0]} (infer on the set again)")
     return scores.frame[[row[clip] for clip in one.store.clips]]

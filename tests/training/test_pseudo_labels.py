@@ -150,7 +150,7 @@ def test_refusals_say_what_to_do(
     frame = np.zeros((1, 25, 3), np.float32)
     for labels, clips, message in (
         (["Cat", "Dog", "Bell"], list(sets[2].store.clips)[:1], "not those of the dump"),
-        (LABELS, list(sets[2].store.clips)[:1], "no scores of clip weak_001 and 23 more"),
+        (LABELS, list(sets[2].store.clips)[:1], "no scores of 24 clips, such as weak_001"),
     ):
         (tmp_path / "weak").mkdir(exist_ok=True)
         scores = Scores(clips=clips, labels=labels, frame=frame, clip=frame[:, 0], frame_seconds=0.04)

@@ -15,7 +15,10 @@ from sed.input_files import naming
 
 
 class TensorBoard:
-    """Logger of scalars, under their names, and of messages, as text. Errors of writing name the folder (`naming`)."""
+    """Logger of scalars and images, under their names, and of messages, as text.
+
+    Errors of writing name the folder (`naming`).
+    """
 
     def __init__(self, folder: Path, step: int, _config: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter

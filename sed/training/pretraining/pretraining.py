@@ -1,4 +1,4 @@
-"""Pre-training of an encoder as a tagger, on clip tags and, if the data has events, on frame labels too.
+"""Pre-training of an encoder as a tagger, on clip tags and, if the data have them, on frame labels too.
 
 It replaces the AudioSet checkpoint where that is not available: an AST is written in the published layout, which
 training loads like the published checkpoint, other encoders in the layout of `sed.checkpoints.own_layout`. The data are
@@ -41,7 +41,7 @@ OPTIONS = {
     "tag_weight": {"default": 1.0, "help": "weight of the cross-entropy of clip tags", "least": 0},
     "frame_weight": {
         "default": 1.0,
-        "help": "weight of the cross-entropy of frame labels, if the data have events",
+        "help": "weight of the cross-entropy of frame labels, if the data have any: not those with tags.tsv only",
         "least": 0,
     },
     "frame_detail": {"default": 1, "help": "label frames per time step of the encoder (finer labels)", "least": 1},
@@ -178,7 +178,8 @@ class Pretraining(Loop):
             bands: indices (kept,) int64 of the frequency bands of patches to encode; None: all.
 
         Returns:
-            The weighted loss (), and its unweighted parts, of tags () and frames (); the latter is 0 without events.
+            The weighted loss (), and its unweighted parts, of tags () and frames (); the latter is 0 without strong
+            targets.
         """
         with torch.no_grad():
             prepared = self.preparation(inputs)

@@ -79,7 +79,11 @@ OPTIONS = {
         "(stretches of sustained sounds) are not repeated",
         "least": 0,
     },
-    "speed_octaves": {"default": 0.2, "help": "standard deviation of the playback speed, octaves", "least": 0},
+    "speed_octaves": {
+        "default": 0.2,
+        "help": "standard deviation of the playback speed, octaves; changes are cut to 0.45",
+        "least": 0,
+    },
     "filter_db": {"default": 4.0, "help": "standard deviation of a random filter's gains, dB", "least": 0},
     "snr_min": {"default": 5.0, "help": "lowest mean level of a clip's events, dB; the SNR is 6 dB more"},
     "snr_max": {"default": 32.0, "help": "highest mean level of a clip's events, dB; the SNR is 6 dB more"},
@@ -155,6 +159,7 @@ class SceneInputs:
 
     scene: Scene
     step: StepInputs
+    """all inputs but `features`, which are empty"""
 
 
 class SoundscapeMaker:
@@ -406,6 +411,8 @@ def _check_backgrounds(sounds: Sounds, config: Mapping[str, Any]) -> None:
 
 def _weights(sounds: Sounds, config: Mapping[str, Any]) -> np.ndarray:
     """Return the probability of each kind (kinds,), whose shares by role are those of the options.
+
+    They are scaled to a sum of 1: the bank may have no sounds of a role.
 
     Raises:
         UserError: all are 0.
