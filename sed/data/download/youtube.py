@@ -175,4 +175,5 @@ def _fetch_one(command: str, place: Path, key: Key, timeout: float, note: Callab
     lines = [line for line in run.stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
     shutil.rmtree(scratch, ignore_errors=True)
-    return errors[-1].removeprefix("ERROR:").strip() if errors else f"exit {run.returncode}, and no file"
+    reason = errors[-1].removeprefix("ERROR:").strip() if errors else ""
+    return reason or f"exit {run.returncode}, and no file"

@@ -2,6 +2,7 @@
 
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,15 @@ def test_a_recording_without_samples_is_not_there_and_is_no_success(youtube, tmp
     assert fetch(places[:2], failures, command=program, pause=lambda _s: None) == 1
     assert places[0][0].stat().st_size and not places[1][0].exists()
     assert failures.reason(places[1][0].name) == "exit 0, and no file"
+
+
+def test_an_error_without_a_message_is_a_failure(youtube, tmp_path):
+    """Once, it counted as fetched."""
+    _, program, places = youtube
+    Path(program).write_text("#!/bin/sh\necho ERROR: >&2\nexit 1\n")
+    failures = Failures(tmp_path / "not_fetched.tsv")
+    assert fetch(places[:1], failures, command=program) == 0
+    assert failures.reason(places[0][0].name) == "exit 1, and no file"
 
 
 @pytest.mark.parametrize(
