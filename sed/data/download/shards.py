@@ -40,7 +40,7 @@ class Member(NamedTuple):
     suffix: str
     """in lower case; "" in a parquet table"""
     read: Callable[[], bytes]
-    """returns the content; only valid until the next member is requested"""
+    """returns the content, empty if a table's row has no audio; only valid until the next member is requested"""
 
 
 class Damaged(UserError):

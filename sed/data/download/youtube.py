@@ -95,7 +95,8 @@ def fetch(
     """Fetch recordings; end early after PATIENCE failures in a row.
 
     Args:
-        places: (path of the file to write, recording) of each; existing files that are not empty are not fetched.
+        places: (path of the file to write, recording) of each; not fetched are those whose file exists and is not
+            empty, and those whose video is gone according to `failures`.
         failures: table of failures, which is read and extended.
         command: name or path of yt-dlp.
         between: mean of the seconds to wait between two requests, drawn uniformly from 0.5 to 1.5 times that.
