@@ -35,7 +35,8 @@ _WINDOW = re.compile(r"(.+)_(\d+\.\d{3})_(\d+\.\d{3})")  # clip ids as `window_n
 class Columns:
     """Names of a CSV table's columns; the last three are empty if the table has no such column.
 
-    status: of a review of the event, a key of STATUSES; collector: whether the annotator made the recording ("true").
+    status: the column has the status of the event's review, a key of STATUSES; collector: the column is "true" if the
+    annotator made the recording.
     """
 
     filename: str = "filename"
@@ -87,7 +88,7 @@ def read_annotations(path: Path, columns: Columns) -> dict[str, Annotations]:
     """Return {file name of a recording: its annotations} of a CSV table, without the rows that a review rejected.
 
     If the table has no column of annotators, all rows belong to one annotator, called "". Without one of review
-    statuses, no row was reviewed.
+    statuses, no row was reviewed. A recording of which all rows were rejected is left out.
     """
     found: dict[str, Annotations] = {}
     empty = 0

@@ -1,6 +1,6 @@
 """Coverage of a set: how many of the clips and events that its metadata names have audio.
 
-coverage.tsv has a row for the whole set (class `all`) and one for each class.
+coverage.tsv has a row for the whole set (class `all`) and one for each class that the set's metadata name.
 """
 
 from __future__ import annotations

@@ -87,8 +87,9 @@ class Cut:
 
 
 def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
-    """Cut a split's recordings into clips and write their labels; do nothing if that was done from the same tables.
+    """Cut a split's recordings into clips and write their labels.
 
+    Do nothing if that was done from the same tables with the same settings (`Cut.choices`); audio is not compared.
     Soft labels are written to `soft_table(tsv)`, the labels of recordings whose clips overlap to
     `recordings_folder(tsv)`.
 
@@ -99,7 +100,7 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
         cut: the settings.
 
     Raises:
-        UserError: the layout is unknown, or too many recordings are unreadable.
+        UserError: the layout is unknown, a table is broken, or too many recordings are unreadable.
     """
     tables = [split / name for name in cut.annotations if (split / name).exists()]
     if not tables:

@@ -130,7 +130,8 @@ def check_audio(files: Mapping[str, Path], kept: Path, *, jobs: int) -> dict[str
         jobs: threads.
 
     Returns:
-        {clip id: (seconds, fault)}; the fault of an intact file is "".
+        {clip id: (seconds, fault)}: (0, reason) if the file cannot be read, (its length, "silent") if it is silent,
+        else (its length, "").
     """
     known = _read_checked(kept)
     stats = {clip: path.stat() for clip, path in files.items()}

@@ -61,7 +61,8 @@ def lay_out_set(
         jobs: number of recordings that are cut at once.
 
     Raises:
-        UserError: the layout is unknown, a label is not one of the corpus's, or too many recordings are unreadable.
+        UserError: the layout is unknown, a label is not one of the corpus's, a recording's header shows damage, or too
+            many recordings are unreadable.
     """
     files = _by_stem(recordings, None)
     tables = _by_stem(labels, suffix)
