@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from sed.features.logmel import FrontEnd
 
 CLIPS = 2000
-"""clips read from all sets together at most, evenly spaced: if the means of clips deviate by 5 dB, that of a bin has a
-standard error of 0.1 dB"""
+"""clips read from all sets together at most, evenly spaced: if a bin's means over clips have a standard deviation of 5
+dB, their mean has a standard error of 0.1 dB"""
 LEAST = 1e-3
 """smallest standard deviation, in the features' unit (natural logarithm or dB); that of a mel bin without energy, which
 holds the logarithm's floor in every frame, is 0, and the front end divides by it"""

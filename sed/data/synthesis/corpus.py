@@ -96,7 +96,7 @@ PLANS = {
 
 @dataclass(frozen=True)
 class Block:
-    """Clips `start` to `stop` of one set."""
+    """Clips `start` to `stop - 1` of one set."""
 
     name: str
     start: int
@@ -131,7 +131,7 @@ def clip_name(plan: SetPlan, index: int, seconds: float) -> str:
 def make_block(block: Block, out: Path, bank: Bank, *, seed: int, seconds: float, suffix: str) -> None:
     """Synthesise a block's clips, then write its notes.
 
-    A clip depends only on the seed, its set and its number.
+    A clip's random numbers depend only on the seed, its set and its number.
 
     Args:
         block: the block.

@@ -22,7 +22,8 @@ NYQUIST_MARGIN = 200
 
 Numbers = Sequence[float] | np.ndarray
 Voice = Callable[[np.random.Generator, float], np.ndarray]
-"""A sound source: (random generator, length in seconds) -> waveform (samples,) of about that length"""
+"""A sound source: (random generator, length in seconds) -> waveform (samples,) of about that length; a whole recording
+of a `SoundBank` keeps its own"""
 
 
 def samples(seconds: float) -> int:

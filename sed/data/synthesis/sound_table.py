@@ -71,7 +71,7 @@ class Sounds:
             split: train or validation.
             procedural: number of procedural sounds.
             seed: of the procedural sounds.
-            nj: processes.
+            nj: processes that render procedural sounds; recordings are decoded in this one.
 
         Returns:
             The sounds in memory.
