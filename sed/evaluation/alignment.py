@@ -159,7 +159,8 @@ def align(
     Args:
         submission: output of any system.
         reference: ground truth and durations.
-        labels: the label set; None: the submission's, or else the ground truth's.
+        labels: the label set; None: the submission's, or else the ground truth's. If the submission states its own, it
+            must be the same set, and the submission's order counts.
         only_scored: leave out clips that the submission does not name.
         allow_missing: score clips without output as if nothing was detected in them.
 
