@@ -12,6 +12,7 @@ import errno
 import fcntl
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
@@ -113,14 +114,17 @@ def _version(path: Path) -> Version | None:
 
 def is_being_written(path: Path) -> bool:
     """Return whether a process has a file open for writing; False where the system does not say."""
-    lease, read, unlock = (getattr(fcntl, name, None) for name in ("F_SETLEASE", "F_RDLCK", "F_UNLCK"))
-    if lease is None or read is None or unlock is None:  # only Linux has leases
+    names = ("F_SETLEASE", "F_RDLCK", "F_UNLCK", "F_SETSIG")
+    lease, read, unlock, set_signal = (getattr(fcntl, name, None) for name in names)
+    if lease is None or read is None or unlock is None or set_signal is None:  # only Linux has leases
         return False
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False  # the reader reports the fault
     try:
+        # A writer that comes while the lease is held makes the kernel send a signal: by default SIGIO, which kills.
+        fcntl.fcntl(descriptor, set_signal, signal.SIGURG)
         fcntl.fcntl(descriptor, lease, read)  # the kernel refuses a read lease while there is a writer
         fcntl.fcntl(descriptor, lease, unlock)
     except OSError as error:

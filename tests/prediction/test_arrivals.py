@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,29 @@ def test_a_recording_that_is_open_for_writing_is_not_complete_however_long_it_re
     assert arrivals.look({}) == ["a.wav"]
     with (tmp_path / "a.wav").open("rb"):  # a reader does not delay it
         assert arrivals.look({}) == ["a.wav"]
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETLEASE"), reason="leases are Linux's")
+def test_a_writer_that_opens_a_recording_while_it_is_checked_does_not_end_the_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.wav").write_bytes(b"x")
+    plain, received = fcntl.fcntl, []
+
+    def with_writer(descriptor: int, command: int, argument: int) -> int:
+        result = plain(descriptor, command, argument)
+        if (command, argument) == (fcntl.F_SETLEASE, fcntl.F_RDLCK):
+            with pytest.raises(BlockingIOError):
+                os.open(tmp_path / "a.wav", os.O_WRONLY | os.O_NONBLOCK)
+        return result
+
+    monkeypatch.setattr(fcntl, "fcntl", with_writer)
+    before = signal.signal(signal.SIGIO, lambda number, _: received.append(number))  # its default action is to kill
+    try:
+        assert not is_being_written(tmp_path / "a.wav")
+    finally:
+        signal.signal(signal.SIGIO, before)
+    assert received == []
 
 
 def test_what_cannot_be_read_is_tried_again_when_it_changes_and_given_up_on_when_it_does_not(
