@@ -337,7 +337,7 @@ def _tracks(
     plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=settings.overlap)
 
     def windows(name: str, track: Track) -> Iterator[Window]:
-        return plan.cut(track.passed_on(_samples(name, predictor.rate)))
+        return plan.cut(track.passed_on(read_samples(name, predictor.rate)))
 
     for name in names:
         sink = open_sinks(name)
@@ -345,8 +345,8 @@ def _tracks(
         yield track, partial(windows, name)
 
 
-def _samples(name: str, rate: int) -> Iterator[np.ndarray]:
-    """Yield a recording's samples at `rate`; a fault of its disk is one of this recording, so that others are read."""
+def read_samples(name: str, rate: int) -> Iterator[np.ndarray]:
+    """Yield a recording's samples at `rate`; a fault of its disk is a UserError, so that other recordings are read."""
     try:
         yield from read_recording(name, rate)
     except OSError as error:

@@ -23,8 +23,7 @@ from sed.prediction.formats import Format
 from sed.prediction.ledger import Ledger, open_ledger
 from sed.prediction.predictor import Predictor, window_geometry
 from sed.prediction.recording import Sink, Track, run
-from sed.prediction.session import Sinks
-from sed.prediction.sources import read_recording
+from sed.prediction.session import Sinks, read_samples
 from sed.prediction.window_settings import resolve as resolve_windows
 from sed.prediction.windows import Window, WindowPlan
 from sed.prediction.writers import FormatSink, check_formats
@@ -136,7 +135,7 @@ class _Predicting:
         run(tracks(), self._predictor, batch_size=self._args.batch_size, report=report)
 
     def _cut(self, path: str, track: Track) -> Iterator[Window]:
-        return self._plan.cut(track.passed_on(read_recording(path, self._predictor.rate)))
+        return self._plan.cut(track.passed_on(read_samples(path, self._predictor.rate)))
 
     def _stem(self, name: str) -> str:
         """Return the path of a recording's outputs below --out-dir, without suffix: the recording's own, unless taken.

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import random
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from kills import begin, ended, forked, kill_at_every_call
 from loudness import POST, Loudness
@@ -23,7 +25,9 @@ from tiny_model import call
 from sed.bin import predict
 from sed.config import Parser
 from sed.errors import UserError
+from sed.prediction import session
 from sed.prediction.predictor import WindowSettings
+from sed.prediction.sources import read_recording
 from sed.prediction.watch import watch
 
 
@@ -133,6 +137,24 @@ def test_what_cannot_be_read_is_named_once_and_holds_nothing_up(
     assert "bad.wav: truncated" in capsys.readouterr().err
     assert watching("--watch", folder, "--out", table)() == 0
     assert "bad.wav" not in capsys.readouterr().err  # nor is it named again
+    check(rows_of(table), 1)
+
+
+def test_a_fault_of_the_disk_is_one_of_its_recording(
+    tmp_path: Path, sounds: list[bytes], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def faulty(name: str, rate: int) -> Iterator[np.ndarray]:
+        if name.endswith("bad.wav"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), name)
+        return read_recording(name, rate)
+
+    monkeypatch.setattr(session, "read_recording", faulty)
+    folder, table = tmp_path / "in", tmp_path / "out.jsonl"
+    folder.mkdir()
+    (folder / "bad.wav").write_bytes(sounds[0])
+    drop(folder, 0, sounds[0], 0)
+    assert watching("--watch", folder, "--out", table)() == 1
+    assert "bad.wav: input/output error" in capsys.readouterr().err
     check(rows_of(table), 1)
 
 
