@@ -41,7 +41,7 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
             f"device '{name}': one of auto, cpu, cuda, cuda:1 is expected (--device auto takes what there is)"
         )
     if device.type == "cpu":
-        return device
+        return torch.device("cpu")  # without the number of `cpu:0`, since callers compare names
     if not torch.cuda.is_available():
         raise UserError("no GPU here that torch can use (give --device cpu)")
     number = local_rank if device.index is None else device.index
