@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 KEY = "ast_sed"
 """key in the file's metadata under which our JSON is stored"""
+_SHAPE = {"front_end": dict, "post_processing": dict, "bin_hertz": [(int, float)]}
+"""types of the facts that are not checked otherwise"""
 OPSET = 18
 """version of ONNX's operator set"""
 LOADING, RUNNING, WINDOW, THREAD = 1 << 30, 1 << 29, 1 << 28, 1 << 24
@@ -141,7 +143,6 @@ class OnnxPredictor(Immediate):
         self.feature_seconds = float(facts["front_end"]["frame_shift"])
         self.bin_hertz: list[float] | None = facts.get("bin_hertz")
         self._settings: Mapping[str, Any] = facts["front_end"]
-        self._framing = Framing.of(self._settings)
         self.windows = window_settings.from_stored(facts.get("windows"), str(path), again="export it again")
         self.post_processing = from_stored(facts["post_processing"], self.labels, str(path), again="export it again")
 
@@ -158,13 +159,17 @@ class OnnxPredictor(Immediate):
             value = facts.get(key)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise UserError(f"{path}: {key} is {value}, not a positive number (export it again)")
-        if wrong := misfit(facts, {"front_end": dict, "post_processing": dict}):
+        lacking = ", ".join(f"no {name}" for name in ("front_end", "post_processing") if name not in facts)
+        if wrong := misfit(facts, _SHAPE) or lacking:
             raise UserError(f"{path}: {wrong} (export it again)")
-        front_end = completed(facts["front_end"])
         try:
+            front_end = completed(facts["front_end"])
             check_options(front_end, "sed.features.logmel")
+            self._framing = Framing.of(front_end)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UserError(f"{path}: front_end makes no sense: {error} (export it again)") from None
         return {**facts, "front_end": front_end}
 
     def whole(self, waveforms: np.ndarray) -> list[np.ndarray]:

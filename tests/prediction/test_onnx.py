@@ -216,6 +216,13 @@ def test_the_file_says_nothing_of_the_machine(exported, experiment):
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("name", ["front_end", "post_processing"])
+def test_missing_facts_are_refused(exported, tmp_path, name):
+    with pytest.raises(UserError, match=rf"model\.onnx: no {name}"):
+        opened_with(exported, tmp_path, lambda facts: {key: facts[key] for key in facts if key != name})
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "change,message",
     [
@@ -223,22 +230,32 @@ def test_the_file_says_nothing_of_the_machine(exported, experiment):
         ({"frame_seconds": -0.01}, "frame_seconds is -0.01"),
         ({"frame_seconds": float("nan")}, "frame_seconds is nan"),
         ({"frames": None}, "frames is None"),
+        ({"front_end": None}, "front_end is null"),
+        ({"front_end": {"front_end": ["kaldi"]}}, "front_end makes no sense"),
+        ({"front_end": {"frame_length": 1e308}}, "front_end makes no sense"),
+        ({"bin_hertz": "low"}, "bin_hertz is"),
+        ({"bin_hertz": [100, "high"]}, r"bin_hertz\[1\] is"),
         ({"labels": ["Dog", "Dog", "a", "b"]}, "'Dog' comes twice"),
         ({"labels": ["Dog", "", "a", "b"]}, "is not a name"),
         ({"labels": ["Dog", "a\0b", "a", "b"]}, "is not a name"),
     ],
 )
 def test_facts_without_sense_are_refused(exported, tmp_path, change, message):
+    with pytest.raises(UserError, match=rf"model\.onnx: .*{message}"):
+        opened_with(exported, tmp_path, lambda facts: facts | change)
+
+
+def opened_with(exported, folder, change):
+    """Open the model with changed facts."""
     import onnx
 
     from sed.prediction.onnx import OnnxPredictor
 
     proto = onnx.load(str(exported))
-    facts = json.loads(proto.metadata_props[0].value) | change
+    facts = change(json.loads(proto.metadata_props[0].value))
     onnx.helper.set_model_props(proto, {KEY: json.dumps(facts)})
-    onnx.save(proto, str(tmp_path / "model.onnx"))
-    with pytest.raises(UserError, match=rf"model\.onnx: .*{message}"):
-        OnnxPredictor(tmp_path / "model.onnx", threads=1)
+    onnx.save(proto, str(folder / "model.onnx"))
+    return OnnxPredictor(folder / "model.onnx", threads=1)
 
 
 def with_tensor_of(source, out, kind, count):
