@@ -53,7 +53,7 @@ def loading(loads: Sequence[Callable[[], object]]) -> Iterator[None]:
 
     def work() -> None:
         for load in loads:
-            with suppress(ImportError, AttributeError, RuntimeError):
+            with suppress(Exception):
                 load()
 
     thread = threading.Thread(target=work, name="loading")

@@ -21,6 +21,18 @@ def test_loads_run_beside_the_block_and_have_ended_after_it() -> None:
     assert seen == [True]
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_load_that_fails_is_silent_and_the_next_one_runs() -> None:
+    seen: list[int] = []
+
+    def unreadable() -> None:
+        raise PermissionError(13, "permission denied")
+
+    with loading([unreadable, lambda: seen.append(1)]):
+        pass
+    assert seen == [1]
+
+
 def test_an_error_of_the_block_is_raised_after_the_loads() -> None:
     seen: list[int] = []
     with pytest.raises(KeyError), loading([lambda: seen.append(1)]):
