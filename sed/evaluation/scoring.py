@@ -52,12 +52,12 @@ def score_events(
         The metrics, as in result.json.
 
     Raises:
-        UserError: an input is broken, or labels or clips of the inputs do not fit together.
+        UserError: an input or an option is broken, or labels or clips of the inputs do not fit together.
     """
     submission = _submission(predicted, [file for file in (truth, durations) if isinstance(file, str | Path)])
     reference = reference_of(
         _rows(truth, "the truth", [predicted] if isinstance(predicted, str | Path) else []),
-        durations if isinstance(durations, Mapping) else read_durations(durations),
+        _seconds(durations),
         path=_path(truth, "the truth"),
         durations_path=_path(durations, "the durations"),
     )
@@ -132,6 +132,16 @@ def _rows(
                 "from 0, the onset first)"
             )
     return [Row(line, clip, event) for line, (clip, event) in enumerate(named, 1)]
+
+
+def _seconds(durations: str | Path | Mapping[str, float]) -> Mapping[str, float]:
+    """Return {clip: seconds}; raise UserError if a duration is not a finite number above 0."""
+    if not isinstance(durations, Mapping):
+        return read_durations(durations)
+    for clip, seconds in durations.items():
+        if not 0 < seconds < math.inf:
+            raise UserError(f"the durations: clip '{clip}': {seconds} s (durations are finite numbers above 0)")
+    return durations
 
 
 def _path(source: object, name: str) -> Path:

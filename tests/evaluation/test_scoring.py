@@ -47,6 +47,13 @@ def test_times_that_a_table_could_not_hold_are_refused(times: tuple[float, float
         score_events(good, bad, {"a": 10.0})
 
 
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 0.0, -1.0])
+def test_a_duration_that_a_table_could_not_hold_is_refused(seconds: float) -> None:
+    events = {"a": [Event(1.0, 2.0, "Dog")], "b": []}
+    with pytest.raises(UserError, match=f"the durations: clip 'b': {seconds} s"):
+        score_events(events, events, {"a": 10.0, "b": seconds})
+
+
 def test_an_unknown_step_is_the_user_s_error(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("onset\toffset\tDog\n0\t10\t0.9\n")
     with pytest.raises(UserError, match="post-processing: 'medain' is no step"):
