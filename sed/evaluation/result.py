@@ -182,7 +182,7 @@ def find_sources(features: str | None, audio: str | Path | None, reference: Refe
         The sources.
 
     Raises:
-        UserError: the given folder has no features.
+        UserError: `features` is given and has no features, or `audio` does not exist.
     """
     folder = Path(features) if features else reference.path.parent
     has = (folder / "feats.scp").is_file()

@@ -94,7 +94,7 @@ class Selection:
             post_processing: none, paper, or steps separated by commas.
 
         Raises:
-            UserError: the set has no events.
+            UserError: as `read_reference`, such as for a set without events, or the labels do not fit.
         """
         self._score, self._frame_seconds = SCORES[score], frame_seconds
         reference = read_reference(dump / "events.tsv", dump / "durations.tsv")

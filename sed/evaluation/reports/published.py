@@ -85,7 +85,10 @@ PUBLISHED = (
 
 
 def on_their_set(result: Mapping[str, Any]) -> bool:
-    """Return whether a result is on DESED's labels and whole validation set, so that published numbers compare."""
+    """Return whether a result is on DESED's labels and validation set, so that published numbers stand beside it.
+
+    The set must have all 1168 clips, but fewer may have been scored.
+    """
     return set(result["per_class"]) == {*PAPER_MEDIAN} and result["set"] == SET and result["clips_expected"] == CLIPS
 
 

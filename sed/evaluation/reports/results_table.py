@@ -38,7 +38,8 @@ class Row:
 def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
     """Merge experiments that differ only in their seed into one row, which has the shortest of their names.
 
-    Seeds that are scored on other numbers of clips have rows of their own.
+    Options of `MAY_DIFFER` are not compared. Results on other numbers of clips, a second result of a seed, and results
+    whose seed is unknown have rows of their own.
 
     found: (path, content) of each result.json.
     """
@@ -95,7 +96,10 @@ def parameters(row: Row) -> str:
 
 
 def weights(row: Row) -> str:
-    """Return the weights that training started from and the pseudo-labels that it used, of all seeds, each once."""
+    """Return the weights that training started from and the pseudo-labels that it used, of all seeds, each once.
+
+    `not trained` is added for imported models.
+    """
     imported = ["not trained"] if any((r.get("model") or {}).get("imported") for r in row.results) else []
     return ", ".join(dict.fromkeys([*map(weights_of, row.results), *imported, *pseudo_labels(row)]))
 

@@ -22,6 +22,7 @@ _ESCAPED = {
 def csv_text(rows: Sequence[Row]) -> str:
     """Return CSV: one line per system and set, then one per published system that none of our systems reproduces.
 
+    There are no lines of the second kind if no result is on DESED's validation set (`on_their_set`).
     Numbers are fractions as in result.json: the mean over seeds, and with two seeds or more the standard deviation, in
     the column with the suffix `_std`.
     """

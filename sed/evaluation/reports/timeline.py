@@ -41,7 +41,7 @@ class Sources:
         self.audio = _audio_files(audio) if audio else {}
 
     def logmel(self, clip: str) -> np.ndarray | None:
-        """Return log-mel (bins, frames) from 0 to 1, highest band first, thinned for a picture; None without features.
+        """Return log-mel (bins, frames) from 0 to 1, highest band first, thinned; None without features of the clip.
 
         0 and 1 are percentiles of the clip, so that single loud or silent frames do not set the range.
         """

@@ -18,7 +18,7 @@ def by_sources(
     """Compare a system's score in each class with the number of training sources of the class.
 
     Args:
-        runs: results of the system's seeds.
+        runs: results of the system's seeds; a label that none of them has gets no row.
         sources: {label: [number of sources, number of recordings]} of the training set.
         precision: {label: average precision of a tagger}; classes may be missing.
 
@@ -55,7 +55,7 @@ def seen_and_unseen(names: Sequence[str], results: Results, training: Mapping[st
         training: {config: numbers of one seed on clips that it was trained on, with `seed` and `set`}.
 
     Returns:
-        One sentence per config in both `results` and `training`.
+        One sentence per config of which both EB-F1s of that seed are known.
     """
     lines = []
     for name in names:

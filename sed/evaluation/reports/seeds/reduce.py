@@ -64,7 +64,7 @@ def reduced(path: Path, config: str, seed: int, truth: Mapping[str, Sequence[Eve
     """Reduce a result.json to a few kilobytes: numbers, classes, events by length and collar, options of the training.
 
     Args:
-        path: result.json, with events.tsv beside it.
+        path: result.json, with the detections, events.tsv, beside it.
         config: name of the config.
         seed: seed of the training.
         truth: {clip: its events}.
@@ -129,6 +129,9 @@ def margin(a: str, b: str, found: Mapping[str, Mapping[int, Path]]) -> dict[str,
 
     Returns:
         Differences of overall and class-wise numbers, with their intervals; None without a common seed.
+
+    Raises:
+        UserError: bootstrap samples are missing, or results are not comparable (`check_comparable`).
     """
     seeds = sorted({*found.get(a, {})} & {*found.get(b, {})})
     if not seeds:

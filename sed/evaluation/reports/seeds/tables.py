@@ -206,7 +206,7 @@ def _per_cent(share: float | None) -> str:
 
 
 def every_seed(results: Results, remarks: Remarks) -> list[str]:
-    """Return a table with one row per training: its numbers, post-processing and device."""
+    """Return a table with one row per training: its numbers, post-processing, tuning set and device."""
     columns = shown_in("main")
     rows = [
         [
