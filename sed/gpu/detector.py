@@ -29,11 +29,11 @@ GRAPHED = {"cuda"}  # device types that have graphs
 class GpuDetector(nn.Module):
     """A detector in evaluation mode, called like a `Detector`; the original is changed, so do not use it any more.
 
-    All calls must be under bf16 autocast, or none, and without gradients. Without it everything is computed in float32,
-    with large products as in `SplitProducts`. Under it the Bi-GRU computes in bf16, and so does the whole encoder, of
-    which autocast alone would compute norms and residual sums in float32; an encoder with batch norms is left to
-    autocast, since bf16 is too coarse for their statistics. A batch smaller than the largest so far is filled with
-    zeros up to that.
+    Calls must be without gradients, and either all or none under bf16 autocast. Without it everything is computed in
+    float32, with large products as in `SplitProducts`. Under it the Bi-GRU computes in bf16, and so does the whole
+    encoder, of which autocast alone would compute norms and residual sums in float32; an encoder with batch norms is
+    left to autocast, since bf16 is too coarse for their statistics. A batch smaller than the largest so far is filled
+    with zeros up to that.
     """
 
     def __init__(self, detector: Detector) -> None:

@@ -150,7 +150,7 @@ def checked(result: tuple[Any, ...]) -> Any:
 
 @functools.cache
 def compiled(plan: Plan, capability: str) -> bytes:
-    """Compile both kernels for a plan and a compute capability such as 90, to machine code."""
+    """Compile the kernels for a plan and a compute capability such as 90, to machine code."""
     from cuda.bindings import nvrtc
 
     constants = {
