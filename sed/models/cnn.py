@@ -43,7 +43,7 @@ _POOL = re.compile(r"([1-9]\d*)x([1-9]\d*)")
 
 
 class CNN(nn.Module):
-    """CNN, from (batch, frames, mel bins) to (batch, 1, frames / time_stride, dim).
+    """CNN, from (batch, frames, mel bins) to (batch, 1, frames // time_stride, dim).
 
     The bands that are left are joined: `dim` is the last layer's filters times its bands.
     """

@@ -222,6 +222,9 @@ def build_conformer(config: Mapping[str, Any], *, dim: int, frames: int) -> Deco
 
     Returns:
         The decoder.
+
+    Raises:
+        ValueError: the width is not a multiple of the heads, or the kernel size is even.
     """
     return Conformer(
         dim=dim,
