@@ -360,7 +360,7 @@ class Collection:
 
 def _origin_unknown(path: Path) -> str:
     """Return the origin of a recording that none of our runs has put there: the folder that it links to, if any."""
-    return str(path.resolve().parent) if path.is_symlink() else "there before"
+    return shown(str(path.resolve().parent)) if path.is_symlink() else "there before"
 
 
 def find_shards(folders: Sequence[Path]) -> list[Path]:

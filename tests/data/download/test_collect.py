@@ -203,6 +203,10 @@ def test_folders_that_no_table_can_hold_are_escaped(downloads: Path, name: bytes
     origins = {row["filename"]: row["origin"] for row in rows(downloads / "origins.tsv")}
     escaped = shown(str(folder))
     assert origins == {NAMES[0]: f"{escaped}/a.tar", NAMES[1]: escaped}
+    (downloads / "origins.tsv").unlink()
+    run(downloads, folder)
+    origins = {row["filename"]: row["origin"] for row in rows(downloads / "origins.tsv")}
+    assert origins == {NAMES[0]: "there before", NAMES[1]: escaped}
     assert rows(downloads / "unknown_keys.tsv") == [
         {"shard": f"{escaped}/a.tar", "key": "x\\udcff", "why": "no YouTube id"}
     ]
