@@ -35,7 +35,7 @@ HEAD, SEQUENCE = "strong_head.", "seq_model."
 # of the weights: if the class names are AudioSet-strong's, as in PretrainedSED's files; with any other names
 LICENCE, OTHER_LICENCE = "MIT, as PretrainedSED publishes them", "licence not stated"
 AUDIOSET_STRONG = Path(__file__).with_name("audioset_strong_classes.txt")
-# options that all published detectors have in common, also the defaults of a config that the user gives
+# options that all published detectors have in common; also the defaults of these keys in a config that the user gives
 _COMMON = {"pooling": "mean", "decoder": "none", "upsample": 1, "clip_pooling": "max", "input_padding": "silence"}
 CONFIGS: dict[str, dict[str, Any]] = {
     "atst_frame": {**_COMMON, **atst_frame.FRONT_END, "encoder": "atst_frame", "input_frames": 1001},
@@ -64,8 +64,8 @@ def read_published(path: Path) -> Published:
     """Read encoder and head of a file.
 
     Raises:
-        UserError: as `sed.checkpoints.pretrained.read_state`; or it has no head, layers between encoder and head,
-            or an encoder without an entry in `CONFIGS`.
+        UserError: as `sed.checkpoints.pretrained.read_state`; or it has several models, no linear head, layers between
+            encoder and head, or an encoder without an entry in `CONFIGS`.
     """
     state = read_state(path)
     try:
@@ -124,8 +124,8 @@ def _read_names(path: Path) -> list[str]:
 def read_config(path: str | Path | None, encoder: str) -> dict[str, Any]:
     """Return the config of a published detector: that of a file, or if `path` is None, `CONFIGS[encoder]`.
 
-    Keys that the file lacks have the general defaults of models, after the encoder those of published detectors: the
-    sizes and the front end in `CONFIGS` do not apply.
+    Keys that the file lacks have the defaults of models, those in `_COMMON` its values; the sizes and the front end in
+    `CONFIGS` do not apply. Keys of `sed.config.recipe_options` are accepted and ignored.
 
     Raises:
         UserError: the file is not the config of a detector.
@@ -133,11 +133,14 @@ def read_config(path: str | Path | None, encoder: str) -> dict[str, Any]:
     if path is None:
         return complete_config(CONFIGS[encoder])
     known = {**model_defaults(), **default_options("sed.config.recipe_options")}
-    for key, (_, where) in read_yaml(path).items():
+    stored = {}
+    for spelled, (value, where) in read_yaml(path).items():
+        key = spelled.replace("-", "_")
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
-            raise UserError(f"{where}: unknown key '{key}'" + (f" (did you mean '{near[0]}'?)" if near else ""))
-    stored = {key: value for key, (value, _) in read_yaml(path).items() if key in model_defaults()}
+            raise UserError(f"{where}: unknown key '{spelled}'" + (f" (did you mean '{near[0]}'?)" if near else ""))
+        if key in model_defaults():
+            stored[key] = value
     try:
         return complete_config({**_COMMON, **stored})
     except UserError as error:

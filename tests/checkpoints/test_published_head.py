@@ -150,6 +150,8 @@ def test_a_config_file_is_completed_and_unknown_keys_and_another_encoder_are_ref
     path = tmp_path / "tiny.yaml"
     path.write_text("encoder: atst_frame\natst_dim: 16\n")
     assert read_config(path, "atst_frame")["decoder"] == "none"
+    path.write_text("encoder: atst_frame\natst-dim: 16\n")  # the other spelling, as in configs of trainings
+    assert read_config(path, "atst_frame")["atst_dim"] == 16
     path.write_text("encoder: atst_frame\natst_dims: 16\n")
     with pytest.raises(UserError, match=r"tiny.yaml:2: unknown key 'atst_dims' \(did you mean 'atst_dim'\?\)"):
         read_config(path, "atst_frame")
