@@ -66,12 +66,13 @@ def _recording(path: Path, number: int, task: dict[str, Any]) -> str:
     """Return the file name of a task's recording."""
     data = task.get("data") if isinstance(task.get("data"), dict) else task  # JSON-MIN has the data in the task itself
     assert isinstance(data, dict)
-    paths = {key: _path_in(value) for key, value in data.items() if isinstance(value, str)}
-    named = [paths[key] for key in KEYS if key in paths]
-    named += [name for name in paths.values() if Path(name).suffix.lower() in SUFFIXES]
+    texts = {key: value for key, value in data.items() if isinstance(value, str)}
+    names = {key: name for key, value in texts.items() if (name := _path_in(value).rsplit("/", 1)[-1])}
+    named = [names[key] for key in KEYS if key in names]
+    named += [name for name in names.values() if Path(name).suffix.lower() in SUFFIXES]
     if not named:
         raise UserError(f"{path}: task {number} names no audio (its data has {', '.join(map(str, data)) or 'nothing'})")
-    return _UPLOADED.sub("", named[0].rsplit("/", 1)[-1])
+    return _UPLOADED.sub("", named[0])
 
 
 def _path_in(address: str) -> str:

@@ -18,6 +18,7 @@ from sed.errors import UserError
     [
         ("e.json", "[1, 2]", r"task 1 is no object"),
         ("e.json", '[{"data": {"text": "x"}, "annotations": []}]', r"task 1 names no audio"),
+        ("e.json", '[{"data": {"audio": ""}, "annotations": []}]', r"task 1 names no audio"),
         (
             "e.json",
             '{"audio_file": "a.wav", "annotations": [{"start_time": 1}]}',
