@@ -158,7 +158,7 @@ def complete(stored: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str
     """Return the settings of a file under today's names of the options, with missing ones filled in.
 
     Args:
-        stored: settings as some version wrote them.
+        stored: settings as some version wrote them; of an option under two names, today's counts.
         defaults: {option: default} of the options that the result must have; the values of `ADDED` take precedence.
             Stored settings of other options are kept.
 

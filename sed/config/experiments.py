@@ -106,7 +106,7 @@ class Experiment:
 def find(config: str, folders: list[str]) -> tuple[str, str]:
     """Return the name of a config's experiment, and the config's file.
 
-    `config` is the name of a file in `folders` without .yaml, a file, or NAME=FILE.
+    `config` is the name of a file without .yaml, in the first of `folders` that has it; a file; or NAME=FILE.
 
     Raises:
         UserError: no folder has a config of this name, or NAME is no name of a folder.

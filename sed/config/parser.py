@@ -251,7 +251,7 @@ class Parser(configargparse.ArgumentParser):
         return vars(self.parse_args([]))
 
     def _check_config(self, path: str) -> None:
-        """Raise UserError with file and line for an unknown key, or a value of another type."""
+        """Raise UserError with file and line for an unknown key, or a value that its option refuses."""
         not_keys = ("config", "show_config", "help")
         options = [action for action in self._actions if action.dest not in not_keys]
         actions = {key: action for action in options for key in self.get_possible_config_keys(action)}

@@ -15,7 +15,7 @@ OPTIONS = {
     "init_from": {
         "default": "",
         "help": "config whose model of the same seed gives the initial weights; the word none: random ones; '':"
-        " those of --pretrained",
+        " those of pretrained_by, else of --pretrained",
     },
     "pretrained_by": {
         "default": "",
