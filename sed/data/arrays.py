@@ -14,8 +14,8 @@ def mono_blocks(samples: np.ndarray, name: str) -> Iterator[np.ndarray]:
     """Yield an array of samples as mono float32 blocks (n,).
 
     Args:
-        samples: (samples,), (samples, channels) or (channels, samples): the shorter axis holds the channels. Floating
-            point in [-1, 1], or integers of up to 32 bits, whose full scale becomes 1.
+        samples: (samples,), (samples, channels) or (channels, samples): the shorter axis holds the channels, of
+            equal ones the second. Floating point in [-1, 1], or integers of up to 32 bits, whose full scale becomes 1.
         name: of the array, for messages.
 
     Raises:

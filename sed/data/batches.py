@@ -87,7 +87,7 @@ def load_set(
         The set.
 
     Raises:
-        UserError: the set has no clips, or its tables and features disagree.
+        UserError: the set is missing, broken or without clips, or its tables and features disagree.
     """
     data = DataDir.load(folder, labels)
     store = FeatureStore(folder)

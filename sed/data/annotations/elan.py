@@ -1,4 +1,4 @@
-"""ELAN's documents (.eaf): the time-aligned annotations of every tier; the recording is the linked media file."""
+"""ELAN's documents (.eaf): the time-aligned annotations of every tier; the recording is the first linked media file."""
 
 from __future__ import annotations
 

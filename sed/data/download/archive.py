@@ -84,7 +84,7 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None, progres
         The number of files.
 
     Raises:
-        UserError: the archive is damaged or refused; then `folder` is removed again.
+        UserError: the archive is of another kind, damaged or refused; then `folder` is removed again.
     """
     limits = limits or Limits()
     if folder.exists():
@@ -354,7 +354,8 @@ def root_of(folder: Path, holds: Sequence[str]) -> Path:
 def merge(source: Path, place: Path) -> Iterable[Path]:
     """Move the content of `source` into `place`, merging folders that exist already, and yield the files' new paths.
 
-    Folders that do not exist yet are moved by one rename. A move that was interrupted can be repeated.
+    Nothing is moved before the result is iterated. Folders that do not exist yet are moved by one rename. A move that
+    was interrupted can be repeated.
     """
     place.mkdir(parents=True, exist_ok=True)
     for entry in sorted(source.iterdir()):

@@ -77,7 +77,7 @@ def index(folders: Sequence[Path], wanted: Iterable[Key]) -> dict[Key, list[Path
     """Return {recording: its copies below the folders}, in the order of the folders.
 
     Raises:
-        UserError: a file's name may stand for two of the wanted recordings.
+        UserError: one of `folders` is missing, or a file's name may stand for two of the wanted recordings.
     """
     keys = set(wanted)
     starts: dict[str, list[Key]] = {}
