@@ -18,7 +18,8 @@
 # events, if `pseudo` is among its train_sets, which stands for the latest labels; as posteriors, if its pseudo_weight is
 # not 0. The configs may be of any system, and differ, as in self-training of a Bi-CRNN by an FB-CRNN. The posteriors of
 # iteration i, averaged over its seeds, and tuned.json are in exp/x_it<i>, its events in <dump>/pseudo_x_it<i>. Finished
-# work is skipped, killed work is resumed; trained members whose labels would now be others are refused.
+# work is skipped, killed work is resumed; trained members whose labels, or the tags behind them,
+# would now be others are refused.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -82,12 +83,19 @@ average() { # average <iteration> <set>: infer with all members and average thei
 made() { # made <file> <source>...: does the file exist, made from the sources in their current state?
     [[ ${force} == false && -f $1 ]] && same "$1.of" "$(state_of "${@:2}")"
 }
+labelled() { # labelled: are the labels in `out` those of `tuned`, `scores` and `tags`?
+    made "${out}/feats.scp" "${tuned}" "${scores[@]}" ${tags[@]+"${tags[@]}"} || {
+        # An earlier version did not store the state of tags: its labels are kept if they are newer than the tags.
+        ((${#tags[@]})) && made "${out}/feats.scp" "${tuned}" "${scores[@]}" &&
+            [[ -z $(find -L "${tags[@]}" -newer "${out}/feats.scp") ]]
+    }
+}
 
 # all: folder of the ensemble's averaged posteriors
 for ((iteration = 1; iteration <= iterations + 1; iteration++)); do
     if ((iteration == 1)); then train 1 "${first}"; else train "${iteration}" "${next}"; fi
     ((iteration <= iterations)) || break
-    all=${exp}_it${iteration} tuned=${exp}_it${iteration}/tuned.json out=${dump}/pseudo_${name}_it${iteration} scores=()
+    all=${exp}_it${iteration} tuned=${exp}_it${iteration}/tuned.json out=${dump}/pseudo_${name}_it${iteration} scores=() tags=()
     average "${iteration}" "${tune_set}"
     tuned_from=$(state_of "${all}/${tune_set}/scores.h5" "${dump}/${tune_set}/events.tsv" && printf '%s\n' "${asked_tune}")
     if [[ ${force} == true || ! -f ${tuned} ]] || ! same "${tuned}.of" "${tuned_from}"; then
@@ -99,10 +107,11 @@ for ((iteration = 1; iteration <= iterations + 1; iteration++)); do
     for set in "${sets[@]}"; do
         average "${iteration}" "${set}"
         scores+=("${all}/${set}/scores.h5")
+        [[ ! -f ${dump}/${set}/tags.tsv ]] || tags+=("${dump}/${set}/tags.tsv")
     done
-    made "${out}/feats.scp" "${tuned}" "${scores[@]}" || {
+    labelled || {
         python3 -m sed.bin.pseudo_label --tuned "${tuned}" --keep-tags --scores "${scores[@]}" -- "${sets[@]/#/${dump}/}" "${out}"
-        remember "${out}/feats.scp.of" "$(state_of "${tuned}" "${scores[@]}")"
+        remember "${out}/feats.scp.of" "$(state_of "${tuned}" "${scores[@]}" ${tags[@]+"${tags[@]}"})"
     }
 done
 say "${exp}_it$((iterations + 1))_seed*: trained with the labels of ${dump}/pseudo_${name}_it${iterations}"

@@ -53,6 +53,19 @@ END
     [[ ${status} == 2 && ${output} == *'x_it2_seed1: was trained with other pseudo-labels'* ]]
     grep -q '^sed.bin.tune .* --what threshold$' calls
     self_train --tune-args "--what threshold" --force
+    # so are they if clips have other tags, which the labels are limited to
+    printf 'filename\tevent_labels\na.wav\tDog\n' >dump/weak/tags.tsv
+    run self_train --tune-args "--what threshold"
+    [[ ${status} == 2 && ${output} == *'x_it2_seed1: was trained with other pseudo-labels'* ]]
+    # labels of an earlier version, which stored no tags, are kept if they are newer
+    cp exp/x_it2_seed1/.labels dump/pseudo_x_it1/feats.scp.of
+    run grep tags.tsv dump/pseudo_x_it1/feats.scp.of
+    [[ ${status} == 1 ]]
+    touch dump/pseudo_x_it1/feats.scp
+    sed -i '/sed.bin.pseudo_label/d' calls
+    self_train --tune-args "--what threshold"
+    run grep sed.bin.pseudo_label calls
+    [[ ${status} == 1 ]]
     # blanks and quotation marks in paths
     printf 'pseudo_weight: 1.5\ntrain_sets: strong_real,pseudo\n' >next.yaml
     mkdir "my dump" && cp -r dump/* "my dump"
