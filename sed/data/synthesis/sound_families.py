@@ -1,10 +1,10 @@
 """DESED's ten labels as families of synthetic sounds.
 
 Each family is a function `(rng) -> Voice`. It draws the parameters of a source (one speaker, dog or vacuum cleaner);
-the voice that it returns renders the source's events and draws the variation between them, so that no two are equal.
-The ranges of the parameters are plausible values, not measured on recordings. Pitches, centres, widths and edges of
-bands are in Hz, rates per second, durations and decays in seconds; a decay within `np.exp(-np.arange(n) / d)` is in
-samples. Gains are relative to each other: `signals.level` scales every event.
+the voice that it returns renders the source's events and draws the variation between them. Only beeps, sirens and
+telephones do not vary, except in length. The ranges of the parameters are plausible values, not measured on recordings.
+Pitches, centres, widths and edges of bands are in Hz, rates per second, durations and decays in seconds; a decay within
+`np.exp(-np.arange(n) / d)` is in samples. Gains are relative to each other: `signals.level` scales every event.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Generator = np.random.Generator
 
 
 def alarm_bell_ringing(source: Generator) -> Voice:
-    """Make repeated beeps, a struck bell, a two-tone siren or a warbling telephone, all with harmonics."""
+    """Make repeated beeps, a struck bell, a two-tone siren or a warbling telephone."""
     kind = source.choice(["beep", "bell", "siren", "phone"], p=[0.4, 0.25, 0.15, 0.2])
     pitch = float(np.exp(source.uniform(np.log(650), np.log(3000))))
     gains = source.uniform(0.1, 1.0, 5) * 0.6 ** np.arange(5)
