@@ -54,8 +54,9 @@ def lay_out_set(
         audio: folder for the clips.
         tsv: table to write, in DESED's columns.
         suffix: suffix of the label files.
-        listed: text file that names the set's recordings: a path per line, up to the first tab; None: all recordings.
-        known: the corpus's labels, of which any other is refused; empty: all labels are accepted.
+        listed: text file that names the set's recordings: a path per line, up to the first tab, whose folder does not
+            count; None: all recordings.
+        known: the corpus's labels; any other is refused. Empty: all labels are accepted.
         seconds: length of a clip.
         max_bad: per cent of the recordings longer than a clip that may be unreadable.
         jobs: number of recordings that are cut at once.

@@ -50,7 +50,9 @@ def find_audio(folder: Path) -> dict[str, Path]:
         name = audio_stem(path.name)
         other = clips.setdefault("_".join(name.split()), path)  # as clips are named
         if other is not path:
-            raise UserError(f"{path}: has the name of {other} (rename one: names without suffix are ids)")
+            raise UserError(
+                f"{path}: has the name of {other} (rename one: names without suffix are ids, in which blanks become _)"
+            )
         found[name] = path
     if not found:
         raise UserError(f"{folder}: no recordings (looked for {' '.join(SUFFIXES)})")
@@ -150,7 +152,8 @@ def lay_out(
         known: labels of the model that is fine-tuned, added to those of the tables.
 
     Raises:
-        UserError: there are no labels, a table is broken, or more than `max_bad` or `max_dropped` does not fit.
+        UserError: `out` holds another corpus, there are no labels, a table is broken or names none of the recordings,
+            more recordings than `max_bad` cannot be read, or more events than `max_dropped` do not fit.
     """
     _refuse_others(out)
     recordings, length = _readable(find_audio(audio), out / CHECKED, max_bad=max_bad, jobs=jobs)
@@ -315,8 +318,8 @@ def _events(
     lost = [row for row in kept if row.event is not None and row.event.onset >= ends[row.clip] - BRIEFEST]
     if lost:
         log.warning(
-            "%s: %d of %d events in the last second of their recordings, which is too short for a clip, the first at "
-            "%s",
+            "%s: %d of %d events left out: in the last second of their recordings, which is too short for a clip, the "
+            "first at %s",
             *(table, len(lost), tally.events, place(lost[0].line, lost[0].file, table)),
         )
     return merge_events(by_clip(kept))[0]
