@@ -25,6 +25,9 @@ import numpy as np
 from sed.data.scores import FrameScores
 from sed.evaluation.metrics.jit import compiled
 
+LONGEST = 1 << 40
+"""largest number of frames in half of the step filter: more than any clip has, and far from the limit of int64"""
+
 
 def bounding_boxes(scores: FrameScores, parameters: Mapping[str, tuple[float, float, float]]) -> FrameScores:
     """Return scores that equal a box's confidence inside it and are 0 elsewhere.
@@ -36,7 +39,7 @@ def bounding_boxes(scores: FrameScores, parameters: Mapping[str, tuple[float, fl
     frame = scores.frame_seconds()
     settings = [parameters[label] for label in scores.labels]
     seconds, absolute, relative = (np.array(column) for column in zip(*settings, strict=True))
-    half = np.array([max(1, round(length / frame / 2)) for length in seconds])
+    half = np.array([max(1, round(min(length / frame / 2, LONGEST))) for length in seconds])
     starts, onsets, offsets, values = [0], [], [], []
     for _, rows in scores.items():
         block = np.ascontiguousarray(scores.values[rows], dtype=float)

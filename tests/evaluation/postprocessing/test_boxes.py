@@ -70,6 +70,11 @@ def test_silence_has_no_boxes_and_a_constant_one_box():
     assert boxes_of(np.full(50, 0.5)) == [(0.0, 1.0, 0.5)]
 
 
+@pytest.mark.parametrize("seconds", [1e9, 1e300])
+def test_a_filter_longer_than_the_clip_is_no_error(seconds):
+    assert boxes_of(bump(100, 50, 20, 0.9), filter_seconds=seconds) == []  # every change is negligible
+
+
 def test_a_faint_event_in_silence_stays_a_box():
     values = np.zeros(300)
     values[50:100], values[150:250] = 0.9, 0.05
