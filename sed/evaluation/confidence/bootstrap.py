@@ -164,17 +164,21 @@ def save(path: str | Path, samples: Samples) -> None:
 
 
 def load(path: str | Path) -> Samples:
-    """Read bootstrap.npz; UserError when it is missing or damaged."""
+    """Read bootstrap.npz; UserError when it is missing, damaged or of another content."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no bootstrap samples (score with --bootstrap 1000)")
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Samples(
+            samples = Samples(
                 names=[str(name) for name in file["names"]],
                 values=file["values"],
                 clips=str(file["clips"]),
                 seed=int(file["seed"]),
             )
-    except (OSError, KeyError, ValueError, EOFError, BadZipFile, zlib.error, NotImplementedError) as error:
+        shape = samples.values.shape
+        if not np.issubdtype(samples.values.dtype, np.floating) or len(shape) != 2 or shape[0] != len(samples.names):
+            raise ValueError(f"{samples.values.dtype} values of shape {shape} for {len(samples.names)} names")
+        return samples
+    except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile, zlib.error, NotImplementedError) as error:
         raise UserError(f"{path}: damaged ({error}): score again") from None

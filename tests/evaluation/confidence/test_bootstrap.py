@@ -112,5 +112,10 @@ def test_samples_survive_the_file(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(UserError, match=r"bootstrap\.npz: damaged"):
             bootstrap.load(path)
+    for change in ({"seed": [1, 2]}, {"values": np.zeros(2)}, {"values": np.zeros((3, 2))}, {"values": [["x"], ["y"]]}):
+        content: dict[str, Any] = {"names": ["a", "b"], "values": np.zeros((2, 2)), "clips": "c", "seed": 0, **change}
+        np.savez(path, **content)
+        with pytest.raises(UserError, match=r"bootstrap\.npz: damaged"):
+            bootstrap.load(path)
     with pytest.raises(UserError, match="no bootstrap samples"):
         bootstrap.load(tmp_path / "other.npz")
