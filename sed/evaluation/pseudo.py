@@ -52,7 +52,12 @@ def pseudo_events(
 
     Returns:
         {clip: its events}, with times rounded to milliseconds and cut at the end of the clip.
+
+    Raises:
+        UserError: a clip has no duration.
     """
+    if lacking := [clip for clip in scores.clips if clip not in durations]:
+        raise UserError(f"durations.tsv: no clip '{lacking[0]}', which has posteriors (dump its set again)")
     found: dict[str, list[Event]] = {clip: [] for clip in scores.clips}
     for first in range(0, len(scores.clips), CHUNK):
         part = slice(first, first + CHUNK)

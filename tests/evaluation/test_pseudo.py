@@ -48,6 +48,11 @@ def test_events_end_with_their_clip_and_silent_clips_are_kept():
     assert pseudo.summary(found) == "3 clips, 2 events, 1 without any"
 
 
+def test_a_clip_without_a_duration_is_refused():
+    with pytest.raises(UserError, match=r"durations\.tsv: no clip 'b'"):
+        pseudo.pseudo_events(silence(["a", "b"]), {"a": 1.0}, PLAIN)
+
+
 def test_clips_in_chunks_have_the_events_of_all_at_once(monkeypatch):
     clips = [f"c{i}" for i in range(7)]
     scores = silence(clips)
