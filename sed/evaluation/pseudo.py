@@ -15,6 +15,7 @@ from sed.data.scores import FrameScores, Scores
 from sed.data.tables import METADATA, Event, event_rows, write_durations_tsv, write_events_tsv, write_tags_tsv
 from sed.errors import UserError
 from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.result_file import ORIGIN_SHAPE
 from sed.files import write_json
 from sed.input_files import Each, misfit, read_json
 
@@ -266,9 +267,19 @@ def summary(events: Mapping[str, Sequence[Event]]) -> str:
 
 
 def read_origins(dump: Path, sets: Iterable[str]) -> dict[str, Any]:
-    """Return {set: origin of its labels} of the sets that have pseudo-labels; dump: folder of the dumped sets."""
-    origins = {name: dump / name / ORIGIN for name in sets}
-    return {name: read_json(path, remedy="label the set again") for name, path in origins.items() if path.is_file()}
+    """Return {set: origin of its labels} of the sets that have pseudo-labels; dump: folder of the dumped sets.
+
+    Raises:
+        UserError: an origin is damaged.
+    """
+    origins: dict[str, Any] = {}
+    for name in sets:
+        path = dump / name / ORIGIN
+        if path.is_file():
+            origins[name] = read_json(path, remedy="label the set again")
+            if wrong := misfit(origins[name], ORIGIN_SHAPE):
+                raise UserError(f"{path}: not an origin of pseudo-labels: {wrong} (label the set again)")
+    return origins
 
 
 def origin_text(origin: Mapping[str, Any]) -> str:

@@ -32,7 +32,12 @@ SHAPE = {
     "cross_fitted": dict,
 }
 """types of the fields that readers of a result use, as `misfit` takes them"""
-_MODEL = {"config": dict, "name": str, "git": _TEXT, "command": _TEXT, "parameters": _NUMBER, "step": _NUMBER}
+ORIGIN_SHAPE = {"tables": dict, "models": [str], "tuned_on": _TEXT}
+"""types of the fields of an origin of pseudo-labels (`sed.evaluation.pseudo`)"""
+_MODEL = {
+    **{"config": dict, "name": str, "git": _TEXT, "command": _TEXT, "parameters": _NUMBER, "step": _NUMBER},
+    "pseudo_labels": Each(ORIGIN_SHAPE),
+}
 _NEEDED = ("set", "clips", "clips_expected", "per_class")
 MAY_DIFFER = (  # options that two trainings of one system may differ in: seed, folders, device, resuming, speed, logs
     *("seed", "output", "dump", "tag", "nj", "ngpu", "jobs", "device", "resume", "force"),

@@ -92,6 +92,9 @@ def test_the_set_refers_to_the_features_of_the_others_and_is_a_data_directory(se
     (out / "pseudo_labels.json").write_text("{")
     with pytest.raises(UserError, match=r"pseudo_labels\.json: not JSON.*label the set again"):
         pseudo.read_origins(tmp_path / "dump", ["pseudo"])
+    (out / pseudo.ORIGIN).write_text('{"models": "exp/x"}')
+    with pytest.raises(UserError, match="not an origin of pseudo-labels: models is"):
+        pseudo.read_origins(tmp_path / "dump", ["pseudo"])
 
 
 def test_a_set_with_its_own_features_is_not_overwritten(sets, tmp_path):

@@ -36,6 +36,10 @@ def test_results_are_found_in_order_and_named_by_their_experiment(tmp_path: Path
         (b"\xff\xfe", "not a text file"),
         (b'{"set": "x", "clips": 1, "clips_expected": 1}', "no 'per_class'"),
         (b'{"set": "x", "clips": 1, "clips_expected": 1, "per_class": {}, "model": {"config": 3}}', "model.config"),
+        (
+            b'{"set": "x", "clips": 1, "clips_expected": 1, "per_class": {}, "model": {"pseudo_labels": {"x": []}}}',
+            "model.pseudo_labels.x",
+        ),
     ],
 )
 def test_what_is_no_result_is_refused_by_its_path(tmp_path: Path, content: bytes | None, said: str) -> None:
