@@ -51,7 +51,8 @@ def cross_fit(
         points: number of operating points.
 
     Returns:
-        The decisions, `post` with `tuned_on` set, and {`cross_fitted`: parameters of both halves} for result.json.
+        The decisions; `post` with `tuned_on` set but its own parameters; and, for result.json, {`cross_fitted`: `what`,
+        and the number of clips and the parameters of each half}.
 
     Raises:
         UserError: the submission has no scores, `post` lacks a step to tune, or a half has no clips or no events.

@@ -88,7 +88,7 @@ def infer(
     Args:
         detector: model in evaluation mode on `device`.
         front_end: normalises raw log-mel.
-        store: the clips' features.
+        store: the features of one clip or more.
         batch_size: clips per batch.
         device: device that the detector is on.
         amp: bfloat16 autocast, for GPUs.
@@ -146,7 +146,8 @@ def infer_set(
         parts: number of shares.
 
     Returns:
-        Posteriors of this share; those of frames that start at or after the end of their clip are 0.
+        Posteriors of this share; those of frames that start at or after the end of their clip are 0, if durations.tsv
+        has the clip.
 
     Raises:
         UserError: the features were made by another front end than the model's.

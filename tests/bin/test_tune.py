@@ -64,7 +64,7 @@ def test_too_few_events_to_tune_on_are_said_in_one_line(
     capsys.readouterr()
     assert call(tune, *sets[0], "--out", tmp_path / "tuned.json") == 0
     (line,) = (line for line in capsys.readouterr().err.splitlines() if "few events" in line)
-    assert "(Dog 6, Speech 6): below about 10 of a label, its threshold is guesswork" in line
+    assert "(Dog 6, Speech 6): what is tuned on fewer than about 10 is guesswork" in line
 
 
 SCORE = ("--bootstrap", "0", "--no-report", "--jobs", "1")

@@ -113,7 +113,7 @@ def disagreements(result: Mapping[str, Any], names: Sequence[str], values: np.nd
         values: (names, samples + 1) their values.
 
     Returns:
-        One line per number that differs by 1e-6 or more; each means a defect of this project.
+        One line per number that differs by 1e-6 or more, or is NaN here alone; each means a defect of this project.
     """
     lines = []
     for name, row in zip(names, values, strict=True):

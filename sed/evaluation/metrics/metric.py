@@ -52,7 +52,7 @@ class Entry:
         counted_by: how it is counted, mostly a package and its parameters.
         per_cent: whether it is shown times 100 with a % sign and two decimals; otherwise as a fraction with four.
         higher_is_better: direction of the metric.
-        optional: whether result.json lacks it, instead of holding null, when it was not asked for.
+        optional: whether result.json lacks it, instead of holding null, when it was not computed.
         classes: (name in result.json, heading) of its class-wise numbers that the report's table of classes shows.
         shown: places that show it.
         meaning: what it measures, in a few words, for the report's cards.
@@ -130,7 +130,8 @@ class Measured(Protocol):
 
         Each takes weights (samples, clips), how often a sample draws each clip, and returns some of the numbers, each
         (samples,). A class-wise number is named `label\\tname`. The functions together return every number of the
-        metric, so that each gets an interval; they run in parallel. A metric without functions gets no intervals.
+        metric, except class-wise counts, so that each gets an interval; they run in parallel. A metric without
+        functions gets no intervals.
         """
         return {}
 

@@ -3,7 +3,8 @@
     {"format": 2, "steps": ["weak_mask", "median"], "median_seconds": {"Dog": 0.32, ...}, "threshold": {...}}
 
 Each step in `steps` adds its own entries (`Step.to_dict`). In result.json the entry `post_processing` holds all of
-these but `threshold`, which is an entry of its own; a tuned file holds these and others (`write_tuned`).
+these but `threshold`, which is an entry of its own; in a cross-fitted result it holds the parameters that tuning
+started from. A tuned file holds these and others (`write_tuned`).
 """
 
 from __future__ import annotations

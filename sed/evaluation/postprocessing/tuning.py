@@ -38,7 +38,7 @@ def few_events(problem: Problem) -> str:
     if not few:
         return ""
     listed = ", ".join([*few[:5], *[f"{len(few) - 5} labels more"] * (len(few) > 5)])
-    return f"few events to tune on ({listed}): below about {FEW} of a label, its threshold is guesswork (label more)"
+    return f"few events to tune on ({listed}): what is tuned on fewer than about {FEW} is guesswork (label more)"
 
 
 def class_areas(problem: Problem, scores: FrameScores, points: int = 100) -> dict[str, float]:
@@ -91,7 +91,8 @@ def tune_threshold(problem: Problem, scores: FrameScores, post: PostProcessing) 
         post: the steps.
 
     Returns:
-        The same steps with tuned thresholds; a class whose F1 is 0 at every threshold keeps the default.
+        The same steps with tuned thresholds; a class without events, or whose F1 is 0 at every threshold,
+        gets the default.
     """
     package = sed_scores_eval()
     present = [problem.labels[index] for index in problem.present]

@@ -76,7 +76,10 @@ def escape(value: object) -> str:
 
 
 def page(title: str, body: str) -> str:
-    """Return a whole document; its Content-Security-Policy forbids loading anything from elsewhere."""
+    """Return a whole document; its Content-Security-Policy forbids loading anything from elsewhere.
+
+    body: HTML with an element of the id `main`, to which the page's first link leads.
+    """
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
