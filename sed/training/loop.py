@@ -344,11 +344,13 @@ class Loop(ABC):
         """Save a checkpoint after `step` steps; only the first process writes."""
         if self.world.first:
             place = self.folder / "checkpoints"
-            started = time.monotonic()
-            save_checkpoint(place / checkpoint_name(step), self.checkpoint(step, with_optimiser=True))
+            path, started = place / checkpoint_name(step), time.monotonic()
+            save_checkpoint(path, self.checkpoint(step, with_optimiser=True))
             write_json(self.folder / "progress.json", {"seconds": self.seconds})
-            for old in checkpoints(place)[:-2]:  # the last two stay, in case the last one is damaged
-                old.unlink()
+            found = checkpoints(place)
+            kept = [one for one in found if one <= path][-2:]  # two, in case the last one is damaged
+            for other in set(found) - set(kept):  # earlier ones, and later ones that could not be read on resume
+                other.unlink()
             self.say(f"checkpoint after step {step} ({time.monotonic() - started:.1f} s)")
         self._saved_at = time.monotonic()
 

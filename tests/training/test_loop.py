@@ -146,6 +146,20 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(tmp_path: Path, whol
     assert (folder / "final.pt").read_bytes() == whole
 
 
+def test_a_damaged_checkpoint_is_not_one_of_the_two_that_stay(tmp_path: Path, whole: bytes) -> None:
+    folder, place = tmp_path / "damaged", tmp_path / "damaged" / "checkpoints"
+    for stop in (3, 7, 6):
+        run = Toy(folder)
+        run.recorder.on_losses = stop_at(stop)
+        with pytest.raises(Stopped, match=f"after step {stop} of"):
+            run.run()
+        if stop == 7:
+            (place / "step-00000007.pt").write_bytes(b"damaged")
+    assert [path.name for path in checkpoints(place)] == ["step-00000003.pt", "step-00000006.pt"]
+    Toy(folder).run()
+    assert (folder / "final.pt").read_bytes() == whole
+
+
 @pytest.mark.parametrize("content", ["", "5", "[]", "{}", '{"seconds": null}', '{"seconds": "x"}'])
 def test_a_damaged_progress_json_loses_only_the_time(tmp_path: Path, content: str) -> None:
     run = Toy(tmp_path)
