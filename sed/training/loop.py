@@ -42,10 +42,11 @@ class Stopped(RunError):
 class RunOptions:
     """Runtime options: they do not affect the trained weights, so they may change on resume."""
 
-    checkpoint_seconds: float = 300.0
-    check_every: int = 50
-    """steps between reads of the losses from the device"""
-    ahead: int = 2
+    checkpoint_seconds: float
+    """seconds between checkpoints, at least; they are saved only where losses are read"""
+    check_every: int
+    """steps between reads of the losses from the device; they are also read at the end of each epoch"""
+    ahead: int
     """steps by which inputs are prefetched"""
 
 

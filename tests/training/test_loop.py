@@ -51,7 +51,7 @@ class Toy(Loop):
             models={"student": model},
             optimiser=build_optimiser(flat, weight_decay=0.1, betas=(0.9, 0.99), device=torch.device("cpu")),
             identity={"config": {}, "labels": [labels], "front_end": {}},
-            options=RunOptions(**{"check_every": 1, "ahead": 0, **options}),
+            options=RunOptions(**{"checkpoint_seconds": 300.0, "check_every": 1, "ahead": 0, **options}),
             device=torch.device("cpu"),
             seed=7,
             open_logger=self.recorder.open,
