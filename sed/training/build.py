@@ -79,7 +79,7 @@ OPTIONS = {
     },
     "valid_set": {
         "default": "",
-        "help": "set of the dump, with events, to validate on after each epoch, such as synth_valid; '': none",
+        "help": "strong set of the dump to validate on after each epoch, such as synth_valid; '': none",
     },
     "select": {
         "default": "last",
@@ -317,7 +317,8 @@ def make_validation(
         The set; None if the option is empty.
 
     Raises:
-        UserError: the set has no events, or its features are of another front end.
+        UserError: the set is not strong, or has only soft labels although `select_by` is scored against events, or its
+            features are of another front end.
     """
     if not config["valid_set"]:
         return None
@@ -325,6 +326,11 @@ def make_validation(
     valid = load_set(folder, labels, frames=model.num_frames, frame_seconds=model.frame_seconds)
     if valid.supervision != "strong":
         raise UserError(f"{folder}: no events.tsv (--valid-set needs a strong set)")
+    if config["select_by"] != "frame_f1" and not (folder / "events.tsv").exists():
+        raise UserError(
+            f"{folder}: no events.tsv, against which {config['select_by']} is scored "
+            "(--select-by frame_f1 also takes soft.tsv)"
+        )
     check_front_end([valid], front_end)
     return valid
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import torch
 from tiny_training import LABELS, trainer_of, write_set
 
 from sed.data.batches import load_set
+from sed.data.directory import DataDir
+from sed.data.soft_events import SoftEvent, write_soft_tsv
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.models.ast import AST
@@ -189,6 +193,22 @@ def test_the_validation_set_is_strong_or_none(dump: Path, tiny_config: Config) -
     assert made("") is None and len(made("synth_valid")) == 7
     with pytest.raises(UserError, match=r"weak: no events\.tsv"):
         made("weak")
+
+
+def test_event_scores_need_a_validation_set_with_events_not_soft_labels_only(
+    dump: Path, tiny_config: Config, tmp_path: Path
+) -> None:
+    shutil.copytree(dump / "synth_valid", tmp_path / "valid")
+    shutil.copy(dump / "labels.txt", tmp_path)
+    events = DataDir.load(tmp_path / "valid", LABELS).events or {}
+    soft = {clip: [SoftEvent(*event, 0.5) for event in own] for clip, own in events.items()}
+    write_soft_tsv(tmp_path / "valid" / "soft.tsv", soft)
+    (tmp_path / "valid" / "events.tsv").unlink()
+    for select_by in ("frame_f1", "event_f1"):
+        config = tiny_config(valid_set="valid", select_by=select_by)
+        refused = pytest.raises(UserError, match=r"valid: no events\.tsv, against which event_f1 is scored")
+        with nullcontext() if select_by == "frame_f1" else refused:
+            make_validation(config, tmp_path, LABELS, build_detector(config, 3), FrontEnd.from_config(config))
 
 
 def test_runtime_options_depend_on_device_and_cache(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
