@@ -25,7 +25,8 @@ from sed.training.step import LOGGED, StepValues, TrainingStep
 class Trainer(Loop):
     """Training loop of the mean teacher.
 
-    It writes best.pt (with `select` best), final.pt, info.json and .done, beside the files of `Loop`.
+    `run` writes best.pt (with `select` best) and final.pt beside the files of `Loop`; `mark_done`, called after it,
+    info.json and .done.
     """
 
     logged = LOGGED
