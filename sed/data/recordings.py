@@ -109,7 +109,12 @@ def files_below(folder: str | Path, note: Callable[[OSError], None]) -> Iterator
     """
     seen: set[tuple[int, int]] = set()
     for place, folders, names in os.walk(folder, followlinks=True, onerror=note):
-        status = Path(place).stat()
+        try:
+            status = Path(place).stat()
+        except OSError as error:  # removed since it was listed, for example
+            note(error)
+            folders.clear()
+            continue
         if (identity := (status.st_dev, status.st_ino)) in seen:  # visited before, through a link
             folders.clear()
             continue

@@ -104,6 +104,18 @@ def test_an_unreadable_folder_is_reported_in_one_line(tmp_path, caplog, monkeypa
     assert kept == [line] and len(caplog.messages) == 1
 
 
+def test_a_folder_that_is_removed_during_the_search_is_reported_and_does_not_end_it(tmp_path, monkeypatch):
+    def walk(folder, known=os.walk, **options):
+        yield str(tmp_path / "removed"), [], ["b.wav"]  # listed just before
+        yield from known(folder, **options)
+
+    monkeypatch.setattr(os, "walk", walk)
+    (tmp_path / "a.wav").write_bytes(b"")
+    found = find_recordings(tmp_path)
+    assert found.paths == [tmp_path / "a.wav"]
+    assert found.closed == [f"{tmp_path / 'removed'}: no such file or directory (check the path)"]
+
+
 def test_a_folder_that_may_only_be_listed_is_reported_and_does_not_end_the_search(tmp_path, monkeypatch):
     def is_file(path, known=Path.is_file):
         if path.parent.name == "listed":
