@@ -63,10 +63,11 @@ def launched(name: str, default: int) -> int:
 
 
 def run_tasks(tasks: Mapping[str, Callable[[], Any]], jobs: int) -> dict[str, Any]:
-    """Run tasks in up to `jobs` processes and return {name: result of the task}.
+    """Run tasks in up to `jobs` processes (1: in this one) and return {name: result of the task}, in any order.
 
     Processes take the tasks in order: put the longest first, so that all finish at about the same time. A task must not
-    call this function itself, which would replace the tasks that its process inherited.
+    call this function itself, which would replace the tasks that its process inherited. If a task raises an exception,
+    the other processes are killed and the exception is raised here.
 
     Raises:
         RunError: a process was killed.

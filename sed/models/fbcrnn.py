@@ -26,7 +26,8 @@ OPTIONS = {
     },
     "fbcrnn_width": {
         "default": 1.0,
-        "help": "factor of the published numbers of channels, 16 to 256, of FB-CRNN's CNN (deep: 2)",
+        "help": "factor of the channels of FB-CRNN's CNN, 16 to 256 at 1 (published: 1 for shallow, 2 for deep); its "
+        "last 2-D layer has at most 512",
         "least": 0,
     },
 }

@@ -60,7 +60,7 @@ class FrequencyTransformer(nn.Module):
             token_spread: standard deviation of the normal distribution, cut at +-2, of the tokens' initial values.
 
         Raises:
-            ValueError: there are no blocks.
+            ValueError: there are no blocks, or `dim` is not a multiple of `heads`.
         """
         super().__init__()
         if blocks < 1:

@@ -22,7 +22,8 @@ GATES = {
 OPTIONS = {
     "cnn_act": {
         "default": "cg",
-        "help": "gate after a batch norm: glu: linear(x) * sigmoid(x) (D); cg: x * sigmoid(linear(x)) (F); relu: none",
+        "help": "gate after a batch norm: glu: linear(x) * sigmoid(x) (D); cg: x * sigmoid(linear(x)) (F); "
+        "relu: a ReLU instead",
         "choices": GATES,
     },
 }

@@ -19,9 +19,10 @@ TRITON = importlib.util.find_spec("triton") is not None
 
 
 def usable(x: Tensor) -> bool:
-    """Return whether the kernels can compute x (..., tokens, parts, heads, dim): few tokens, half precision, on a GPU.
+    """Return whether the kernels can compute x (..., tokens, parts, heads, dim), where Triton is installed.
 
-    The parts are queries, keys and values, or keys and values.
+    Tokens must be few, heads narrow, and x in half precision on a GPU. The parts are queries, keys and values, or keys
+    and values.
     """
     few = x.shape[-4] <= MOST_TOKENS and x.shape[-1] <= MOST_DIM
     return TRITON and x.is_cuda and few and x.dtype in (torch.bfloat16, torch.float16)

@@ -14,8 +14,8 @@ from sed.models.decoders import Decoder
 class TimeSoftmax(nn.Module):
     """Weighted mean sum_t a_t y_t, where a is the softmax over time of a linear map of the decoder's output.
 
-    The softmax of `attention` is over classes instead, so that a class has little weight in frames where another one
-    dominates.
+    The softmax of `clip_pooling: attention` is over classes instead, so that a class has little weight in frames where
+    another one dominates.
     """
 
     def __init__(self, _config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:
