@@ -131,14 +131,15 @@ def open_for(recordings: Sequence[Recording], model: str, device: str) -> tuple[
 
     Args:
         recordings: soundscapes, whose labels must all be labels of the model.
-        model: experiment's folder, checkpoint or packed model.
+        model: experiment's folder, checkpoint or packed model, or `hf://organisation/name`.
         device: where the model runs: `cpu`, `cuda`, `cuda:1` or `auto`.
 
     Returns:
         The model and its post-processing.
 
     Raises:
-        UserError: the model lacks a label of the recordings.
+        UserError: the model or the device cannot be used, or the model lacks a label of the recordings.
+        RunError: the hub does not answer.
     """
     from sed.evaluation.postprocessing.options import options_of
     from sed.prediction.session import open_predictor

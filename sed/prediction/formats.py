@@ -96,7 +96,7 @@ class Audacity(Format):
 
 
 class PosteriorCsv(Format):
-    """One row per frame with the posteriors of all labels; no events."""
+    """One row per frame with the posteriors of all labels, before post-processing; no events."""
 
     suffix = ".csv"
 

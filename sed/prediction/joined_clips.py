@@ -23,7 +23,8 @@ def join_clips(folder: Path, *, minutes: float) -> tuple[list[Recording], int]:
 
     Args:
         folder: data directory with wav.scp and events.tsv, of clips that do not overlap.
-        minutes: read no more than about this much sound, of recordings in random order (with a fixed seed).
+        minutes: use recordings in random order (with a fixed seed) until the next one would exceed this much sound; the
+            first is used whatever its length.
 
     Returns:
         The recordings, and the number of recordings that were not left out, before the limit of `minutes`.

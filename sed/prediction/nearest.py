@@ -24,7 +24,7 @@ from sed.prediction.sources import is_stream
 
 logger = logging.getLogger("sed.predict")
 TRIED = 300.0
-"""options are tried on recordings of this many seconds in all, those with the highest posteriors first"""
+"""options are tried on recordings of at most this many seconds in all, those with the highest posteriors first"""
 LISTED = 5
 """largest number of labels in a list"""
 
@@ -73,7 +73,7 @@ class Nearest:
         self._events += events
 
     def advise(self, post: PostProcessing, centred: bool, attempt: Try) -> None:
-        """Set `advice` and `found`, unless a recording has an event.
+        """Set `advice` and `found`, unless a recording has an event or none could be read.
 
         Args:
             post: the post-processing that gave no event.

@@ -62,7 +62,7 @@ def export(
         windows: window settings to store in the file, for `sed.bin.predict --onnx`, which cuts windows itself.
 
     Raises:
-        UserError: the package onnx is missing, or the model cannot be exported.
+        UserError: the package onnx is missing.
     """
     import torch
 

@@ -38,7 +38,8 @@ FINEST = 0.02
 TILE = 4096
 """columns per image: a recording's picture consists of such images side by side"""
 WAV_SECONDS = 2
-"""recordings of more seconds are embedded as MP3 instead of WAV, so that a page takes less than 1 MB per minute"""
+"""recordings of more seconds are embedded as MP3 instead of WAV, so that a page takes less than 1 MB per minute; at
+rates that MP3 lacks they stay WAV"""
 SUPPRESSED = 0.5
 """a label is noted as suppressed from this many seconds on; what filters trim from events' borders is shorter"""
 PICTURE_RATE = 4300

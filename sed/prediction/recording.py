@@ -247,7 +247,8 @@ def run(
         batch_size: windows per batch; 0: BATCH, on a GPU BATCH_ON_GPU.
         ahead: while a GPU computes a batch, read windows of the next in a thread, and take the results of the batch
             before; False for a stream, whose results must not wait for the next window.
-        report: called once per recording, with its track and None, or the problem because of which it was given up.
+        report: called once per recording, with its track and None, or the problem because of which it was given up; not
+            called for a stream without samples.
         advance: called with the seconds of audio that are done; what windows share counts once, so that the seconds add
             up to the recordings' lengths.
     """

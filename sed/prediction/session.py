@@ -425,7 +425,8 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
         The exit status: 1 if the stream had no samples or broken ones, else 0.
 
     Raises:
-        UserError: the format needs a recording's end, or hop and lookahead do not fit the model's window.
+        UserError: there are several formats, the format needs a recording's end, or hop and lookahead do not fit the
+            model's window.
     """
     (format,) = check_formats(args.format, together=True, recordings=1)
     if format.whole:

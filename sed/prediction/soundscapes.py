@@ -36,7 +36,8 @@ class Mix(NamedTuple):
 
     Attributes:
         soundbank: folder of a soundbank; empty for synthetic sounds.
-        sources: seed of the synthetic sounds; training and benchmarks use those of seed 0. Unused with a soundbank.
+        sources: seed of the synthetic sounds; training (by default) and benchmarks use those of seed 0. Unused with a
+            soundbank.
         seed: seed of the mixing.
     """
 

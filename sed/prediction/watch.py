@@ -34,7 +34,9 @@ STATE = "watch.jsonl"
 
 
 def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, stack: ExitStack) -> int:
-    """Predict on files that arrive in a folder, until none has arrived for `--watch-idle` seconds (0: for ever).
+    """Predict on files that arrive in a folder, until none has been predicted for `--watch-idle` seconds (0: for ever).
+
+    As long as a recording is incomplete, or unreadable but not given up, prediction goes on.
 
     Args:
         args: the command line.
