@@ -43,7 +43,7 @@ def card(
         post: its post-processing.
         windows: window settings for long recordings.
         results: {set: content of its result.json}.
-        which: packed network of the mean-teacher pair: `teacher` or `student`; unused for imported models.
+        which: packed network, `teacher` or `student`; unused for imported models.
         data: description of the training data, in the author's words.
         licence: licence of the weights.
         intended_use: intended use, in the author's words.
@@ -98,7 +98,7 @@ def licences_of_the_start(config: Mapping[str, Any], info: Mapping[str, Any]) ->
 def _origin(info: Mapping[str, Any], which: str) -> str:
     imported = info.get("imported")
     if not imported:
-        return f"the {which} of a mean-teacher training"
+        return "the teacher (moving average of the weights)" if which == "teacher" else "the student"
     return (
         f"imported with its head of {imported['classes']} classes from {text(str(imported['file']))}, not trained here"
     )

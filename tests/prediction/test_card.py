@@ -55,6 +55,13 @@ def test_a_pack_states_how_its_experiment_was_trained(tmp_path: Path, capsys: py
     assert "info.json: not what training writes (train again, or remove it)" in capsys.readouterr().err
 
 
+def test_a_card_names_its_network(tmp_path: Path) -> None:
+    experiment = save_tiny(tmp_path / "exp")
+    for which, named in (("teacher", "the teacher (moving average of the weights)"), ("student", "the student")):
+        assert call(pack, "--which", which, experiment, tmp_path / which) == 0
+        assert f"M parameters, {named}\n" in body(tmp_path / which)
+
+
 def test_the_licence_of_the_weights_that_training_started_from_is_named() -> None:
     start = "d/ATST-F_strong_1.pt"
     for encoder, pretrained, info, named in (
