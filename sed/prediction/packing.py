@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: Parser) -> None:
     """Register the options of packing: network, model card, windows and post-processing."""
-    parser.option("which", "teacher", "network of the mean-teacher pair to pack", choices=["teacher", "student"])
+    parser.option(
+        "which",
+        "teacher",
+        "network of the mean-teacher pair to pack (a packed model has only one)",
+        choices=["teacher", "student"],
+    )
     parser.section("model card")
     parser.option("name", None, "the model's name (default: the name of the folder or repository that is written)")
     parser.option("data", "", "description of the training data")
@@ -63,13 +68,14 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
     results = without_folders(gather_results(source) if source.is_dir() else {})
     info = without_folders({**opened.model.info, **training_facts(source)})
     model = replace(opened.model, info=info, config=without_folders(opened.model.config))
+    which = _network_of(source, args.which)
     text = card(
         args.name or name,
         model,
         post,
         windows,
         results,
-        which=args.which,
+        which=which,
         data=args.data,
         licence=args.licence,
         intended_use=args.intended_use,
@@ -81,9 +87,21 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
         windows=without_folders(windows.to_stored()),
         results=results,
         card=text,
-        source=f"{without_folders(str(args.model))} ({args.which})",
+        source=f"{without_folders(str(args.model))} ({which})",
     )
     return opened
+
+
+def _network_of(model: Path, which: str) -> str:
+    """Return the network that a model is opened with: a packed model has only the one that it was packed from."""
+    from sed.checkpoints.pack_folder import FACTS
+    from sed.checkpoints.packed import is_packed
+    from sed.seal import read_sealed_json
+
+    if not is_packed(model):
+        return which
+    source = str(read_sealed_json(model / FACTS)[0].get("source"))
+    return next((one for one in ("teacher", "student") if source.endswith(f"({one})")), which)
 
 
 def size_of(folder: Path) -> float:

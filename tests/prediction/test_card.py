@@ -62,6 +62,15 @@ def test_a_card_names_its_network(tmp_path: Path) -> None:
         assert f"M parameters, {named}\n" in body(tmp_path / which)
 
 
+def test_a_pack_that_is_packed_again_keeps_its_network(tmp_path: Path) -> None:
+    experiment = save_tiny(tmp_path / "exp")
+    for source, folder in ((experiment, "model"), (tmp_path / "model", "again"), (tmp_path / "again", "third")):
+        which = ["--which", "student"] if source is experiment else []
+        assert call(pack, *which, source, tmp_path / folder) == 0
+        assert "M parameters, the student\n" in body(tmp_path / folder)
+        assert json.loads((tmp_path / folder / "model.json").read_text())["source"] == f"{source.name} (student)"
+
+
 def test_the_licence_of_the_weights_that_training_started_from_is_named() -> None:
     start = "d/ATST-F_strong_1.pt"
     for encoder, pretrained, info, named in (
