@@ -299,11 +299,11 @@ def _readable(
 def _events(
     table: Path, recordings: Mapping[str, Path], seconds: Mapping[str, float], window: float, max_dropped: float
 ) -> dict[str, list[Event]]:
-    """Return the events of the recordings that exist; log the events that are dropped, cut or joined.
+    """Return the events of readable recordings; log the events that are dropped, cut or joined.
 
     Args:
         table: table of events.
-        recordings: {recording: its file}.
+        recordings: {recording: its file} of those that can be read.
         seconds: {recording: its length}.
         window: length of a clip in seconds.
         max_dropped: per cent of the events that may not fit their recordings.
@@ -339,12 +339,12 @@ def _refuse_others(out: Path) -> None:
 
 
 def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) -> dict[str, Any]:
-    """Return the rows of recordings that exist; log the others, and raise UserError if none exists.
+    """Return the rows of readable recordings; log the others, and raise UserError if there are no such rows.
 
     Args:
         table: the table, for messages.
         rows: {recording: what the table has on it}.
-        recordings: {recording: its file} of those that exist.
+        recordings: {recording: its file} of those that can be read.
     """
     if not rows:
         raise UserError(f"{table}: has no rows (is it whole?)")
@@ -354,7 +354,10 @@ def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) ->
             f"{table}: none of its {len(rows)} recordings is there, as '{missing[0]}' (check the folder of recordings)"
         )
     if missing:
-        log.warning("%s: %d of %d recordings are not there, as '%s'", table, len(missing), len(rows), missing[0])
+        log.warning(
+            "%s: %d of %d recordings are not there or cannot be read, as '%s'",
+            *(table, len(missing), len(rows), missing[0]),
+        )
     return {name: value for name, value in rows.items() if name in recordings}
 
 

@@ -96,6 +96,7 @@ def test_an_unreadable_recording_is_named_and_the_others_are_used(corpus, monkey
     assert call(monkeypatch, *args) == 0
     said = capsys.readouterr().err
     assert f"left out: {corpus / 'rec' / 'deep' / 'e1.wav'}: not audio" in said
+    assert "1 of 6 recordings are not there or cannot be read, as 'e1'" in said, "once said not to be there"
     assert not list((corpus / "out").rglob("e1_*")) and list((corpus / "out").rglob("e0_*"))
     assert call(monkeypatch, "--max-bad", "1", *args) == 2
     assert "convert" in capsys.readouterr().err.splitlines()[-1]
