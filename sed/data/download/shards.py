@@ -22,8 +22,8 @@ from sed.errors import UserError
 LARGEST = 256 << 20  # bytes; larger files in an archive are skipped (ten seconds of audio have about 2 MB)
 BATCH = 16  # rows of a parquet table in memory at a time
 VIDEO_ID = 11  # characters of a YouTube id
-# Names of the columns of a parquet table that have the key, the start in the video in seconds, and the audio; if a
-# table has several, the earlier name counts.
+# Names of the columns of a parquet table, in lower or upper case, that have the key, the start in the video in seconds,
+# and the audio; if a table has several, the earlier name counts.
 KEYS = (
     *("segment_id", "ytid", "youtube_id", "yt_id", "video_id", "videoid"),
     *("filename", "file_name", "file", "fname", "__key__", "key", "name", "id", "index"),
