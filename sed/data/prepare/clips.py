@@ -53,8 +53,9 @@ STATUSES = {"": True, "unreviewed": True, "accepted": True, "rejected": False}
 
 
 def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, values of `columns`) of a CSV table; the first column may not be empty in any row.
+    """Yield (line, values of `columns`) of a CSV table.
 
+    In the first column, no field may be empty, or have a tab or a line end.
     Raises UserError if the table or a column is missing, or a row is broken.
     """
     try:
@@ -74,6 +75,7 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
                 values = [(row[column] or "").strip() for column in columns]
                 if not values[0]:
                     raise UserError(f"{path}:{reader.line_num}: no {columns[0]} (every row needs one)")
+                _check_field(f"{path}:{reader.line_num}", columns[0], values[0])
                 if None in row:  # where DictReader puts surplus fields
                     raise UserError(
                         f"{path}:{reader.line_num}: more fields than columns (quote a field that holds a comma)"
@@ -82,6 +84,14 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
         except csv.Error as error:
             first = reader.line_num + 1  # of the broken row: line_num is that of the last whole one
             raise UserError(f"{path}:{first}: {error} (look for a quotation mark without its pair)") from None
+
+
+def _check_field(where: str, name: str, value: str) -> None:
+    """Raise UserError for a field with a tab or a line end: no table can hold it, and it may have swallowed rows."""
+    if any(mark in value for mark in "\t\r\n"):
+        raise UserError(
+            f"{where}: a tab or a line end in {name} {value[:40]!r} (look for a quotation mark without its pair)"
+        )
 
 
 def read_annotations(path: Path, columns: Columns) -> dict[str, Annotations]:
@@ -94,7 +104,10 @@ def read_annotations(path: Path, columns: Columns) -> dict[str, Annotations]:
     empty = 0
     optional = [column for column in (columns.annotator, columns.status, columns.collector) if column]
     names = [columns.filename, columns.onset, columns.offset, columns.label, *optional]
-    for line, (filename, onset, offset, label, *more) in csv_rows(path, names):
+    for line, values in csv_rows(path, names):
+        for name, field in zip(names, values, strict=True):
+            _check_field(f"{path}:{line}", name, field)
+        filename, onset, offset, label, *more = values
         value = dict(zip(optional, more, strict=True))
         annotator, status = value.get(columns.annotator, ""), value.get(columns.status, "").lower()
         if status not in STATUSES:

@@ -132,6 +132,9 @@ def test_who_made_a_recording_is_known_by_a_column(tmp_path):
         ("r.wav,0,1,,a,", "a.csv:2: broken event"),
         (",0,1,x,a,", "a.csv:2: no filename"),
         ("r.wav,0,1,Dog, barking,a,", "a.csv:2: more fields than columns"),
+        ('r.wav,0,1,"x\ns.wav,0,1,x,a,', r"a.csv:3: a tab or a line end in class 'x\\ns.wav,0,1"),
+        ('r.wav,0,1,x,a,"un\nreviewed', "a.csv:3: a tab or a line end in review_status"),
+        ('"r.wav,0,1,x,a,\ns.wav,0,1,x,a,', "a.csv:3: a tab or a line end in filename"),
     ],
 )
 def test_broken_rows_name_the_line(tmp_path, row, words):
