@@ -5,7 +5,7 @@
 #
 #   --dump DIR           folder of the dumped sets (dump)
 #   --exp DIR            folder of the experiments (exp)
-#   --conf-dirs LIST     folders in which configs given by name are looked for, in this order (conf)
+#   --conf-dirs LIST     folders in which configs given by name are looked for, in this order; those with blanks in quotes (conf)
 #   --seeds LIST         seeds with which every config is trained (the seed in the config)
 #   --rates LIST         learning rates, HEAD:ENCODER each (those in the config)
 #   --vary LIST          KEY=VALUE,VALUE...: train every combination of these values of config keys
@@ -23,10 +23,11 @@
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd="" dump=dump exp=exp conf_dirs=${root}/conf seeds="" rates="" vary=""
+cmd="" dump=dump exp=exp conf_dirs="" seeds="" rates="" vary=""
 feature_conf=${root}/conf/logmel.yaml pretrained="" downloads="" checkpoints="" folder="" score_args=""
 source "${root}/utils/parse_options.sh"
 (($# >= 1)) || usage
+conf_dirs=${conf_dirs:-$(quoted "${root}/conf")}
 source "${root}/utils/step.sh"
 
 python3 -m sed.bin.experiments --dump "${dump}" --exp "${exp}" --conf-dirs "${conf_dirs}" --seeds "${seeds}" --rates "${rates}" --vary "${vary}" \

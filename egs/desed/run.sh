@@ -65,7 +65,7 @@ for system in ${systems}; do
     esac
 done
 list() { # list <what> [<config>...]: print this list of steps/experiments.sh
-    steps/experiments.sh --dump "${dump}" --exp "${exp}" --seeds "${seeds}" --conf-dirs "$(dirname "${conf}") conf" \
+    steps/experiments.sh --dump "${dump}" --exp "${exp}" --seeds "${seeds}" --conf-dirs "$(quoted "$(dirname "${conf}")") conf" \
         --feature-conf "${feature_conf}" --pretrained "${pretrained}" --downloads "${downloads}" "$@"
 }
 train() { # train [<config>...]: make the pseudo-labels that they need, then train them; import published detectors

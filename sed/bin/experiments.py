@@ -42,6 +42,7 @@ from pathlib import Path
 from sed.cli import entry
 from sed.config import Parser, default_options, load_config
 from sed.config.experiments import DEFAULTS, PSEUDO, Experiment, checkpoint, combinations, expand, find
+from sed.config.option_types import shell_words
 from sed.config.recipe_options import NONE
 from sed.config.yaml_file import canonical, value_text
 from sed.errors import UserError
@@ -61,7 +62,12 @@ def main() -> None:
     parser.add_argument("configs", nargs="*", help="names, files, or NAME=file")
     parser.option("dump", Path("dump"), "folder of the dumped sets", type=Path)
     parser.option("exp", Path("exp"), "folder of the experiments", type=Path)
-    parser.option("conf-dirs", "conf", "folders with the configs given by name, separated by blanks")
+    parser.option(
+        "conf-dirs",
+        ["conf"],
+        "folders with the configs given by name, separated by blanks, those with blanks in quotation marks",
+        type=shell_words,
+    )
     parser.option("seeds", "", "seeds of every config, separated by blanks; '': the config's seed")
     parser.option("rates", "", "learning rates head:encoder, separated by blanks; '': the config's rates")
     parser.option(
@@ -85,7 +91,7 @@ def main() -> None:
         experiment
         for config in args.configs
         for experiment in expand(
-            *find(config, args.conf_dirs.split()), seeds, args.rates.split(), combinations(args.vary.split())
+            *find(config, args.conf_dirs), seeds, args.rates.split(), combinations(args.vary.split())
         )
     ]
     check(experiments, args)
@@ -136,7 +142,7 @@ def pretrain_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tu
     """Yield the configs of sed.bin.pretrain whose encoders experiments start from; none without --checkpoints."""
     for e in experiments:
         if args.checkpoints and e.settings["pretrained_by"] and not e.start:
-            name, path = find(e.settings["pretrained_by"], args.conf_dirs.split())
+            name, path = find(e.settings["pretrained_by"], args.conf_dirs)
             yield name, path, str(checkpoint(name, args.checkpoints))
 
 

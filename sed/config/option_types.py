@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,14 @@ def words(text: str) -> list[str]:
     if not all(parts):
         raise argparse.ArgumentTypeError(f"'{text}' is not a comma-separated list")
     return parts
+
+
+def shell_words(text: str) -> list[str]:
+    """Convert an option's text to a list of words separated by blanks, in which a shell's quotation marks work."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"an unmatched quotation mark or backslash in: {text}") from None
 
 
 def numbers(text: str) -> list[int]:

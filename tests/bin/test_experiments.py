@@ -50,6 +50,17 @@ def test_an_experiment_is_named_by_its_config_its_rates_and_its_seed(listed):
     ]
 
 
+def test_folders_of_configs_with_blanks_are_given_in_quotation_marks(listed):
+    Path("my conf").mkdir()
+    Path("my conf/a.yaml").write_text("lr: 1\n")
+    config("b")
+    assert [row[1] for row in listed("--conf-dirs", "'my conf' own", "train", "a", "b")] == [
+        "my conf/a.yaml",
+        "own/b.yaml",
+    ]
+    assert "unmatched quotation mark" in listed("--conf-dirs", "'my conf own", "train", "a")
+
+
 def test_all_configs_are_trained_with_the_first_seed_before_any_with_the_second(listed):
     for name in "abc":
         config(name)
