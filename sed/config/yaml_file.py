@@ -35,8 +35,8 @@ def read_yaml(path: str | Path) -> dict[str, Setting]:
         {key: (value, where)}, without `base`; keys of the base come first.
 
     Raises:
-        UserError: the file or its base is missing or not flat YAML, has a duplicate key or one without a value, or the
-            base has a base; the message has file and line.
+        UserError: the file or its base is missing or not flat YAML, has a duplicate key, a key or an item
+            without a value, or the base has a base; the message has file and line.
     """
     path = Path(path)
     own = _read_file(path)
@@ -91,8 +91,9 @@ def _settings(path: Path, text: str) -> dict[str, Setting]:
         ):
             raise UserError(f"{where}: '{key}' is a list of lists (a list of words or numbers is expected)")
         value = _constructed(where, value_node)
-        if value is None:
-            raise UserError(f"{where}: '{key}' has no value (give one, or leave the line out)")
+        if value is None or (isinstance(value, list) and None in value):
+            what = "no value" if value is None else "an item without a value"
+            raise UserError(f"{where}: '{key}' has {what} (give one, or leave the line out)")
         kind = FILES.get(_canonical_key(key))
         if kind and isinstance(value, str) and value:
             value = str((path.parent / value).resolve())

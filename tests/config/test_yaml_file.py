@@ -86,6 +86,7 @@ def test_files_are_relative_to_the_config_that_names_them(folder):
         ("{a: 1, a: 2}\n", 1, "duplicate key 'a', first on line 1"),
         ("base: base.yaml\nmodel:\n  gru: 1\n", 2, "'model' is nested"),
         ("a: 1\nb:\n", 2, "'b' has no value"),
+        ("a: 1\nb:\n- x\n-\n", 2, "'b' has an item without a value"),
         ("a: 1\nb: [\n", 3, "not YAML"),
         ("- a\n", 1, "a config is flat YAML"),
     ],
