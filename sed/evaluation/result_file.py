@@ -34,8 +34,13 @@ SHAPE = {
 """types of the fields that readers of a result use, as `misfit` takes them"""
 ORIGIN_SHAPE = {"tables": dict, "models": [str], "tuned_on": _TEXT}
 """types of the fields of an origin of pseudo-labels (`sed.evaluation.pseudo`)"""
+_WORDS = (list, str, type(None))
 _MODEL = {
-    **{"config": dict, "name": str, "git": _TEXT, "command": _TEXT, "parameters": _NUMBER, "step": _NUMBER},
+    "config": {"pretrained": _TEXT, "encoder": str, "seed": _NUMBER, "train_sets": _WORDS, "batch_sizes": _WORDS},
+    **dict.fromkeys(("git", "command"), _TEXT),
+    **dict.fromkeys(("parameters", "step"), _NUMBER),
+    "name": str,
+    "sets": [str],
     "pseudo_labels": Each(ORIGIN_SHAPE),
 }
 _NEEDED = ("set", "clips", "clips_expected", "per_class")

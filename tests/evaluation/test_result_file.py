@@ -52,6 +52,26 @@ def test_what_is_no_result_is_refused_by_its_path(tmp_path: Path, content: bytes
     assert "score" in str(error.value)  # what to do
 
 
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"config": {"pretrained": 5}}, "model.config.pretrained is 5"),
+        ({"config": {"encoder": ["ast"]}}, "model.config.encoder is"),
+        ({"config": {"seed": [1]}}, "model.config.seed is"),
+        ({"config": {"train_sets": 3}}, "model.config.train_sets is 3"),
+        ({"config": {"batch_sizes": 3}}, "model.config.batch_sizes is 3"),
+        ({"sets": [["weak"]]}, "model.sets[0] is"),
+        ({"pseudo_labels": {"weak": 3}}, "model.pseudo_labels.weak is 3"),
+    ],
+)
+def test_a_field_of_the_model_that_reports_read_has_the_type_that_training_writes(
+    tmp_path: Path, model: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        read_result(put(tmp_path / "x" / "result.json", model=model))
+    assert said in str(error.value)
+
+
 def test_systems_differ_by_their_settings_and_not_by_seed_or_folder() -> None:
     def result(**config: Any) -> dict[str, Any]:
         return {"model": {"config": {"lr": 0.1, **config}}}
