@@ -16,7 +16,8 @@ _METRICS = {entry.key: _NUMBER for entry in ENTRIES}
 _CLASS_METRICS = {name: _NUMBER for entry in ENTRIES for name, _ in entry.classes}
 SHAPE = {
     **_METRICS,
-    **dict.fromkeys(("clips", "clips_expected", "clips_with_output", "operating_points"), (int, type(None))),
+    **dict.fromkeys(("clips", "clips_expected", "operating_points"), (int, type(None))),
+    "clips_with_output": int,
     **dict.fromkeys(("set", "tuned_on", "git", "command", "ground_truth"), _TEXT),
     "per_class": Each(
         {**_CLASS_METRICS, "events": int, "detections": int, "ground_truth": bool, "intervals": Each([_NUMBER])}
@@ -26,6 +27,7 @@ SHAPE = {
     "classes_without_ground_truth": [str],
     "environment": dict,
     "model": (dict, type(None)),
+    "post_processing": (dict, type(None)),
     "input": {"kind": str, "path": str, "attrs": dict},
     "bootstrap": (dict, type(None)),
     "coverage": dict,

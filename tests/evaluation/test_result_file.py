@@ -40,6 +40,8 @@ def test_results_are_found_in_order_and_named_by_their_experiment(tmp_path: Path
             b'{"set": "x", "clips": 1, "clips_expected": 1, "per_class": {}, "model": {"pseudo_labels": {"x": []}}}',
             "model.pseudo_labels.x",
         ),
+        (b'{"set": "x", "clips": 1, "clips_expected": 1, "per_class": {}, "post_processing": []}', "post_processing"),
+        (b'{"set": "x", "clips": 1, "clips_expected": 1, "per_class": {}, "clips_with_output": null}', "with_output"),
     ],
 )
 def test_what_is_no_result_is_refused_by_its_path(tmp_path: Path, content: bytes | None, said: str) -> None:
@@ -61,7 +63,6 @@ def test_what_is_no_result_is_refused_by_its_path(tmp_path: Path, content: bytes
         ({"config": {"train_sets": 3}}, "model.config.train_sets is 3"),
         ({"config": {"batch_sizes": 3}}, "model.config.batch_sizes is 3"),
         ({"sets": [["weak"]]}, "model.sets[0] is"),
-        ({"pseudo_labels": {"weak": 3}}, "model.pseudo_labels.weak is 3"),
     ],
 )
 def test_a_field_of_the_model_that_reports_read_has_the_type_that_training_writes(

@@ -209,7 +209,7 @@ def _details(rows: Sequence[Row], reference: Mapping[str, Any]) -> list[str]:
     lines = []
     for row in rows:
         result = row.results[0]
-        post = result.get("post_processing", {}).get("steps") or ["none"]
+        post = (result.get("post_processing") or {}).get("steps") or ["none"]
         absent = result.get("classes_without_ground_truth") or []
         lines += [
             f"### {_safe(row.name)}",
