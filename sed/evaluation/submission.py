@@ -122,7 +122,9 @@ def read_score_folder(folder: Path, files: list[Path]) -> Submission:
             if len(set(labels)) != len(labels):
                 raise UserError(f"{file}:1: two columns of the same label (keep one)")
         elif header[2:] != labels:
-            raise UserError(f"{file}:1: other labels than {files[0].name} has (one folder, one label set)")
+            raise UserError(
+                f"{file}:1: other labels than {files[0].name} has, or in another order (give all files the same header)"
+            )
         clips.append(audio_stem(file.name.rsplit(".", 1)[0]))
         parts.append(_score_rows(file, len(header)))
     assert labels is not None
