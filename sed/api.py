@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 Recording = str | Path | np.ndarray
 """a file, or samples in [-1, 1] of shape (samples,), (samples, channels) or (channels, samples)"""
 WHICH, PRECISIONS = ("teacher", "student"), ("float32", "bfloat16", "int8")
+MOST_THREADS = 1024  # as for `--threads`: with far more, OpenMP ends the process
 Recordings = list[str] | list[Path] | list[np.ndarray] | list[Recording]
 Events = str | Path | Mapping[str, Sequence[Event]]
 """a table of events, or {clip: its events}"""
@@ -334,7 +335,7 @@ def load(
         device: `cpu`, `cuda`, `cuda:1`; `auto`: a GPU if there is one.
         which: network of the mean-teacher pair: `teacher` or `student`.
         precision: `float32`, `bfloat16` or `int8`. For an `.onnx` file, `which`, `device` and `precision` are unused.
-        threads: processor threads; None for as many as there are idle processors.
+        threads: processor threads, 1 to 1024; None: as many as there are idle processors.
         post_processing: steps in order as in `--post-processing` of `sed.bin.predict`, such as `weak_mask,median`, or
             `none`; None for the model's, or, if it stores none, the AST-SED paper's (`weak_mask,median`).
 
@@ -348,8 +349,10 @@ def load(
     for name, value, known in (("which", which, WHICH), ("precision", precision, PRECISIONS)):
         if value not in known:
             raise UserError(f"{name} '{value}': unknown (one of {', '.join(known)})")
-    if threads is not None and threads < 1:
-        raise UserError(f"threads {threads}: at least 1 is expected (None: as many as there are idle processors)")
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UserError(
+            f"threads {threads}: 1 to {MOST_THREADS} are expected (None: as many as there are idle processors)"
+        )
     threads = free_processors() if threads is None else threads
     onnx = str(model).endswith(".onnx")
     with _argument_names():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -100,7 +101,8 @@ def test_a_stream_in_blocks_of_any_size_gives_the_same_events(model: sed.Model, 
     [
         ({"which": "best"}, "which 'best': unknown (one of teacher, student)"),
         ({"precision": "float16"}, "precision 'float16': unknown (one of float32, bfloat16, int8)"),
-        ({"threads": 0}, "threads 0: at least 1 is expected (None: as many as there are idle processors)"),
+        ({"threads": 0}, "threads 0: 1 to 1024 are expected (None: as many as there are idle processors)"),
+        ({"threads": 1025}, "threads 1025: 1 to 1024 are expected (None: as many as there are idle processors)"),
     ],
 )
 def test_unknown_values_of_options_are_refused(experiment: Path, options: dict[str, object], message: str) -> None:
@@ -134,8 +136,10 @@ def test_recordings_and_models_that_cannot_be_read_are_refused_in_one_line(model
     ("arguments", "message"),
     [
         ({"overlap": 100}, "overlap 100: "),
+        ({"overlap": math.nan}, "overlap nan: "),
         ({"threshold": 7}, "threshold: 7.0 is out of range"),
         ({"rate": 0}, "rate 0: out of range"),
+        ({"rate": math.inf}, "rate inf: out of range"),
         ({"batch_size": -1}, "batch_size -1: out of range"),
     ],
 )
@@ -149,7 +153,9 @@ def test_refusals_name_the_argument_of_detect(model: sed.Model, arguments: dict[
     ("arguments", "message"),
     [
         ({"hop": 0.001}, "hop 0.001: shorter than"),
+        ({"hop": math.nan}, "hop nan: out of range"),
         ({"lookahead": 100}, "hop 1 and lookahead 100 together exceed"),
+        ({"lookahead": -1}, "lookahead -1: out of range"),
         ({"rate": -1}, "rate -1: out of range"),
     ],
 )

@@ -9,6 +9,7 @@ A frame of `Sound` is a sample of every channel, as in libsndfile; `sed.data.con
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -314,9 +315,9 @@ def resampled(blocks: Iterable[np.ndarray], source: int, target: int) -> Iterato
         (samples,) blocks at the new rate.
 
     Raises:
-        UserError: the blocks' rate is not positive.
+        UserError: the blocks' rate is not a finite number above 0.
     """
-    if not source > 0:
+    if not 0 < source < math.inf:
         raise UserError(f"rate {source}: out of range (give a number above 0)")
     if source == target:
         yield from map(np.ascontiguousarray, blocks)

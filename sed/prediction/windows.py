@@ -13,6 +13,7 @@ left to later windows, which contain more of the audio that follows these frames
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -90,7 +91,7 @@ class WindowPlan:
         """
         frame_samples = samples_of(frame_seconds, rate)
         overlap = OVERLAP * frames * frame_seconds if overlap is None else overlap
-        shared = round(overlap / frame_seconds)
+        shared = round(overlap / frame_seconds) if math.isfinite(overlap) else -1
         if not 0 <= shared <= MOST_OVERLAP * frames:
             window = frames * frame_seconds
             raise UserError(
@@ -138,9 +139,12 @@ class WindowPlan:
             The plan.
 
         Raises:
-            UserError: the hop is shorter than the shortest window, hop and lookahead are longer than a window, or a
-                frame is not a whole number of samples.
+            UserError: the hop is shorter than the shortest window, the lookahead is negative, hop and lookahead are
+                longer than a window, or a frame is not a whole number of samples.
         """
+        for name, value in (("hop", hop), ("lookahead", lookahead)):
+            if not 0 <= value < math.inf:
+                raise UserError(f"--live-{name} {value:g}: out of range (give a number from 0)")
         step, ahead = max(1, round(hop / frame_seconds)), max(0, round(lookahead / frame_seconds))
         frame_samples = samples_of(frame_seconds, rate)
         if step * frame_samples < min_samples:
