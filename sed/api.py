@@ -49,12 +49,15 @@ Events = str | Path | Mapping[str, Sequence[Event]]
 
 
 @contextmanager
-def _argument_names() -> Iterator[None]:
-    """Context in which errors about an option of a command name the argument: `hop` for `--live-hop`."""
+def _argument_names(options: str = "[a-z][a-z-]*") -> Iterator[None]:
+    """Context in which errors about an option of a command name the argument: `hop` for `--live-hop`.
+
+    `options`: pattern of the options that are arguments here, without `--live-` or `--`; others are left as they are.
+    """
     try:
         yield
     except UserError as error:
-        option = r"(?<![^\s(])--(?:live-)?([a-z][a-z-]*)"  # not in the name of a file
+        option = rf"(?<![^\s(])--(?:live-)?({options})(?![a-z-])"  # not in the name of a file
         message = re.sub(option, lambda match: match[1].replace("-", "_"), str(error))
         raise UserError(message) from None
 
@@ -404,19 +407,21 @@ def score(
         `per_class` and others; `intervals` with a bootstrap.
 
     Raises:
-        UserError: an input is broken, or the inputs do not fit together; the message names file and line, if any.
+        UserError: an input is broken, the inputs do not fit together, or an argument has an unknown value or is out of
+            range; the message names file and line, if any.
     """
     from sed.evaluation.scoring import score_events
 
-    return score_events(
-        predicted,
-        truth,
-        durations,
-        post_processing=post_processing,
-        labels=labels,
-        bootstrap=bootstrap,
-        scores=scores,
-    )
+    with _argument_names("labels|scores"):
+        return score_events(
+            predicted,
+            truth,
+            durations,
+            post_processing=post_processing,
+            labels=labels,
+            bootstrap=bootstrap,
+            scores=scores,
+        )
 
 
 def _event(detection: Detection) -> DetectedEvent:

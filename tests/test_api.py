@@ -190,6 +190,21 @@ def test_scores_are_those_of_the_command(tmp_path: Path) -> None:
         sed.score(predicted, truth, {"a": 10.0})
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"bootstrap": -1}, "bootstrap -1: out of range"),
+        ({"labels": ["Dog", "Dog"]}, "labels: 'Dog' comes twice"),
+        ({"scores": ["best"]}, "scores best: no such scores"),
+    ],
+)
+def test_refusals_name_the_argument_of_score(arguments: dict[str, Any], message: str) -> None:
+    events = {"a": [sed.Event(1.0, 2.0, "Dog")]}
+    with pytest.raises(sed.UserError) as error:
+        sed.score(events, events, **{"durations": {"a": 10.0}, **arguments})
+    assert str(error.value).startswith(message)
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     code = "import sed, sys; print([name for name in ('torch', 'numpy', 'h5py', 'yaml') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

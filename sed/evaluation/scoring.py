@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,10 @@ def score_events(
     Raises:
         UserError: an input or an option is broken, or labels or clips of the inputs do not fit together.
     """
+    if bootstrap < 0:
+        raise UserError(f"bootstrap {bootstrap}: out of range (give 0, for no intervals, or more)")
+    if labels is not None and (twice := [label for label, count in Counter(labels).items() if count > 1]):
+        raise UserError(f"labels: '{twice[0]}' comes twice (keep one)")
     submission = _submission(predicted, [file for file in (truth, durations) if isinstance(file, str | Path)])
     reference = reference_of(
         _rows(truth, "the truth", [predicted] if isinstance(predicted, str | Path) else []),
