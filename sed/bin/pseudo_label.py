@@ -23,7 +23,7 @@ from sed.cli import entry, setup_logging
 from sed.config import Parser
 from sed.data.tables import Event
 from sed.errors import UserError
-from sed.evaluation.postprocessing.options import add_arguments, resolve
+from sed.evaluation.postprocessing.options import add_arguments, given, resolve
 from sed.provenance import command_line, git_hash
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def main() -> None:
         raise UserError("one folder given: the sets to label, and then the one to write (name two or more)")
     if sum(map(bool, (args.model, args.scores, args.events))) != 1:
         raise UserError("the labels come from --model, --scores or --events (give one of them)")
+    if args.events and (odd := [*given(args), *(["--tuned"] if args.tuned else [])]):
+        raise UserError(f"--events: its tables are not post-processed (leave out {', '.join(odd)})")
     if args.scores and len(args.scores) != len(sources):
         raise UserError(f"{len(args.scores)} --scores for {len(sources)} sets (one file for each)")
     from sed.checkpoints.pack_folder import sha256

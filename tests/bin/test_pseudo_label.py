@@ -90,7 +90,7 @@ def test_an_ensemble_s_scores_are_corrected_by_the_tuned_bias(dump: Path, monkey
     assert origin["models"] == ["exp/x_seed1", "exp/x_seed2"] and origin["tuned_on"] == "synth_valid"
 
 
-@pytest.mark.parametrize("kind", ["table", "scores", "labels", "count", "two", "none"])
+@pytest.mark.parametrize("kind", ["table", "scores", "labels", "count", "steps", "two", "none"])
 def test_wrong_inputs_end_with_a_line_and_exit_2(
     dump: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
@@ -102,6 +102,7 @@ def test_wrong_inputs_end_with_a_line_and_exit_2(
         "scores": (["--scores", scores], "other.h5: its clips are not those of dump/weak"),
         "labels": (["--scores", foreign], "foreign.h5: label 'Hund' is not among those of dump/weak"),
         "count": (["--scores", scores, scores], "2 --scores for 1 sets"),
+        "steps": (["--threshold", "0.3", "--events", "other.tsv"], "--events: its tables are not post-processed"),
         "two": (["--scores", scores, "--events", "other.tsv"], "--model, --scores or --events"),
         "none": ([], "--model, --scores or --events"),
     }[kind]
