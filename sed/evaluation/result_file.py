@@ -31,7 +31,6 @@ SHAPE = {
     "input": {"kind": str, "path": str, "attrs": dict},
     "bootstrap": (dict, type(None)),
     "coverage": dict,
-    "cross_fitted": dict,
 }
 """types of the fields that readers of a result use, as `misfit` takes them"""
 ORIGIN_SHAPE = {"tables": dict, "models": [str], "tuned_on": _TEXT}

@@ -102,13 +102,14 @@ def _of_format_1(stored: Mapping[str, Any]) -> dict[str, Any]:
 def comparable(result: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return steps and parameters of a result.json, for comparison with another result; None if it has none.
 
-    Thresholds are not among them. A cross-fitted result equals only those with the same parts cross-fitted.
+    Thresholds are among them unless they may be tuned: `tuned_on` then says on which set, and what was tuned.
     """
     stored = result.get("post_processing")
     if stored is None:
         return None
-    fitted = {"cross_fitted": result["cross_fitted"].get("what")} if "cross_fitted" in result else {}
-    return {key: value for key, value in stored.items() if key != "format"} | fitted
+    tuned = result.get("tuned_on")
+    decision = {"tuned_on": tuned} if tuned else {Threshold.key: result.get(Threshold.key)}
+    return {key: value for key, value in stored.items() if key != "format"} | decision
 
 
 def of_experiment(folder: Path, labels: Sequence[str]) -> tuple[PostProcessing | None, Path | None]:

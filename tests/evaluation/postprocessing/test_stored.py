@@ -89,16 +89,19 @@ def test_broken_forms_are_one_line(base, change, message):
 def test_results_compare_whatever_their_format():
     now, before = {"post_processing": stored.steps_dict(POST)}, dict(EARLIER)
     del before["threshold"]
-    assert stored.comparable(now) == stored.comparable({"post_processing": before}) == before
+    assert stored.comparable(now) == stored.comparable({"post_processing": before}) == {**before, "threshold": None}
     assert stored.comparable(now) != stored.comparable({"post_processing": {**before, "steps": []}})
     assert stored.comparable({}) is None
 
 
-def test_a_cross_fitted_result_is_comparable_with_cross_fitted_ones_alone():
+def test_given_thresholds_are_compared_and_tuned_ones_are_not():
     plain = {"post_processing": stored.steps_dict(POST)}
-    halves = [{**plain, "cross_fitted": {"what": ["median"], "halves": [{"clips": n}]}} for n in (3, 4)]
-    assert stored.comparable(halves[0]) == stored.comparable(halves[1]) != stored.comparable(plain)
-    assert stored.comparable(halves[0]) != stored.comparable({**plain, "cross_fitted": {"what": ["threshold"]}})
+    low, high = ({**plain, "threshold": dict.fromkeys(LABELS, value)} for value in (0.3, 0.6))
+    assert stored.comparable(low) == stored.comparable(dict(low)) != stored.comparable(high)
+    tuned = [{**one, "tuned_on": "synth_valid (threshold)"} for one in (low, high)]
+    assert stored.comparable(tuned[0]) == stored.comparable(tuned[1]) != stored.comparable(low)
+    fitted = {**low, "tuned_on": "the other half of this set, for each half (threshold)"}
+    assert stored.comparable(fitted) not in [stored.comparable(one) for one in (low, tuned[0])]
 
 
 def test_a_tuned_file_brings_everything_back_and_refuses_its_own_clips(tmp_path):

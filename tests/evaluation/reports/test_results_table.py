@@ -52,7 +52,8 @@ def cells(text: str, name: str) -> list[str]:
 
 def test_a_cross_fitted_result_is_no_other_seed_of_one_that_is_not() -> None:
     post: dict[str, Any] = {"post_processing": {"steps": []}}
-    rows = group([found("a", 1, **post, cross_fitted={"what": ["threshold"]}), found("a-2", 2, **post)])
+    halves = {"tuned_on": "the other half of this set, for each half (threshold)", "cross_fitted": {}}
+    rows = group([found("a", 1, **post, **halves), found("a-2", 2, **post)])
     assert [(row.name, len(row.results)) for row in rows] == [("a (cross-fitted)", 1), ("a-2", 1)]
 
 
