@@ -139,8 +139,10 @@ def load_systems(texts: Sequence[str], set_name: str | None = None, *, seeds: bo
         The systems, each named after its first experiment.
 
     Raises:
-        UserError: a result or its samples are missing or damaged.
+        UserError: a result or its samples are missing or damaged, or a name is empty.
     """
+    if odd := [text for text in texts if not all(part.strip() for part in text.split(","))]:
+        raise UserError(f"'{odd[0]}': an experiment without a name (commas stand between two: exp/a,exp/a-2)")
     named = [[find_result(part.strip(), set_name) for part in text.split(",")] for text in texts]
     given = {path.resolve() for paths in named for path in paths}
     if seeds:

@@ -144,6 +144,12 @@ def test_two_seeds_of_one_system_can_be_compared(tmp_path: Path) -> None:
     assert [[path.parts[-3] for path in one.paths] for one in found] == [["a"], ["a-2"]]
 
 
+@pytest.mark.parametrize("text", ["", "exp/a,", "exp/a, ,exp/b"])
+def test_an_empty_name_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="an experiment without a name"):
+        load_systems([text])
+
+
 def test_seeds_that_cannot_be_compared_are_left_out_with_a_line(tmp_path: Path, log_lines: list[str]) -> None:
     for seed, name in enumerate(("a", "a-2", "a-3", "a-4"), 1):
         put(tmp_path, name, seed=seed)
