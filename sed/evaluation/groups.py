@@ -53,7 +53,7 @@ def by_group(problem: Problem, evaluation: Evaluation, groups: Mapping[str, str]
     names = sorted({*group_of.tolist()} - {""})
     if not names:
         raise UserError(
-            f"--groups: none of the {len(problem.clips)} clips has a group, such as {problem.clips[0]} "
+            f"--groups: none of the {len(problem.clips)} clips, such as {problem.clips[0]}, has a group "
             "(is the table of another set?)"
         )
     if lacking := [clip for clip in problem.clips if clip not in groups]:

@@ -85,5 +85,5 @@ def test_clips_that_the_table_lacks_are_counted_and_empty_fields_are_not(log_lin
 def test_clips_without_any_group_are_refused() -> None:
     made = problem(0)
     whole = evaluate(made, detections=detections(0, made), points=None, scores=None)
-    with pytest.raises(UserError, match="none of the 5 clips has a group"):
+    with pytest.raises(UserError, match=r"none of the 5 clips, such as .*, has a group"):
         by_group(made, whole, {"other": "hall"})
