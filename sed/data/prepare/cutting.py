@@ -126,6 +126,7 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
     windows = {ids[name]: spans for name, spans in found.items()}
     events = {ids[name]: labels[name].events if name in labels else [] for name in found}
     events_of = window_events(events, windows)
+    _note(tsv).unlink(missing_ok=True)  # of an earlier set, whose soft labels and recordings are replaced from here on
     _write_soft(soft_table(tsv), {ids[name]: labels[name].soft for name in found if name in labels}, windows)
     _write_recordings(recordings_folder(tsv), events, windows if cut.overlapping else {})
     finish(tsv, {f"{clip}.flac": own for clip, own in events_of.items()}, read)
@@ -192,7 +193,7 @@ def digest(tables: Sequence[Path]) -> str:
 
 def finished(tsv: Path, made_of: str) -> bool:
     """Return whether a set's table exists and was made of `made_of` (see `finish`); log it if so."""
-    note = tsv.with_name(f".{tsv.name}.of")
+    note = _note(tsv)
     if not (tsv.exists() and note.exists() and note.read_text().strip() == made_of):
         return False
     log.info("%s: there already", tsv)
@@ -207,10 +208,14 @@ def finish(tsv: Path, events: Mapping[str, Sequence[Event]], made_of: str) -> No
         events: {file name of a clip: its events}.
         made_of: `digest` of the tables that the set is made from, and settings on which it depends.
     """
-    note = tsv.with_name(f".{tsv.name}.of")
-    note.unlink(missing_ok=True)
+    _note(tsv).unlink(missing_ok=True)
     write_events_tsv(tsv, events, "", silent=True)
-    write_text(note, f"{made_of}\n")
+    write_text(_note(tsv), f"{made_of}\n")
+
+
+def _note(tsv: Path) -> Path:
+    """Return the path of the hidden note of what a set was made from."""
+    return tsv.with_name(f".{tsv.name}.of")
 
 
 def _names(listing: Path, column: str) -> list[str]:

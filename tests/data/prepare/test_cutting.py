@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from faulty_server import zipped
 from paths import ROOT
 
 from sed.bin import cut_recordings
+from sed.data.prepare import cutting
 from sed.data.prepare.aggregation import Options
 from sed.data.prepare.clips import Columns
 from sed.data.prepare.cutting import Cut, cut_split, recordings_folder, soft_table
@@ -153,6 +155,22 @@ def test_soft_labels_are_cut_with_their_clips_and_go_with_them(tmp_path):
     cut_split(split, tmp_path / "clips", tsv, replace(cut, aggregation=Options(name="intersection")))
     assert not soft_table(tsv).exists()
     assert read_events_tsv(tsv)["a_b_0.000_10.000"] == [Event(9, 10, "x")]
+
+
+def test_a_set_that_another_killed_run_began_to_replace_is_made_again(tmp_path, monkeypatch):
+    """Once, the first run's table stayed valid beside the second one's soft labels."""
+    split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
+    cut = Cut(
+        clips="metadata.csv", annotations=BOTH, prefer_raw=True, columns=COLUMNS, aggregation=Options(name="uniform")
+    )
+    cut_split(split, tmp_path / "clips", tsv, cut)
+    soft = soft_table(tsv).read_text()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(cutting, "finish", Mock(side_effect=KeyboardInterrupt))
+        cut_split(split, tmp_path / "clips", tsv, replace(cut, aggregation=Options(name="intersection")))
+    assert not soft_table(tsv).exists()
+    cut_split(split, tmp_path / "clips", tsv, cut)
+    assert soft_table(tsv).read_text() == soft
 
 
 def test_overlapping_clips_come_with_the_labels_of_their_recordings(tmp_path):
