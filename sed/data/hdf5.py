@@ -190,8 +190,10 @@ def _why(code: int) -> str:
     """Return why the child ended without an answer, by its exit code.
 
     When the CPU time is used up, the child gets SIGXCPU or SIGKILL, depending on the system, since its soft and hard
-    limits are equal.
+    limits are equal. SIGKILL is also what the system sends when memory runs out.
     """
-    if code == -signal.SIGXCPU or code == -signal.SIGKILL:
+    if code == -signal.SIGXCPU:
         return f"not read within {SECONDS} s of computing"
+    if code == -signal.SIGKILL:
+        return f"not read within {SECONDS} s of computing, or killed for lack of memory"
     return "it crashes the HDF5 library"
