@@ -149,7 +149,7 @@ class Copy:
     """Terms of a part that is a copy of the corpus's recordings, published by others."""
 
     use: str
-    """any or research"""
+    """purposes that the terms allow: `any`, or `research` only"""
     terms: str
     """the terms, in a few words"""
 
