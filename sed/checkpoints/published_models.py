@@ -98,7 +98,7 @@ def _fetch(model: PublishedModel, path: Path) -> None:
 def _check(model: PublishedModel, path: Path) -> None:
     """Compare the file with the SHA-256 of the table or of an earlier run; record it at the first download."""
     recorded = path.with_name(f"{path.name}.sha256")
-    known = recorded.read_text(encoding="utf-8").split()[:1] if recorded.exists() else []
+    known = recorded.read_text(encoding="utf-8", errors="replace").split()[:1] if recorded.exists() else []
     if known and is_checked(path):  # not modified since the download
         return
     found = sha256(path)

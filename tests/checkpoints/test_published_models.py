@@ -53,6 +53,9 @@ def test_a_checksum_that_no_host_states_is_recorded_and_compared(server: Any, lo
     with pytest.raises(UserError, match=rf"SHA-256 .*, {found} is recorded in .*remove the file.*; both, if") as error:
         download("atst-f-strong")
     assert "\n" not in str(error.value) and server.requests
+    path.with_name("ATST-F_strong_1.pt.sha256").write_bytes(b"\xff\n")  # damaged
+    with pytest.raises(UserError, match=r"SHA-256 .*, \S+ is recorded in "):
+        download("atst-f-strong")
 
 
 def test_a_file_placed_by_hand_is_taken_without_a_network(
