@@ -94,8 +94,6 @@ def load_set(
     coverage = folder / "coverage.tsv"
     named = read_coverage(coverage)[ALL].clips_expected if coverage.exists() else 0
     clips = list(store.clips)
-    if not clips:
-        raise UserError(f"{folder}: no clips (drop it from --train-sets, or fill it)")
     refuse_unmatched(data, store)
     training_set = partial(TrainingSet, name=folder.name, store=store, batch_size=batch_size, named=named)
     if data.soft is not None:
