@@ -204,11 +204,13 @@ def dump_maker(
         The input maker and the number of clips.
 
     Raises:
-        UserError: the set has no labels, or features of another front end.
+        UserError: the set has no labels, or tags only and their weight is 0; or its features are of another front end.
     """
     data = load_set(source, labels, frames=frames, frame_seconds=frame_seconds, batch_size=config["batch_size"])
     if data.supervision == "unlabelled":
         raise UserError(f"{source}: none of events.tsv, soft.tsv and tags.tsv (pre-training needs labels)")
+    if data.supervision == "weak" and config["tag_weight"] == 0:
+        raise UserError(f"{source}: has tags only, of which tag_weight 0 learns nothing (give it a weight)")
     arrange([data])
     check_front_end([data], front_end)
     nbytes = feature_bytes([data])

@@ -49,6 +49,7 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_written(pretrain
         assert not list(tmp_path.iterdir())
 
     refused("needs labels", "unlabelled")
+    refused("weak: has tags only, of which tag_weight 0 learns nothing", tag_weight=0.0)
     refused("the patch grid has 2 bands .keep at least one", patchout=2)
     refused("pre-training computes no statistics", normaliser="bins")
     cnn = {"encoder": "cnn", "cnn_width": 0.125}
