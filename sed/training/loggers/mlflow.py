@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
 
+from sed.errors import RunError, first_lines
 from sed.training.loggers.run_id import run_id
 
 OPTIONS = {
@@ -20,6 +23,17 @@ OPTIONS = {
 }
 LONGEST = 6000
 """largest number of characters of a parameter's value in MLflow"""
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Raise MLflow's errors within the context, such as that a server does not answer, as RunError."""
+    try:
+        yield
+    except MlflowException as error:
+        raise RunError(
+            f"--loggers mlflow: {first_lines(error)} (check MLFLOW_TRACKING_URI, or leave mlflow out)"
+        ) from None
 
 
 class MLflow:
@@ -31,10 +45,11 @@ class MLflow:
         if not uri:
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # otherwise newer versions require a database
             uri = (folder.resolve() / "mlruns").as_uri()
-        self._client = MlflowClient(tracking_uri=uri)
         self._events: list[str] = []
         self._file = f"events_from_step_{step}.txt"
-        self._run = run_id(folder, "mlflow", lambda: self._create(folder, config))
+        with _reported():
+            self._client = MlflowClient(tracking_uri=uri)
+            self._run = run_id(folder, "mlflow", lambda: self._create(folder, config))
 
     def _create(self, folder: Path, config: Mapping[str, Any]) -> str:
         """Create a run with the config as its parameters, and its experiment if there is none; return the run's id."""
@@ -49,11 +64,14 @@ class MLflow:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         now = int(time.time() * 1000)  # ms
-        self._client.log_batch(self._run, metrics=[Metric(name, float(v), now, step) for name, v in values.items()])
+        metrics = [Metric(name, float(value), now, step) for name, value in values.items()]
+        with _reported():
+            self._client.log_batch(self._run, metrics=metrics)
 
     def text(self, step: int, message: str) -> None:
         self._events.append(f"{step}\t{message}\n")  # all are kept: a call replaces the whole file
-        self._client.log_text(self._run, "".join(self._events), self._file)
+        with _reported():
+            self._client.log_text(self._run, "".join(self._events), self._file)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Record an image.
@@ -65,7 +83,9 @@ class MLflow:
         """
         # MLflow accepts no other characters
         key = re.sub(r"[^\w./ -]", lambda found: f"_{ord(found[0]):x}_", name, flags=re.ASCII)
-        self._client.log_image(self._run, image, key=key, step=step)
+        with _reported():
+            self._client.log_image(self._run, image, key=key, step=step)
 
     def close(self) -> None:
-        self._client.set_terminated(self._run)
+        with _reported():
+            self._client.set_terminated(self._run)

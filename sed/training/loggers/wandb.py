@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import wandb
 
+from sed.errors import UserError, first_lines
 from sed.training.loggers.run_id import run_id
 
 OPTIONS = {
@@ -21,15 +22,20 @@ class WeightsAndBiases:
 
     def __init__(self, folder: Path, _step: int, config: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._run = wandb.init(
-            project=config.get("wandb_project", "ast-sed"),
-            name=folder.resolve().name,
-            id=run_id(folder, "wandb"),
-            resume="allow",
-            dir=str(folder),
-            config=dict(config),
-            settings=wandb.Settings(console="off", silent=True),
-        )
+        try:
+            self._run = wandb.init(
+                project=config.get("wandb_project", "ast-sed"),
+                name=folder.resolve().name,
+                id=run_id(folder, "wandb"),
+                resume="allow",
+                dir=str(folder),
+                config=dict(config),
+                settings=wandb.Settings(console="off", silent=True),
+            )
+        except (wandb.Error, ValueError) as error:  # ValueError: a variable of the environment has an unknown value
+            raise UserError(
+                f"--loggers wandb: {first_lines(error, 3)} (WANDB_MODE=offline needs no account; or leave wandb out)"
+            ) from None
         # Not W&B's own step, which may only increase: a resumed training logs some steps again.
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")

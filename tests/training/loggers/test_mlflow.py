@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sed.errors import RunError
+
 pytest.importorskip("mlflow")
 
 
@@ -38,3 +40,13 @@ def test_scalars_config_and_pictures_are_there_after_a_resume(tmp_path: Path, mo
         "images",
     }
     assert len(list(tmp_path.rglob("images/*.png"))) == 2 * 3 and run.info.status == "FINISHED"
+
+
+def test_a_tracking_server_that_cannot_be_used_is_an_error_of_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sed.training.loggers.mlflow import MLflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonesuch://host")
+    with pytest.raises(RunError, match=r"--loggers mlflow: .*nonesuch://host.*MLFLOW_TRACKING_URI"):
+        MLflow(tmp_path, 0, {})

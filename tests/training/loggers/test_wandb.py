@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sed.errors import UserError
+
 pytest.importorskip("wandb")
 
 
@@ -68,3 +70,14 @@ def test_scalars_config_and_pictures_are_there_after_a_resume(tmp_path: Path, mo
     assert losses == {step: pytest.approx(1 / step) for step in range(1, 7)}
     assert [row["run"] for row in rows if "run" in row] == ["epoch 1/2"] * 2
     assert len(media) == 2
+
+
+def test_a_wrong_setting_is_an_error_of_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    from sed.training.loggers.wandb import WeightsAndBiases
+
+    wandb.teardown()  # a run of this process before would have kept its settings
+    monkeypatch.setenv("WANDB_MODE", "nonesuch")
+    with pytest.raises(UserError, match=r"--loggers wandb: .*nonesuch"):
+        WeightsAndBiases(tmp_path, 0, {})
