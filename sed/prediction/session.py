@@ -29,7 +29,7 @@ from sed.prediction.nearest import Nearest
 from sed.prediction.page import Page, PageSink, legend
 from sed.prediction.predictor import Predictor, TorchPredictor, window_geometry
 from sed.prediction.recording import BaseSink, Result, Sink, Track, run
-from sed.prediction.sources import find_recordings, is_stream, read_recording
+from sed.prediction.sources import find_recordings, is_stream, read_recording, standard_input
 from sed.prediction.window_settings import WindowSettings
 from sed.prediction.window_settings import resolve as resolve_windows
 from sed.prediction.windows import Window, WindowPlan
@@ -450,7 +450,7 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
         args.live_hop + args.live_lookahead + filters + block, args.live_hop, args.live_lookahead, filters, block,
     )  # fmt: skip
     problems: list[str] = []
-    pcm = read_pcm(sys.stdin.buffer, args.live_kind, args.live_channels, block, args.live_rate)
+    pcm = read_pcm(standard_input(), args.live_kind, args.live_channels, block, args.live_rate)
     blocks = resampled(until_broken(pcm, problems), args.live_rate, predictor.rate)
     sink = FormatSink(file, format, "-", frame_seconds=predictor.frame_seconds, live=True)
     track = Track.of("-", predictor, post, plan, sink=sink, live=True)

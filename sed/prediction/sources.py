@@ -109,11 +109,18 @@ def _opened_pipe(path: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+def standard_input() -> BinaryIO:
+    """Return standard input as bytes; UserError if the process that started this one closed it, as for daemons."""
+    if sys.stdin is None:
+        raise UserError("standard input: closed (give it a recording or a stream)")
+    return sys.stdin.buffer
+
+
 def read_recording(path: str, rate: int) -> Iterator[np.ndarray]:
     """Yield a recording's mono float32 samples at `rate`, block by block; `-` reads a file from standard input."""
     if not is_stream(path):
         return read_blocks(path, rate)
     spool = tempfile.TemporaryFile()  # libsndfile seeks, a pipe does not  # noqa: SIM115
-    with nullcontext(sys.stdin.buffer) if path == "-" else _opened_pipe(path) as source:
+    with nullcontext(standard_input()) if path == "-" else _opened_pipe(path) as source:
         shutil.copyfileobj(source, spool)
     return read_blocks("standard input" if path == "-" else path, rate, spool)

@@ -85,6 +85,12 @@ def test_standard_input_is_read_like_the_file(tmp_path, monkeypatch):
     np.testing.assert_array_equal(whole("-"), whole(tmp_path / "x.flac"))
 
 
+def test_closed_standard_input_is_refused_in_one_line(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)  # as Python sets it
+    with pytest.raises(UserError, match=r"^standard input: closed"):
+        list(read_recording("-", 16000))
+
+
 def test_a_named_pipe_is_read_once_from_its_start(tmp_path):
     soundfile.write(tmp_path / "x.flac", RNG.uniform(-1, 1, 5000), 16000)
     os.mkfifo(tmp_path / "pipe")
