@@ -65,7 +65,7 @@ def parser() -> Parser:
     )
     p.option("watch-settle", 2.0, "seconds without a change after which a recording is complete", least=0)
     p.option("watch-patience", 60.0, "seconds without a change after which an unreadable file is given up", least=0)
-    p.option("watch-interval", 1.0, "seconds between two listings of the folder", least=0.01)
+    p.option("watch-interval", 1.0, "seconds between two listings of the folder", least=0.01, most=86400)
     p.option("watch-idle", 0.0, "end after this many seconds without a new recording (0: never)", least=0)
     p.section("live")
     p.option("live", False, "read raw PCM from standard input, print events as they are decided")

@@ -91,7 +91,7 @@ class WindowPlan:
         """
         frame_samples = samples_of(frame_seconds, rate)
         overlap = OVERLAP * frames * frame_seconds if overlap is None else overlap
-        shared = round(overlap / frame_seconds) if math.isfinite(overlap) else -1
+        shared = _frames(overlap, frame_seconds) if math.isfinite(overlap) else -1
         if not 0 <= shared <= MOST_OVERLAP * frames:
             window = frames * frame_seconds
             raise UserError(
@@ -145,7 +145,7 @@ class WindowPlan:
         for name, value in (("hop", hop), ("lookahead", lookahead)):
             if not 0 <= value < math.inf:
                 raise UserError(f"--live-{name} {value:g}: out of range (give a number from 0)")
-        step, ahead = max(1, round(hop / frame_seconds)), max(0, round(lookahead / frame_seconds))
+        step, ahead = max(1, _frames(hop, frame_seconds)), max(0, _frames(lookahead, frame_seconds))
         frame_samples = samples_of(frame_seconds, rate)
         if step * frame_samples < min_samples:
             raise UserError(
@@ -221,6 +221,11 @@ class WindowPlan:
     def _live(self, end: int, samples: np.ndarray, *, last: bool) -> Window:
         first = end - self.frames + self.first
         return Window(self._begin(end), None if end == self.hop else first, None if last else first + self.hop, samples)
+
+
+def _frames(seconds: float, frame_seconds: float) -> int:
+    """Return a length in frames, at most 10^9: longer ones, which no plan allows, may exceed the range of floats."""
+    return round(min(seconds / frame_seconds, 1e9))
 
 
 def samples_of(seconds: float, rate: int) -> int:

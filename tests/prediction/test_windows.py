@@ -166,6 +166,15 @@ def test_frames_are_shared_if_a_border_is_within_them_or_two_windows_cover_one(o
         assert plan.shared(begin, end) == (covered or cut), (begin, end)
 
 
+@pytest.mark.parametrize("option", ["overlap", "hop", "lookahead"])
+def test_lengths_whose_frames_exceed_the_range_of_floats_are_refused(option):
+    plan, lengths = (
+        (WindowPlan.overlapping, {}) if option == "overlap" else (WindowPlan.live, {"hop": 1, "lookahead": 1})
+    )
+    with pytest.raises(UserError, match=f"--(live-)?{option} 1e\\+308"):
+        plan(samples=500, frame_seconds=0.01, rate=1000, frames=50, **lengths | {option: 1e308})
+
+
 def test_impossible_plans_are_refused():
     with pytest.raises(UserError, match=r"by 0 to 0\.45 s"):
         WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames=50, overlap=0.46)
