@@ -82,7 +82,9 @@ def main() -> int:
     rows, chosen = _choice(args, names, doubts, logger)
     text = "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
     write_text(args.out, text) if args.out else sys.stdout.write(text)
-    if args.html and chosen:
+    if args.html and not chosen:
+        logger.warning("%s: not written, since no recording was chosen", args.html)
+    elif args.html:
         # Write only the page: no formats, and events go to standard output only if `out_dir` is None.
         page = {"recordings": chosen, "format": [], "out_dir": ""}
         with ExitStack() as stack:
@@ -107,7 +109,9 @@ def _choice(
         raise UserError(f"{args.labelled}: none of its {len(known)} recordings is among those given (check the names)")
     descriptors = np.stack([doubt.descriptor for doubt in doubts])
     chosen = choose([doubt.uncertainty for doubt in doubts], descriptors, args.count, labelled)
-    if len(chosen) < min(args.count, len(names) - len(labelled)):
+    if len(labelled) == len(names):
+        logger.info("none chosen: all recordings are labelled")
+    elif len(chosen) < min(args.count, len(names) - len(labelled)):
         logger.info("%d chosen: all others are copies of these or of labelled recordings", len(chosen))
     rows: list[tuple[str, ...]] = []
     for index, distance in chosen:

@@ -129,3 +129,7 @@ def test_the_command_lists_the_choice_and_its_page_shows_it_in_that_order(experi
     assert len(out.read_text().splitlines()) == 3
     assert call(command, *options, folder / "r0.wav") == 2
     assert "done.tsv: none of its 1 recordings is among those given" in capsys.readouterr().err
+    page.unlink()
+    assert call(command, *options, folder / "r4.wav") == 0
+    err = capsys.readouterr().err
+    assert "none chosen: all recordings are labelled" in err and "page.html: not written" in err and not page.exists()
