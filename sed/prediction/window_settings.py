@@ -126,8 +126,8 @@ def add_arguments(parser: Parser) -> None:
     parser.option(
         "overlap",
         None,
-        "overlap of windows in seconds, for recordings longer than a window; at most 0.9 of a window (default: the "
-        f"model's, else {OVERLAP:g} of a window)",
+        "overlap of windows in seconds, for recordings longer than a window; at most 0.9 of a window; not in live "
+        f"prediction (default: the model's, else {OVERLAP:g} of a window)",
         type=float,
         least=0,
     )
