@@ -69,7 +69,7 @@ class DetectedEvent(NamedTuple):
     offset: float
     label: str
     score: float
-    """mean posterior of the label over the event"""
+    """mean posterior of the label over the event, before post-processing"""
 
 
 class _Posteriors(BaseSink):

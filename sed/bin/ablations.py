@@ -21,7 +21,9 @@ def main() -> None:
 
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("pairs", nargs="+", metavar="CONFIG=RESULT", help="a config and its experiment's result.json")
-    parser.option("reference", str(ROOT / "conf" / "ast_sed.yaml"), "config that each row's differences are from")
+    parser.option(
+        "reference", str(ROOT / "conf" / "ast_sed.yaml"), "config from which each row's differences are listed"
+    )
     parser.option("out", None, "ABLATIONS.md to write (default: only print the table)", type=output_file)
     args = parser.parse_args()
     ablations = []

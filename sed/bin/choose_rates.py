@@ -29,7 +29,12 @@ def main() -> None:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("results", type=Path, help="folder of runs.jsonl, with results of <config>_lr<head>_<encoder>")
     p.add_argument("output", type=output_file, help="JSON file to write")
-    p.option("best", "", "print the name of this config's best experiment, without seed, such as ast_sed_lr1e-3_1e-4")
+    p.option(
+        "best",
+        "",
+        "print the name of this config's best experiment, without seed, such as ast_sed_lr1e-3_1e-4; nothing if it has "
+        "no results",
+    )
     args = p.parse_args()
     from sed.evaluation.metrics.table import shown_in
     from sed.evaluation.reports.seeds.store import read_runs

@@ -3,7 +3,7 @@
 usage: python3 -m sed.bin.compare_levels dump/<set>...
 
 The warning lists the sets with their levels in dB relative to the loudest, which comes first. Nothing is printed if the
-levels are closer.
+levels are closer. That the front end is the same is not checked.
 """
 
 from __future__ import annotations

@@ -57,7 +57,12 @@ def _parser() -> Parser:
         most=1000,
     )
     parser.option("reviewed", True, "use only accepted rows of recordings that have some, else the unreviewed rows")
-    parser.option("only_annotated", False, "leave out recordings without a row in the table of events")
+    parser.option(
+        "only_annotated",
+        False,
+        "leave out recordings without a row in the table of events; always done unless the first of --annotations is "
+        "read",
+    )
     parser.option("seconds", 10.0, "length of a clip (s)", least=1.0)
     parser.option("hop", 0.0, "seconds from the start of one clip to that of the next (0: --seconds)", least=0)
     parser.option(

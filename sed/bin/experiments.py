@@ -28,7 +28,8 @@ pseudo_labels_of  the config whose model predicts the set `pseudo` of train_sets
 class_map         the class map of a published detector, which is imported with it instead of trained: --pretrained,
                   else the checkpoint of its encoder in --downloads, else the config's key `pretrained`.
 
-With --seeds, the models that training starts from and those that predict pseudo-labels have the same seed.
+With --seeds, the models that training starts from and those that predict pseudo-labels have the same seed; --rates and
+--vary do not change these models.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ usage: python3 -m sed.bin.make_data_dir --labels labels.txt --kind strong|weak|u
 
 strong: filename onset offset event_label; weak: filename event_labels (comma-separated); unlabelled: filename.
 Audio is found by file name without its last suffix, at any depth. Bad files are left out and listed in
-<out>/bad_audio.tsv. With --absent there is no audio: <out> is then a coverage.tsv with 0 of N clips.
+<out>/bad_audio.tsv. With --absent there is no audio, and <audio> is not read: <out> is then a coverage.tsv with 0 of N
+clips of a set that has the file's name.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def main() -> None:
     parser.option(
         "durations",
         "",
-        "TSV of durations (filename, seconds) that the audio must have; for other clips, times in AudioSet names count",
+        "TSV of durations (filename, seconds) that the audio must have; for clips that it lacks, the difference of the "
+        "times in their name, if it is AudioSet's",
     )
     parser.option("origins", "", "origins.tsv of stage 0: adds where the clips are from to coverage.tsv")
     parser.option("soft", "", "TSV of soft labels for the clips of a strong TSV: its columns, and share in (0, 1]")
