@@ -207,6 +207,9 @@ class AstImporter:
             encoder: the encoder, an AST of fewer or as many blocks.
             state: the published state dict of the whole AST, in either layout.
             config: the flat config of the encoder.
+
+        Raises:
+            Mismatch: the state dict does not fit.
         """
         with torch.device("meta"):
             like = build_tagger(config, 1)

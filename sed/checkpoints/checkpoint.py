@@ -84,7 +84,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if isinstance(checkpoint, dict) and "format" in checkpoint:
         check_format(path, checkpoint, oldest=1, remedy="train again")
     if not isinstance(checkpoint, dict) or any(key not in checkpoint for key in ("format", *KEYS)):
-        raise UserError(f"{path}: not a checkpoint of this project (its keys are {', '.join(('format', *KEYS))})")
+        raise UserError(
+            f"{path}: not a checkpoint of this project, which has {', '.join(('format', *KEYS))} (train again)"
+        )
     for key in ("config", "front_end", "info"):
         if not isinstance(checkpoint[key], dict):
             raise UserError(

@@ -43,7 +43,8 @@ def local_model(model: str | Path) -> Path:
     """Return the path of a model; one on a hub is downloaded.
 
     Raises:
-        UserError: the hub has no such model, or it is not a packed model.
+        UserError: the hub has no such model, or it is not a packed model; its name is malformed; or huggingface_hub is
+            missing.
         RunError: the hub does not answer.
     """
     if not str(model).startswith(PREFIX):
@@ -69,7 +70,8 @@ def push(folder: Path, place: Place, *, private: bool, message: str) -> str:
         The URL of the commit; that of the newest one if nothing has changed.
 
     Raises:
-        UserError: there is no such organisation, or the token does not permit writing there.
+        UserError: there is no such organisation or revision, the token does not permit writing there, or
+            huggingface_hub is missing.
         RunError: the hub does not answer.
     """
     with _explained(place) as hub:

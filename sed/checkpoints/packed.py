@@ -150,7 +150,8 @@ def save_pack(
         source: description of what the model was packed from.
 
     Raises:
-        UserError: `folder` is something else, or another run is writing it.
+        UserError: `folder` is something else, has files that a user wrote or edited under the names of a pack's, or
+            another run is writing it.
     """
     import safetensors.torch
 

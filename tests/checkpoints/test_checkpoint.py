@@ -82,7 +82,7 @@ def test_a_checkpoint_without_one_of_its_keys_is_neither_written_nor_read(
         save_checkpoint(tmp_path / "x.pt", checkpoint)
     assert not list(tmp_path.iterdir())
     torch.save({**checkpoint, "format": 1}, tmp_path / "x.pt")
-    with pytest.raises(UserError, match=r"x\.pt: not a checkpoint of this project \(its keys are format, student"):
+    with pytest.raises(UserError, match=r"x\.pt: not a checkpoint of this project, which has format, student"):
         load_checkpoint(tmp_path / "x.pt")
 
 
