@@ -4,7 +4,8 @@ usage: python3 -m sed.bin.benchmark_features [--config conf/logmel.yaml] [--seco
 
 Prints clips per second of both on one core, measured alternately, and the largest difference of their log-mel (natural
 logarithm); with a GPU, the batched front end's speed there, too. On the CPU, processor time is measured, so that a busy
-machine does not matter.
+machine does not matter. torchaudio gets the config's rate, bins, frequency range and frames; its other settings are the
+published AST's, so a config that has others (of the window or the level, say) shows a difference.
 """
 
 from __future__ import annotations
