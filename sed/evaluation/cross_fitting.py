@@ -55,7 +55,8 @@ def cross_fit(
         and the number of clips and the parameters of each half}.
 
     Raises:
-        UserError: the submission has no scores, `post` lacks a step to tune, or a half has no clips or no events.
+        UserError: the submission has no scores, or lacks clip posteriors that a step needs; `post` lacks a step
+            to tune; or a half has no clips or no events.
     """
     if submission.scores is None:
         raise UserError(f"--cross-fit: {submission.path} has decisions, which cannot be tuned (leave it out)")

@@ -35,6 +35,9 @@ class PostProcessing:
 
         Scores that are mapped from a file, as large ones are, are released block by block, so that memory does not hold
         both them and the result.
+
+        Raises:
+            UserError: a step needs clip posteriors, and the scores have none.
         """
         from sed.data.scores import BLOCK, FrameScores, release
 

@@ -73,7 +73,11 @@ class Step(Component, Protocol):
     is_rank_filter: ClassVar[bool]
 
     def apply(self, scores: FrameScores) -> FrameScores:
-        """Return the scores after this step; their frames may have other borders than the input's."""
+        """Return the scores after this step; their frames may have other borders than the input's.
+
+        Raises:
+            UserError: the step needs clip posteriors, and the scores have none.
+        """
         ...
 
     def reach(self, frame_seconds: float) -> int | None:

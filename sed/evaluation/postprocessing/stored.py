@@ -78,7 +78,9 @@ def from_stored(
             if stored.get(Threshold.key)  # results of submitted decisions have none
             else Threshold(Threshold.options[0].defaults(labels)),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except KeyError as error:
+        raise UserError(f"{where}: broken post-processing: no {error} ({again})") from None
+    except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{where}: broken post-processing: {error} ({again})") from None
 
 
@@ -119,6 +121,9 @@ def of_experiment(folder: Path, labels: Sequence[str]) -> tuple[PostProcessing |
 
     Returns:
         The post-processing and the file that it is from; None and None without a result.
+
+    Raises:
+        UserError: the result is broken, of a newer version, or of other labels.
     """
     for path in sorted(folder.glob("*/result.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         try:
@@ -126,7 +131,9 @@ def of_experiment(folder: Path, labels: Sequence[str]) -> tuple[PostProcessing |
             if "cross_fitted" in result:
                 continue
             stored = {**result["post_processing"], Threshold.key: result[Threshold.key]}
-        except (ValueError, KeyError, TypeError) as error:
+        except KeyError as error:
+            raise UserError(f"{path}: not a result of stage 5: no {error} (score again)") from None
+        except (ValueError, TypeError) as error:
             raise UserError(f"{path}: not a result of stage 5: {error} (score again)") from None
         return from_stored(stored, labels, str(path), again="score again"), path
     return None, None

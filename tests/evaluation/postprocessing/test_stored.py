@@ -73,7 +73,7 @@ def test_of_an_experiment_the_newest_result_counts(tmp_path):
         ({"format": "new"}, "file: broken post-processing: format 'new' .pack"),
         ({"steps": ["median", "smooth"]}, "unknown step 'smooth' .this version has weak_mask"),
         ({"steps": None}, "broken"),
-        ({"median_seconds": {"a": 0.1}}, "broken post-processing: 'b'"),
+        ({"median_seconds": {"a": 0.1}}, "broken post-processing: no 'b'"),
         ({"median_seconds": {"a": 0.1, "b": "long"}}, "broken post-processing: could not convert"),
         ({"csebbs": {}}, "broken"),
         ({"threshold": {"a": 0.1}}, "broken"),
