@@ -309,10 +309,10 @@ def serve():
         server.server_close()
 
 
-def zipped(files: dict[str, bytes]) -> bytes:
-    """Return a .zip of {path: content}."""
+def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return a .zip of {path: content}, compressed by one of zipfile's methods."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as container:
+    with zipfile.ZipFile(buffer, "w", method) as container:
         for name, content in files.items():
             container.writestr(name, content)
     return buffer.getvalue()

@@ -27,10 +27,18 @@ from typing import IO, Protocol
 from sed.errors import UserError
 from sed.progress import human
 
+try:
+    from lzma import LZMAError
+except ImportError:  # Python was built without liblzma, and zipfile refuses the method
+    LZMAError = EOFError  # type: ignore[misc,assignment]
+
 BLOCK = 1 << 20  # bytes read at a time
 # errors by which the packages, and the system given impossible offsets and names, report damaged archives
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, struct.error)
-_ODD = {errno.EINVAL, errno.ENAMETOOLONG, errno.EOVERFLOW}
+DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, LZMAError, struct.error),
+    *(EOFError, ValueError),
+)
+_ODD = {errno.EINVAL, errno.ENAMETOOLONG, errno.EOVERFLOW, None}  # None: raised by bz2, not by the system
 _DIRECTORY = 1 << 23  # bytes; the directory at the end of a corpus's zip file is smaller
 _HEADER = struct.Struct("<4s5H3L2H")  # of a member: signature, version, flags, method, time, date, CRC, sizes, lengths
 # Bytes by which `directory_range` begins before the first entry found, as the signature of the one before may be
@@ -94,7 +102,7 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None, progres
         return _Unpacking(archive, folder, limits, progress).run()
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, _DAMAGE) or (isinstance(error, OSError) and error.errno in _ODD):
+        if isinstance(error, DAMAGE) or (isinstance(error, OSError) and error.errno in _ODD):
             raise UserError(f"{archive}: damaged archive: {error} (delete it, and download it again)") from None
         if isinstance(error, (NotImplementedError, RuntimeError)):  # a method or an encryption that zipfile lacks
             raise UserError(f"{archive}: {error} (repack it as .zip or .tar.gz)") from None
@@ -300,7 +308,7 @@ def damaged_members(path: Path) -> list[tuple[int, int]]:
                 for entry, end in zip(entries, ends, strict=True)
                 if entry.header_offset < end and not (_fits_header(path, entry) and _reads(container, entry))
             ]
-    except (*_DAMAGE, OSError):
+    except (*DAMAGE, OSError):
         return []
 
 
@@ -327,7 +335,7 @@ def _reads(container: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
         with container.open(entry) as file:
             while file.read(BLOCK):
                 pass
-    except (*_DAMAGE, NotImplementedError, RuntimeError, OSError):
+    except (*DAMAGE, NotImplementedError, RuntimeError, OSError):
         return False
     return True
 

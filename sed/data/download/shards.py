@@ -7,15 +7,14 @@ contain tars.
 from __future__ import annotations
 
 import functools
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from sed.data.download.archive import DAMAGE
 from sed.data.recordings import SUFFIXES
 from sed.errors import UserError
 
@@ -30,7 +29,7 @@ KEYS = (
 )
 STARTS = ("start", "start_time", "start_seconds", "start_time_seconds", "start_s", "start_sec")
 SOUNDS = ("audio", "flac", "wav", "mp3", "ogg", "m4a", "bytes", "sound")
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
+_DAMAGE = (*DAMAGE, OSError, NotImplementedError, RuntimeError)
 
 
 class Member(NamedTuple):
@@ -70,7 +69,7 @@ def _naming(path: Path) -> Iterator[None]:
     """Raise errors of the packages over damaged shards as Damaged, with the shard's name."""
     try:
         yield
-    except (*_DAMAGE, struct.error, RuntimeError) as error:
+    except _DAMAGE as error:
         raise Damaged(
             f"{path}: cannot be read to its end: {error or type(error).__name__} (download it again)"
         ) from None

@@ -241,6 +241,15 @@ def test_a_damaged_archive_is_an_error_or_unpacks_correctly(make, tmp_path, name
     assert not os.path.lexists("/tmp/ast-sed-evil")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_of_a_zip_in_another_method_is_called_so(make, tmp_path, method):
+    """Once, it was a traceback, or a failure of the system without a file's name."""
+    content = bytearray(zipped({"a": BODY}, method))
+    content[5000] ^= 1
+    with pytest.raises(UserError, match=r"a\.zip: damaged archive"):
+        unpack(make("a.zip", bytes(content)), tmp_path / "out")
+
+
 @pytest.mark.thorough
 def test_a_wrong_byte_of_a_zip_is_found_in_its_directory_or_its_member(make):
     noise = random.Random(6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pathlib
+import random
 import tarfile
 import tracemalloc
 import zipfile
@@ -111,6 +112,16 @@ def test_damaged_shards_yield_the_members_before_the_damage(tmp_path: Path, name
             got.append((one.suffix, one.read()))
     if name == "a.tar" and len(content) == 4700:
         assert [body for suffix, body in got if suffix == ".flac"] == list(SOUNDS.values())[:2]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_of_a_zip_in_another_method_is_called_so(tmp_path: Path, method: int) -> None:
+    """Once, that of LZMA was a traceback."""
+    content = bytearray(zipped({"00000000000_30.000_40.000.wav": random.Random(0).randbytes(10_000)}, method))
+    content[5000] ^= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(Damaged, match=r"a\.zip: cannot be read to its end"):
+        read(tmp_path / "a.zip")
 
 
 def test_a_large_tar_is_not_kept_in_memory(tmp_path: Path) -> None:
