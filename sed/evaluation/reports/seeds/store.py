@@ -15,7 +15,7 @@ from typing import Any
 from sed.errors import UserError
 from sed.evaluation.metrics.table import ENTRIES, shown_in
 from sed.files import write_text
-from sed.input_files import misfit, parse_json, read_json, read_text
+from sed.input_files import Each, misfit, parse_json, read_json, read_text
 
 RUNS = "runs.jsonl"
 _NUMBER = (int, float, type(None))
@@ -26,6 +26,13 @@ _RUN = {
     "seed": int,
     "run": (str, type(None)),
     "settings": {"lr": (int, float), "encoder_lr": (int, float)},
+    "per_class": Each({"event_f1": _NUMBER, "psds1": _NUMBER}),
+    "by_length": Each(Each([int])),
+    "by_collar": Each(Each([int])),
+    "fragments": Each(int),
+    **dict.fromkeys(("parameters", "seconds"), _NUMBER),
+    "post_processing": (list, type(None)),
+    "tuned_on": (str, type(None)),
 }
 Training = dict[str, Any]
 """a line of runs.jsonl: the result of one training"""

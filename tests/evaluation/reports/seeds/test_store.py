@@ -78,6 +78,8 @@ def test_an_archiving_that_was_killed_can_be_repeated(tmp_path: Path, monkeypatc
         ("{", "not JSON"),
         ('{"config": "a"}', "no 'seed'"),
         ('{"config": "a", "seed": "2"}', 'seed is "2"'),
+        ('{"config": "a", "seed": 2, "by_length": 3}', "by_length is 3"),
+        ('{"config": "a", "seed": 2, "fragments": {"split": null}}', "fragments.split is null"),
         ("[]", "no 'config'"),
     ],
 )
