@@ -67,11 +67,14 @@ class Parts:
         self._placing = threading.Lock()
         self._fetching: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
         """a lock per download: two parts may need the same archive"""
+        self._unfinished: dict[str, Sequence[Row]] = {}
+        """the parts that are not finished, whose downloads are not removed"""
         self._offline = False  # whether a host did not answer; then the others are not asked about the user's files
 
     def missing(self, parts: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
         """Return the parts that are not finished; remove archives of the others that a killed run has left."""
         found = {part: rows for part, rows in parts.items() if not self._is_done(part, rows)}
+        self._unfinished = found
         for part in parts.keys() - found.keys():
             self._drop_archives(parts[part])
         return found
@@ -86,6 +89,7 @@ class Parts:
             RunError: all others; the message lists the missing files, and how to provide them by hand.
         """
         errors: dict[str, BaseException] = {}
+        self._unfinished = dict(parts)
         ready = self._plan(parts, errors)
         tasks = {part: functools.partial(self._get, part, rows) for part, rows in ready.items()}
         _in_parallel(tasks, jobs, errors, self.fetcher.stop)
@@ -231,17 +235,23 @@ class Parts:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise UserError(f"{self.folder}: no space left for {part} (free some, and run again)") from None
             raise
-        self._drop_archives(rows)
+        with self._placing:  # else two parts that finish at once might each leave a download to the other
+            del self._unfinished[part]
+            self._drop_archives(rows)
         log.info("%s: done, %d files", part, len(placed))
 
     def _drop_archives(self, rows: Sequence[Row]) -> None:
-        """Remove the downloads of a finished part, except archives that are to be kept."""
+        """Remove the downloads of a finished part, except archives that are to be kept or that another part needs."""
+        choices = [one for named in self._unfinished.values() for row in named for one in (row, row.instead) if one]
+        needed = {self._archive(choice) for choice in choices}
         for row in rows:
             for choice in filter(None, (row, row.instead)):
                 if choice.holds and self.keep_archives:
                     continue
                 if "*" in choice.file:  # the files that a pattern matched are in a folder with the part's name
                     shutil.rmtree(self.folder / "archives" / choice.part, ignore_errors=True)
+                    continue
+                if self._archive(choice) in needed:
                     continue
                 self._archive(choice).unlink(missing_ok=True)
                 forget(self._archive(choice))

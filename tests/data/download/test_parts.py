@@ -228,6 +228,33 @@ def test_two_parts_may_share_an_archive(serve, tmp_path):
     assert [(tmp_path / "d" / name / "x/y").read_bytes() for name in ("one", "two")] == [content] * 2
 
 
+def test_a_download_stays_until_all_parts_that_share_it_are_finished(serve, tmp_path, monkeypatch):
+    server = serve(zenodo={"1": {"a.zip": zipped({"x/1": b"one"}), "b.tsv": b"b"}})
+    rows = table(
+        *(tmp_path, "p zenodo:1 a.zip in x", "p zenodo:1 b.tsv b -", "q zenodo:1 a.zip also x", "q zenodo:1 b.tsv c -")
+    )
+    place, done = Parts._place, threading.Event()
+
+    def late(parts, part, row, path):
+        assert part == "p" or done.wait(20)
+        return place(parts, part, row, path)
+
+    def get(parts, part, files, get=Parts._get):
+        get(parts, part, files)
+        done.set()
+
+    monkeypatch.setattr(Parts, "_place", late)
+    monkeypatch.setattr(Parts, "_get", get)
+    stage(tmp_path / "d", server.url, keep_archives=False).get(rows)
+    assert (tmp_path / "d/also/x/1").read_bytes() == b"one" and (tmp_path / "d/c").read_bytes() == b"b"
+    asked = len(server.requests)
+    assert list((tmp_path / "d/archives").iterdir()) == []
+    (tmp_path / "d/.q.done").unlink()
+    (tmp_path / "d/archives/a.zip").write_bytes(b"begun")
+    assert [*stage(tmp_path / "d", server.url, keep_archives=False).missing(rows)] == ["q"]
+    assert (tmp_path / "d/archives/a.zip").exists() and len(server.requests) == asked
+
+
 def test_a_fallback_need_not_be_a_checkpoint(serve, tmp_path):
     server = serve(zenodo={"1": {}}, other={"/a.tsv": b"filename\n"})
     (tmp_path / "t.tsv").write_text(
