@@ -7,6 +7,7 @@ line in `LOGGERS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -128,8 +129,10 @@ class Several:
             logger.picture(step, name, image)
 
     def close(self) -> None:
-        for logger in self._loggers:
-            logger.close()
+        """Close all loggers, even if one of them fails."""
+        with ExitStack() as stack:
+            for logger in self._loggers:
+                stack.callback(logger.close)
 
 
 def logger_opener(config: Mapping[str, Any]) -> Callable[[Path, int], Logger]:

@@ -155,3 +155,19 @@ def test_several_loggers_get_the_same() -> None:
             (3, "x", (1, 2, 3)),
             "closed",
         ]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_all_loggers_are_closed_even_if_one_fails(failing: int) -> None:
+    closed = []
+
+    class Fragile(logger.NoLogger):
+        def close(self) -> None:
+            closed.append(self)
+            if self is loggers[failing]:
+                raise OSError("disk full")
+
+    loggers = [Fragile(), Fragile()]
+    with pytest.raises(OSError, match="disk full"):
+        logger.Several(loggers).close()
+    assert set(closed) == set(loggers)
