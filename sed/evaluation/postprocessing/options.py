@@ -115,7 +115,7 @@ def resolve(
 ) -> PostProcessing:
     """Build post-processing from options; those not given have the value stored with the model, else the default.
 
-    A warning names the options of steps that are not applied.
+    A warning names the options of steps that are not applied, and filters that do not run on the model's frames.
 
     Args:
         args: parsed options.
@@ -146,6 +146,16 @@ def resolve(
                 ", ".join(unused),
                 name,
                 ", ".join(names) or "none",
+            )
+    own_frames = [name for name in names if not (STEPS[name].needs_clip or STEPS[name].is_rank_filter)]
+    for name in names[names.index(own_frames[0]) :] if own_frames else ():
+        if STEPS[name].is_rank_filter:
+            log.warning(
+                "%s after %s takes the spans between borders of boxes for frames, so its length in seconds does not "
+                "hold (--post-processing: name %s first)",
+                name,
+                own_frames[0],
+                name,
             )
     return PostProcessing(
         steps=[made[name] for name in names],

@@ -51,6 +51,12 @@ def test_without_stored_post_processing_our_scores_get_the_papers_and_others_non
     ]
 
 
+def test_a_filter_after_bounding_boxes_is_warned_of(log_lines):
+    for named, warned in (("median,csebbs", 0), ("csebbs,weak_mask", 0), ("maximum,csebbs,median", 1)):
+        resolve(post_processing_options("--post-processing", named), LABELS)
+        assert [line.startswith("median after csebbs takes the spans") for line in log_lines] == [True] * warned
+
+
 @pytest.mark.parametrize(
     ("typed", "place", "expected"),
     [
