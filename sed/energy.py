@@ -7,7 +7,6 @@ GPU and memory each.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 
 from sed.errors import UserError
 from sed.files import write_json
+from sed.input_files import parse_json
 
 FILE = "energy.json"
 MEASURED, ESTIMATED = "measured", "estimated"
@@ -31,7 +31,7 @@ log = logging.getLogger("sed.energy")
 def read_energy(path: Path) -> dict[str, Any]:
     """Return the content of an energy.json; empty if it is missing or damaged, so that counting starts again."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
