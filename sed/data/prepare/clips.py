@@ -67,7 +67,7 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
         try:
             for column in columns:
                 if column not in (reader.fieldnames or []):
-                    has = ", ".join(reader.fieldnames or ["nothing"])
+                    has = " ".join(", ".join(reader.fieldnames or ["nothing"]).split())[:200]
                     raise UserError(
                         f"{path}:1: no column '{column}' (it has {has}: its layout is not the one known here)"
                     )

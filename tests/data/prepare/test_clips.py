@@ -149,6 +149,13 @@ def test_an_unpaired_quotation_mark_gives_a_message_of_one_line(tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_an_unpaired_quotation_mark_in_the_header_gives_a_message_of_one_line(tmp_path):
+    path = table(tmp_path / "a.csv", "r.wav,0,1,x", header='filename,onset,"offset,class')
+    with pytest.raises(UserError, match=r"no column 'offset'") as error:
+        read_annotations(path, Columns())
+    assert "\n" not in str(error.value)
+
+
 def test_the_message_about_an_unknown_layout_lists_the_columns(tmp_path):
     with pytest.raises(UserError, match=r"no column 'class' \(it has file, begin"):
         read_annotations(
