@@ -32,7 +32,8 @@ TICKS = 20  # largest number of intervals of the time axis, each of whole second
 class Sources:
     """Sources of the clips' log-mel and audio.
 
-    features: folder of a dumped set; audio: folder of audio files, or wav.scp. Either may be None.
+    features: folder of a dumped set; audio: folder of audio files, or wav.scp. Either may be None. UserError is raised
+    if `audio` does not exist or a table cannot be read.
     """
 
     def __init__(self, features: Path | None, audio: Path | None) -> None:

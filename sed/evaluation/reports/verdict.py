@@ -28,7 +28,8 @@ COLLAR = (
 )
 SILENT = (
     "for labels that are hardly detected: a lower threshold (--threshold 0.3), more recordings with them, more steps "
-    "of training, or a model to start from that knows such sounds (--from MODEL, or --pretrained)"
+    "of training, or a model to start from that knows such sounds (egs/own_data/run.sh --from MODEL, or train's "
+    "--pretrained)"
 )
 TIMES = "for wrong times: labels with exact borders, more recordings, more steps of training"
 CONFUSED = "for confused labels: more recordings of both"
@@ -96,9 +97,9 @@ def verdict(problem: Problem, detections: EventTable) -> list[str]:
     silent = [f"{label} ({_events(one.events)})" for label, one in counts if not one.detections]
     lines = [_line(label, one) for label, one in spoken[:LISTED]]
     if len(spoken) > LISTED:
-        lines.append(f"{len(spoken) - LISTED} more labels: see Classes")
+        lines.append(f"{_more(len(spoken) - LISTED)}: see Classes")
     if silent:
-        more = f" and {len(silent) - LISTED} more labels" * (len(silent) > LISTED)
+        more = f" and {_more(len(silent) - LISTED)}" * (len(silent) > LISTED)
         lines.append(f"nothing detected: {', '.join(silent[:LISTED])}{more}")
     parts = ["<ul>", *(f"<li>{escape(line)}</li>" for line in lines), "</ul>"]
     if rough := _rough(problem.clips):
@@ -118,6 +119,10 @@ def _line(label: str, one: Found) -> str:
 
 def _events(number: int) -> str:
     return f"{number} event{'s' * (number != 1)}"
+
+
+def _more(number: int) -> str:
+    return f"{number} more label{'s' * (number != 1)}"
 
 
 def _advice(counts: Sequence[Found]) -> list[str]:
