@@ -191,6 +191,10 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
         return load_packed(detector, start, config, labels)
     if (start / "final.pt").is_file():
         return load_trained(detector, start, config, labels)
+    if (start / "config.yaml").is_file() and not (start / WEIGHTS).is_file():
+        raise UserError(
+            f"{start}: an experiment without final.pt (its training has not ended: the same command resumes it)"
+        )
     path = locate(config["pretrained"])
     state, prefix, _ = read_model(path)
     kind = encoder_of(state)

@@ -142,6 +142,13 @@ def test_a_checkpoint_of_another_encoder_is_refused(tmp_path, state):
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+def test_an_experiment_whose_training_has_not_ended_is_named_as_such(tmp_path):
+    (tmp_path / "config.yaml").write_text("encoder: cnn\n")
+    config = make(encoder="cnn", pretrained=str(tmp_path))
+    with pytest.raises(UserError, match=r"an experiment without final\.pt"):
+        load_pretrained(build_detector(config, 3), config, "abc")
+
+
 def test_class_names_are_read_from_csv_json_or_text_and_must_fit_the_checkpoint(tmp_path):
     checkpoint = tmp_path / "model.safetensors"
     (tmp_path / "own.csv").write_text('index,mid,display_name\n1,/m/b,"Bark, yap"\n0,/m/a,Speech\n')
