@@ -45,7 +45,7 @@ def read_bands(folder: Path, bands: int) -> Bands | None:
     bands: number of bands.
 
     Raises:
-        UserError: a band has no result, or several.
+        UserError: a band has no result, or several, or one without EB-F1; or the bands have other classes.
     """
     if not folder.is_dir():
         return None
@@ -56,7 +56,11 @@ def read_bands(folder: Path, bands: int) -> Bands | None:
             raise UserError(f"{folder}/band_{band:02d}: {len(found)} results instead of one (run steps/figure3.sh)")
         for label, numbers in read_result(found[0])["per_class"].items():
             if numbers["ground_truth"]:
+                if "event_f1" not in numbers:
+                    raise UserError(f"{found[0]}: no EB-F1 of {label} (run steps/figure3.sh again)")
                 result.setdefault(label, []).append(numbers["event_f1"] or 0.0)
+    if odd := [label for label, values in result.items() if len(values) < bands]:
+        raise UserError(f"{folder}: not every band was scored on true events of {odd[0]} (score all on one set)")
     return result
 
 

@@ -53,3 +53,25 @@ def test_a_missing_band_is_named(tmp_path):
     write_band(tmp_path / "swapped", 0, 0.3)
     with pytest.raises(UserError, match="band_01"):
         figure3.read_bands(tmp_path / "swapped", 2)
+
+
+def edit_band(folder, band, edit):
+    path = folder / f"band_{band:02d}" / "validation" / "result.json"
+    result = json.loads(path.read_text())
+    edit(result["per_class"])
+    path.write_text(json.dumps(result))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda classes: classes["Speech"].pop("event_f1"), r"band_01.*no EB-F1 of Speech"),
+        (lambda classes: classes.pop("Cat"), "not every band was scored on true events of Cat"),
+    ],
+)
+def test_bands_of_other_scorings_are_one_line(tmp_path, edit, message):
+    for band in range(2):
+        write_band(tmp_path / "swapped", band, 0.3)
+    edit_band(tmp_path / "swapped", 1, edit)
+    with pytest.raises(UserError, match=message):
+        figure3.read_bands(tmp_path / "swapped", 2)
