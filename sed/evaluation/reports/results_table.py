@@ -38,8 +38,8 @@ class Row:
 def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
     """Merge experiments that differ only in their seed into one row, which has the shortest of their names.
 
-    Options of `MAY_DIFFER` are not compared. Results on other numbers of clips, a second result of a seed, and results
-    whose seed is unknown have rows of their own.
+    Options of `MAY_DIFFER` are not compared. Results on other numbers of clips or with other post-processing, a second
+    result of a seed, and results whose seed is unknown have rows of their own.
 
     found: (path, content) of each result.json.
     """
