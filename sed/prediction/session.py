@@ -369,6 +369,11 @@ def _outputs(
         shared = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
         shared.write(formats[0].header(labels))
     stems, short_names = file_stems(names), table_names(names)
+    outputs = Counter((stem + format.suffix).casefold() for stem in stems.values() for format in formats)
+    if args.out_dir is not None and (twice := [output for output, count in outputs.items() if count > 1]):
+        raise UserError(
+            f"--format {','.join(args.format)}: two outputs are named {twice[0]} (give one format at a time)"
+        )
     page: Page | None = None
     if args.html:
         file = stack.enter_context(open_replacing(args.html))

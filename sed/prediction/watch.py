@@ -107,6 +107,7 @@ class _Predicting:
         self._windows = resolve_windows(args, predictor.windows)
         self._plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=self._windows.overlap)
         self._stems = {name: str(line["stem"]) for name, line in ledger.done.items() if "stem" in line}
+        self._taken = {output for stem in self._stems.values() for output in self._outputs(stem)}
 
     def __call__(self, names: list[str]) -> None:
         of_track: dict[Track, tuple[str, dict[str, str]]] = {}
@@ -140,17 +141,19 @@ class _Predicting:
         return self._plan.cut(track.passed_on(read_samples(path, self._predictor.rate)))
 
     def _stem(self, name: str) -> str:
-        """Return the path of a recording's outputs below --out-dir, without suffix: the recording's own, unless taken.
-
-        Paths are compared without case, which some file systems ignore.
-        """
+        """Return the path of a recording's outputs below --out-dir, without suffix: its own path, unless taken."""
         if name in self._stems:  # from an earlier attempt, in which the recording could not be read
             return self._stems[name]
-        text, taken = shown(name), {stem.casefold() for stem in self._stems.values()}
+        text = shown(name)
         numbered = (f"{text} ({number})" for number in itertools.count(2))
         stems = itertools.chain([Path(text).with_suffix("").as_posix(), text], numbered)
-        self._stems[name] = next(stem for stem in stems if stem.casefold() not in taken)
-        return self._stems[name]
+        stem = self._stems[name] = next(stem for stem in stems if not self._outputs(stem) & self._taken)
+        self._taken |= self._outputs(stem)
+        return stem
+
+    def _outputs(self, stem: str) -> set[str]:
+        """Return the paths of a recording's outputs below --out-dir, without case, which some file systems ignore."""
+        return {(stem + format.suffix).casefold() for format in self._formats}
 
     def _sinks(self, name: str, stem: str) -> Sinks:
         files = ExitStack()

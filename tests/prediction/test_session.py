@@ -189,6 +189,16 @@ def test_bad_recordings_are_named_at_the_end_and_the_others_done(tmp_path, exper
     assert "2 of" in err and "5 could not be read" in err and "Traceback" not in err
 
 
+def test_formats_whose_outputs_would_have_one_name_are_refused(tmp_path, experiment, monkeypatch, capsys):
+    for name in ("a", "a.events"):
+        write_sounds(tmp_path / f"{name}.wav", 2)
+    args = ("--model", experiment, "--out-dir", tmp_path / "out", tmp_path)
+    assert call(monkeypatch, *args, "--format", "tsv,events-tsv") == 2
+    assert "two outputs are named a.events.tsv" in capsys.readouterr().err
+    assert call(monkeypatch, *args, "--format", "tsv,events-csv") == 0
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
 def test_a_fault_of_the_disk_is_one_of_its_recording(tmp_path, experiment, monkeypatch, capsys):
     def faulty(name, rate):
         if name.endswith("b.wav"):

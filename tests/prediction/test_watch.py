@@ -126,6 +126,15 @@ def test_files_of_their_own_lie_as_the_recordings_do(tmp_path: Path, sounds: lis
     assert len(rows_of(out / "y.jsonl")) == 1 and len(list(out.rglob("*.jsonl"))) == 2  # y's, and the ledger
 
 
+def test_outputs_of_two_formats_do_not_have_one_name(tmp_path: Path, sounds: list[bytes]) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.wav", "a.events.wav"):
+        (folder / name).write_bytes(sounds[0])
+    assert watching("--watch", folder, "--out-dir", out, "--format", "tsv,events-tsv")() == 0
+    assert len([path for path in out.iterdir() if path.suffix == ".tsv"]) == 4
+
+
 def test_what_cannot_be_read_is_named_once_and_holds_nothing_up(
     tmp_path: Path, sounds: list[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
