@@ -27,7 +27,8 @@ def main() -> None:
     from sed.features.params import completed
     from sed.features.units import decibel
 
-    stores = {dump.name: FeatureStore(dump) for dump in args.dumps}
+    distinct = len({dump.name for dump in args.dumps}) == len(args.dumps)  # else sets of several corpora
+    stores = {dump.name if distinct else str(dump): FeatureStore(dump) for dump in args.dumps}
     levels = {name: level(store, decibel(completed(store.front_end))) for name, store in stores.items()}
     found = spread(levels)
     if found:

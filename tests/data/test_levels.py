@@ -62,3 +62,10 @@ def test_the_command_warns_in_one_line_and_not_after_peak_normalisation(tmp_path
             assert out == "" and err.count("\n") == 1 and "weak 0, synth -20 dB" in err and "wave_norm: peak" in err
         else:
             assert out == err == ""
+
+
+def test_sets_of_one_name_in_two_folders_are_both_compared(tmp_path: Path, capsys) -> None:
+    front_end = FrontEnd(**KINDS["kaldi"])
+    sets = [dump(tmp_path / corpus / "weak", front_end, gain) for corpus, gain in (("quiet", 0.01), ("loud", 0.1))]
+    assert call(compare_levels, *sets) == 0
+    assert f"{sets[1]} 0, {sets[0]} -20 dB" in capsys.readouterr().err
