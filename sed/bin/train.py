@@ -25,6 +25,7 @@ from sed.energy import FILE, add_energy, metered
 from sed.errors import RunError, UserError
 from sed.files import lock
 from sed.parallel import launched
+from sed.prediction.window_settings import WINDOWS
 from sed.provenance import command_line, environment, git_hash
 from sed.training.run_options import RUNTIME
 from sed.training.schedule import scale_steps
@@ -259,6 +260,12 @@ def _clear(exp: Path) -> None:
         (exp / name).unlink(missing_ok=True)
     for name in ("mlflow_run.txt", "wandb_run.txt"):  # ids in trackers, where the new training is another run
         (exp / name).unlink(missing_ok=True)
+    if (exp / WINDOWS).exists():
+        setup_logging()
+        logging.getLogger("sed.train").info(
+            "%s: removed, since it was chosen for the earlier model (sed.bin.tune_windows chooses again)", exp / WINDOWS
+        )
+        (exp / WINDOWS).unlink()
     (exp / "config.yaml").unlink(missing_ok=True)  # last: without it another config would resume from the checkpoints
 
 
