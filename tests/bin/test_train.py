@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import shutil
 import sys
 from pathlib import Path
@@ -214,11 +213,10 @@ def test_a_training_that_starts_over_is_another_run_in_trackers(tmp_path):
     assert run_id(tmp_path, "mlflow") != first
 
 
-def test_windows_chosen_for_the_earlier_model_are_removed_with_a_line(tmp_path, caplog):
+def test_windows_chosen_for_the_earlier_model_are_removed_with_a_line(tmp_path, capsys):
     (tmp_path / "windows.json").touch()
-    with caplog.at_level(logging.INFO):
-        train._clear(tmp_path)
-    assert not (tmp_path / "windows.json").exists() and "chosen for the earlier model" in caplog.text
+    train._clear(tmp_path)
+    assert not (tmp_path / "windows.json").exists() and "chosen for the earlier model" in capsys.readouterr().err
 
 
 def test_a_restart_killed_at_any_removal_leaves_no_checkpoints_without_their_config(tmp_path, monkeypatch):
