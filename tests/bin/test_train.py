@@ -53,11 +53,11 @@ def test_one_batch_size_is_that_of_every_set(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("module", [train, pretrain])
-def test_seeds_are_those_that_pytorch_takes(monkeypatch, capsys, module):
+def test_seeds_go_up_to_the_largest_signed_integer_of_64_bits(monkeypatch, capsys, module):
     most = 2**63 - 1
     assert shown(monkeypatch, capsys, module, "--seed", str(most))["seed"] == most
     assert "out of range" in shown(monkeypatch, capsys, module, "--seed", str(most + 1))
-    torch.manual_seed(most)
+    torch.manual_seed(most)  # PyTorch takes it
 
 
 def experiment_of(folder, config, **stored):
@@ -117,11 +117,12 @@ def test_the_best_epoch_by_a_metric_is_kept(score, tmp_path, go_on):
     )
 
 
-def test_another_config_is_refused(tiny_config, tmp_path, go_on):
-    experiment = experiment_of(tmp_path / "exp", tiny_config(), lr=0.5, threads=7)
+def test_another_config_is_refused_but_not_another_number_of_threads(tiny_config, tmp_path, go_on):
+    assert go_on(experiment_of(tmp_path / "same", tiny_config(), threads=7))[0] == 0
+    experiment = experiment_of(tmp_path / "exp", tiny_config(), lr=0.5)
     code, said = go_on(experiment)
     assert code == 2 and "this experiment has lr: 0.5" in said
-    experiment = experiment_of(tmp_path / "other", tiny_config(), threads=7, of_a_later_version=1)
+    experiment = experiment_of(tmp_path / "other", tiny_config(), of_a_later_version=1)
     code, said = go_on(experiment)
     assert code == 2 and "of_a_later_version: 1, not None" in said
 
