@@ -54,6 +54,7 @@ def test_good_archives_are_unpacked_completely(make, tmp_path, name, pack):
 
 def test_files_of_a_killed_unpacking_are_removed(make, tmp_path):
     (tmp_path / "out" / "old").mkdir(parents=True)
+    (tmp_path / "out" / "old" / "half.wav").write_bytes(b"half")
     unpack(make("a.zip", zipped(FILES)), tmp_path / "out")
     assert tree(tmp_path / "out") == FILES
 
