@@ -16,7 +16,7 @@ def test_one_batch_size_is_that_of_every_set(monkeypatch: pytest.MonkeyPatch) ->
 def test_clips_are_deseds_unless_given_and_each_set_needs_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     sets = ["benchmark", "--train-sets", "strong_real,pseudo", "--batch-sizes", "4"]
     monkeypatch.setattr("sys.argv", sets)
-    assert benchmark.parse().clips == [3470, 15990]
+    assert benchmark.parse().clips == [3470, 1578 + 14412]  # pseudo: the weak and the unlabelled clips
     monkeypatch.setattr("sys.argv", [*sets, "--clips", "10,20"])
     assert benchmark.parse().clips == [10, 20]
     for option in ("--clips", "--batch-sizes"):

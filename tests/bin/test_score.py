@@ -59,6 +59,7 @@ def test_no_input_is_overwritten(
 def test_events_of_an_earlier_scoring_do_not_stay_beside_a_result_without_detections(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A folder of decisions at several thresholds (`points`) has no single list of detections."""
     (place / "new").mkdir()
     (place / "new" / "events.tsv").write_text(TRUTH)  # someone's own table
     assert call(monkeypatch, "points", "--out", "new/result.json") == 0

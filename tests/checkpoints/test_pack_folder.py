@@ -195,7 +195,7 @@ def test_killed_at_any_call_the_same_command_gives_the_same_files(
         assert found == undisturbed, (call_number, sorted(found), sorted(undisturbed))
 
     kills = kill_at_every_call(work, prepare, check, place, most=most)
-    assert kills > (8 if most else 30)  # 12 and 77 when this was written; far fewer: calls are not counted
+    assert kills > (8 if most else 30)  # 12 and 77 when this was written; far fewer would mean uncounted calls
 
 
 @pytest.mark.thorough

@@ -158,7 +158,7 @@ def test_facts_without_a_checksum_are_read_only_from_formats_that_had_none(packe
     del facts["checksum"]
     for number in range(1, FORMAT + 1):
         write_json(folder / "model.json", facts | {"format": number})
-        if number < 3:
+        if number < 3:  # the first format whose model.json has a checksum
             open_model(folder)
         else:
             with pytest.raises(UserError, match=r"model\.json: its checksum is damaged"):

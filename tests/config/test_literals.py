@@ -54,7 +54,7 @@ def test_literals_may_name_literals_above_them(tmp_path: Path, monkeypatch: pyte
         parser.parse_args(["--kind", "x"])
 
 
-def test_a_name_that_is_bound_again_to_another_expression_is_none(
+def test_a_name_that_is_bound_again_to_an_expression_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "binds_again.py").write_text("A = 1\nA = len('xx')\nB = A\nC = 3\n")
