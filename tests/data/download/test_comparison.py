@@ -25,11 +25,11 @@ def written(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
     [
         (NOISE, 0, 0, 1),
         (np.roll(NOISE, 800), 0, 0, 0.995),
-        (np.roll(NOISE, 1600), 0, 0, 0.99),
+        (np.roll(NOISE, 1600), 0, 0, 0.99),  # 0.1 s: the largest shift that is searched
         (np.roll(NOISE, -1600), 0, 0, 0.99),
         (np.roll(NOISE, 1700), 0, 0, 0.0),
         (np.roll(NOISE, -1700), 0, 0, 0.0),
-        (NOISE[: 9 * RATE], -1, 0, 0.9487),
+        (NOISE[: 9 * RATE], -1, 0, 0.9487),  # the root of the share that both have, 0.9
         (NOISE / 2, 0, -6.02, 1),
         (NOISE[::-1], 0, 0, 0.0),
         (-NOISE, 0, 0, 0.0),

@@ -341,8 +341,6 @@ def test_size_time_and_disk_are_stated_before_anything_is_downloaded(serve, made
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_one_line_and_keeps_the_downloads(serve, made_up, whole, tmp_path, monkeypatch, number):
-    from sed.data.download import archive
-
     server, unpack = serve(**made_up), archive.unpack
 
     def full(path, *args, **kwargs):

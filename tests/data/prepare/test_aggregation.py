@@ -100,7 +100,7 @@ def test_weights_are_powers_of_the_scores_and_equal_where_reviewed():
 def test_at_a_high_alpha_the_annotators_with_the_highest_score_have_all_weight():
     alone = {"raw": Annotations({"a": A, "b": B, "c": C})}
     scores = annotator_scores([alone["raw"].unreviewed])
-    assert max(scores.values()) ** 1000 == 0
+    assert max(scores.values()) ** 1000 == 0  # so the weights cannot be computed from the powers themselves
     found = aggregate(alone, Options(name="weighted", alpha=1000))["raw"]
     best = [events for name, events in (("a", A), ("b", B), ("c", C)) if scores[name] == max(scores.values())]
     assert sum(event.share for event in found.soft if event.onset == 1) == pytest.approx(1) and len(best) == 2
