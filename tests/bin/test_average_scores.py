@@ -12,9 +12,9 @@ from sed.data.scores import Scores, read_scores, write_scores
 
 @pytest.fixture
 def three(tmp_path: Path) -> list[Path]:
-    """Write the scores 0.1, 0.5 and 0.9 of three models; return their files."""
+    """Write the scores 0.1, 0.5 and 0.6 of three models; return their files."""
     paths = [tmp_path / name for name in ("a.h5", "b.h5", "c.h5")]
-    for path, value in zip(paths, (0.1, 0.5, 0.9), strict=True):
+    for path, value in zip(paths, (0.1, 0.5, 0.6), strict=True):
         frame = np.full((1, 10, 1), value, np.float32)
         scores = Scores(clips=["x"], labels=["l"], frame=frame, clip=frame[:, 0], frame_seconds=0.1)
         write_scores(path, scores)
@@ -38,7 +38,7 @@ def test_an_earlier_mean_is_replaced_but_no_scores_of_a_model(
     mean = tmp_path / "mean.h5"
     assert call(average_scores, *three[:2], mean) == 0
     assert call(average_scores, *three, mean) == 0
-    assert read_scores(mean).clip[0, 0] == pytest.approx(0.5)
+    assert read_scores(mean).clip[0, 0] == pytest.approx(0.4)
     before = three[2].read_bytes()
     assert call(average_scores, *three) == 2
     assert f"{three[2]}: exists and is not a mean" in capsys.readouterr().err

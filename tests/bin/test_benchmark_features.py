@@ -23,4 +23,4 @@ def test_both_rates_and_the_difference_are_printed_or_the_options_are_refused(
     assert stopped.value.code == code and said in out + err
     if code == 0:
         assert [line.split()[0] for line in out.splitlines()[:4]] == ["ours", "torchaudio", "ratio", "difference"]
-        assert float(out.splitlines()[3].split()[1]) < 1e-3
+        assert float(out.splitlines()[3].split()[1]) < 1e-3  # of log-mel, natural logarithm

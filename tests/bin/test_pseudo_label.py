@@ -54,7 +54,7 @@ def test_a_published_table_becomes_a_set_whose_origin_results_name(dump: Path, m
     assert call(monkeypatch, "--events", table, "--", dump / "weak", dump / "unlabelled", out) == 0
     assert [*read_scp(out / "feats.scp")] == ["weak_000", "weak_001", "weak_002"]
     assert read_events_tsv(out / "events.tsv") == {
-        "weak_000": [Event(0.1, SECONDS, "Dog")],
+        "weak_000": [Event(0.1, SECONDS, "Dog")],  # cut at the end of the clip
         "weak_002": [Event(0.5, 0.7, "Cat")],
     }
     made = load_set(out, LABELS, frames=50, frame_seconds=0.02)
@@ -85,7 +85,7 @@ def test_an_ensemble_s_scores_are_corrected_by_the_tuned_bias(dump: Path, monkey
     sets = dump / "weak", dump / "unlabelled", dump / "pseudo"
     assert call(monkeypatch, "--tuned", "tuned.json", "--scores", *files, "--", *sets) == 0
     events = read_events_tsv(dump / "pseudo" / "events.tsv")
-    assert events["unlabelled_003"] == [Event(0.16, 0.62, "Dog")]
+    assert events["unlabelled_003"] == [Event(0.16, 0.62, "Dog")]  # 0.2 and 0.6 s, less the bias
     origin = json.loads((dump / "pseudo" / "pseudo_labels.json").read_text())
     assert origin["models"] == ["exp/x_seed1", "exp/x_seed2"] and origin["tuned_on"] == "synth_valid"
 
