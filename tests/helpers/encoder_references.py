@@ -164,6 +164,8 @@ REFERENCES: dict[str, Callable[..., Outputs]] = {
     "eat": eat,
 }
 SMALL = {"dim": 32, "depth": 3, "heads": 2}
+PUBLISHED = {"dim": 768, "depth": 12, "heads": 12}
+"""the size that tests marked `slow` compare at, without a recording"""
 
 
 def main() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import encoder_references
 import pytest
 import torch
 from encoder_parity import outputs_of, read_recorded, recorded, sounds, weights
+from encoder_references import PUBLISHED
 from resolved_configs import CONF, parse
 
 from sed.checkpoints.atst_layout import AtstImporter
@@ -54,9 +56,7 @@ def test_blocks_and_features_are_those_recorded_from_avex(config: Config) -> Non
 def test_blocks_and_features_are_avex_s_at_the_published_size(config: Config) -> None:
     """Compare with avex itself; skipped without the extra `parity`."""
     pytest.importorskip("avex")
-    from encoder_references import PUBLISHED, atst_frame
-
-    theirs = atst_frame(**PUBLISHED, waveforms=sounds(10))
+    theirs = encoder_references.atst_frame(**PUBLISHED, waveforms=sounds(10))
     torch.testing.assert_close(features_of(10), theirs["features"], rtol=0, atol=1e-4)
     encoder = of_size(config, **PUBLISHED, frames=1001)
     ours = outputs_of(encoder, encoder.blocks, theirs["features"])

@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import encoder_references
 import pytest
 import torch
 from encoder_parity import outputs_of, read_recorded, recorded, sounds, weights
+from encoder_references import PUBLISHED
 from resolved_configs import CONF, parse
 from torch import Tensor
 
@@ -76,9 +78,7 @@ def test_blocks_and_features_are_those_recorded_from_another_implementation(conf
 def test_blocks_and_features_are_another_implementation_s_at_the_published_size(config: Config) -> None:
     """Compare with avex; skipped without the extra `parity`."""
     pytest.importorskip("avex")
-    from encoder_references import PUBLISHED, beats
-
-    theirs = beats(**PUBLISHED, waveforms=sounds(10))
+    theirs = encoder_references.beats(**PUBLISHED, waveforms=sounds(10))
     torch.testing.assert_close(features_of(10), theirs["features"], rtol=0, atol=1e-4)
     encoder = of_size(config, **PUBLISHED, frames=998)
     ours = step_by_step(outputs_of(encoder, encoder.blocks, theirs["features"]), encoder)

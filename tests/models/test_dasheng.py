@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import encoder_references
 import pytest
 import torch
 from encoder_parity import outputs_of, read_recorded, recorded, sounds, weights
+from encoder_references import PUBLISHED
 from resolved_configs import CONF, parse
 
 from sed.checkpoints.dasheng_layout import DashengImporter
@@ -59,9 +61,7 @@ def test_blocks_and_features_are_those_recorded_from_its_authors(config: Config)
 def test_blocks_and_features_are_its_authors_at_the_published_size(config: Config) -> None:
     """Compare with the package `dasheng` itself; skipped without the extra `parity`."""
     pytest.importorskip("dasheng")
-    from encoder_references import PUBLISHED, dasheng
-
-    theirs = dasheng(**PUBLISHED, waveforms=sounds(10))
+    theirs = encoder_references.dasheng(**PUBLISHED, waveforms=sounds(10))
     torch.testing.assert_close(features_of(sounds(10)), theirs["features"], rtol=0, atol=1e-4)
     encoder = of_size(config, **PUBLISHED, frames=1001)
     ours = outputs_of(encoder, encoder.blocks, theirs["features"])

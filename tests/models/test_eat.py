@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import encoder_references
 import pytest
 import torch
 from encoder_parity import outputs_of, read_recorded, recorded, sounds, weights
+from encoder_references import PUBLISHED
 from resolved_configs import CONF, parse
 
 from sed.checkpoints.eat_layout import EatImporter
@@ -81,9 +83,7 @@ def test_blocks_are_those_recorded_to_more_digits_with_eat_s_rounding_of_the_sta
 def test_blocks_and_features_are_its_authors_at_the_published_size(config: Config) -> None:
     """Compare with the authors' code and avex's features; skipped without them."""
     pytest.importorskip("avex")
-    from encoder_references import PUBLISHED, eat
-
-    theirs = eat(**PUBLISHED, waveforms=sounds(10))
+    theirs = encoder_references.eat(**PUBLISHED, waveforms=sounds(10))
     frames = theirs["features"].shape[1]
     torch.testing.assert_close(features_of(10, frames), theirs["features"], rtol=0, atol=1e-4)
     encoder = of_size(config, **PUBLISHED, frames=frames)
