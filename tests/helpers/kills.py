@@ -143,7 +143,11 @@ def _calls(work: Callable[[], int], under: Path) -> list[str]:
 
 
 def _sample(calls: Sequence[str], most: int) -> list[int]:
-    """Return at most `most` numbers of calls, from 1: the last of each kind, and others evenly spread."""
-    last = {name: number for number, name in enumerate(calls, 1)}
-    spread = range(1, len(calls) + 1, max(1, len(calls) // max(1, most - len(last))))
-    return sorted({*last.values(), *spread})[-most:]
+    """Return at most `most` numbers of calls, from 1: the last of each kind, and others evenly spread.
+
+    If there are more kinds than `most`, these are the latest of the last ones.
+    """
+    last = sorted({name: number for number, name in enumerate(calls, 1)}.values())[-most:]
+    others = [number for number in range(1, len(calls) + 1) if number not in last]
+    count = min(most - len(last), len(others))
+    return sorted([*last, *(others[k * len(others) // count] for k in range(count))])
