@@ -45,17 +45,20 @@ def test_products_are_as_accurate_as_float32(tensor_cores, bias):
     with torch.no_grad():
         plain = (layer(x) - exact).abs().max()
         with SplitProducts() as mode:
-            split = [layer(x), layer(x.transpose(0, 1)).transpose(0, 1), F.linear(x, layer.weight[:32])]
+            split = [layer(x), layer(x.transpose(0, 1)).transpose(0, 1)]
+            part = F.linear(x, layer.weight[:32], layer.bias[:32] if bias else None)
     assert tensor_cores == [(64, 2304), (64, 2304), (32, 2304)]
-    assert all((found - exact).abs().max() < 4 * plain for found in split[:2])
+    assert all((found - exact).abs().max() < 4 * plain for found in split)
+    assert (part - exact[..., :32]).abs().max() < 4 * plain
     assert len(mode._weights) == 1  # parts of slices of a parameter are not kept
 
 
-def test_gpus_whose_tensor_cores_are_not_worth_it(monkeypatch):
-    capabilities = {"cuda:0": (7, 0), "cuda:1": (8, 6), "cuda:2": (8, 9), "cuda:3": (9, 0)}
+def test_products_are_split_on_a100_hopper_and_b200_only(monkeypatch):
+    known = [(7, 0), (8, 6), (8, 9), (12, 0), (8, 0), (9, 0), (10, 0)]
+    capabilities = {f"cuda:{number}": capability for number, capability in enumerate(known)}
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capabilities[str(device)])
     devices = [torch.device(name) for name in capabilities]
-    assert [split_products.faster.__wrapped__(device) for device in devices] == [False, False, False, True]
+    assert [split_products.faster.__wrapped__(device) for device in devices] == [False] * 4 + [True] * 3
     assert not split_products.faster(torch.device("cpu"))
 
 
@@ -69,7 +72,7 @@ def test_other_products_are_left_alone(tensor_cores):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_on_a_gpu():
+def test_products_on_a_gpu_are_as_accurate_as_float32():
     torch.manual_seed(0)
     x, weight = torch.randn(1000, 768), torch.randn(3072, 768)
     exact = x.double() @ weight.double().t()

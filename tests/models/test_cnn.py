@@ -37,11 +37,12 @@ WIDE = {"cnn_width": 2.0, "gru_units": 256}
         ({"cnn_act": "cg"}, 1_112_420),
         ({"cnn_act": "cg", **WIDE}, 4_427_956),  # FDY-SED's without dynamic convolution
         ({"cnn_conv": "fdy", **WIDE}, 11_061_468),  # FDY-SED's log: 11.061 M
+        # SK-CRNN: sizes are ours, since none are published; these numbers only show a change
         ({"cnn_conv": "sk"}, 1_712_132),
         ({"cnn_conv": "sk", **WIDE}, 6_803_828),
     ],
 )
-def test_has_the_published_number_of_parameters(config: Make, values: dict[str, Any], parameters: int) -> None:
+def test_has_the_published_or_known_number_of_parameters(config: Make, values: dict[str, Any], parameters: int) -> None:
     with torch.device("meta"):
         detector = build_detector(crnn(config, **values), 10)
     assert sum(p.numel() for p in detector.parameters()) == parameters

@@ -9,7 +9,7 @@ from sed.models.frequency_transformer import FrequencyTransformer
 
 
 def naive(fte: FrequencyTransformer, grid: torch.Tensor) -> torch.Tensor:
-    """FTE as the paper writes it, one time step of one clip at a time, all tokens through every block."""
+    """Compute FTE as the paper writes it, one time step of one clip at a time, all tokens through every block."""
     clips = []
     for clip in grid:
         frames = []

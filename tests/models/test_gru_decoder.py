@@ -18,7 +18,7 @@ def test_frames_are_repeated_in_their_place(upsample: int) -> None:
     assert torch.equal(frames, torch.arange(100 * upsample).div(upsample, rounding_mode="floor").float())
 
 
-def test_torch_s_gru_over_repeated_frames() -> None:
+def test_run_gru_is_torch_s_gru_over_repeated_frames() -> None:
     torch.manual_seed(0)
     gru, x = nn.GRU(4, 3, 2, batch_first=True, bidirectional=True), torch.randn(2, 5, 4)
     assert torch.equal(run_gru(gru, x, 3), gru(x.repeat_interleave(3, 1))[0])

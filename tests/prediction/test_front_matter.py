@@ -30,12 +30,12 @@ def read(text: str) -> dict[str, Any]:
         ("ask us\n---\n# evil: <b>", {"license": "other", "license_name": "ask us --- evil b"}),
     ],
 )
-def test_licences_by_the_hub_s_names(said: str, expected: dict[str, str]) -> None:
+def test_licences_have_the_hub_s_names(said: str, expected: dict[str, str]) -> None:
     found = read(front_matter("x", said, {}))
     assert {key: found[key] for key in ("license", "license_name") if key in found} == expected
 
 
-def test_scores_that_there_are_become_metrics() -> None:
+def test_scores_become_metrics_and_missing_ones_are_left_out() -> None:
     (index,) = read(front_matter("a: b\n---", "", RESULTS))["model-index"]
     (result,) = index["results"]  # a set without a score has no entry
     assert index["name"] == "a b ---" and result["dataset"] == {"name": "validation", "type": "validation"}

@@ -65,10 +65,10 @@ def test_recordings_with_a_clip_that_ends_early_are_left_out(tmp_path: Path) -> 
     assert [one.minutes * 60 for one in found] == [pytest.approx(4.0)]
 
 
-def test_only_as_many_minutes_as_asked(tmp_path: Path) -> None:
+def test_no_more_minutes_are_joined_than_asked_but_at_least_one_recording(tmp_path: Path) -> None:
     write_set(tmp_path / "set", {f"r{n}": 6.0 for n in range(5)})
     found, number = join_clips(tmp_path / "set", minutes=0.2)
-    assert number == 5 and len(found) == 2
+    assert number == 5 and len(found) == 2  # 0.2 minutes are two recordings of 6 s
     assert len(join_clips(tmp_path / "set", minutes=0.01)[0]) == 1  # the first, however long it is
     again, _ = join_clips(tmp_path / "set", minutes=0.2)
     assert all(np.array_equal(a.audio, b.audio) for a, b in zip(found, again, strict=True))

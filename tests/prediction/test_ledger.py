@@ -152,13 +152,13 @@ def test_a_damaged_ledger_is_refused_with_its_line(tmp_path: Path, line: bytes, 
         pass
 
 
-def test_only_one_watches(tmp_path: Path) -> None:
+def test_only_one_run_at_a_time_uses_a_ledger(tmp_path: Path) -> None:
     again = open_ledger(tmp_path / "state", None)
     with open_ledger(tmp_path / "state", None), pytest.raises(UserError, match="another run is using it"), again:
         pass
 
 
-def test_a_stream_has_no_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_ledger_of_a_stream_stores_no_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with open_ledger(tmp_path / "state", sys.stdout) as ledger:
         ledger.begin()
         ledger.add("a.wav")

@@ -83,6 +83,7 @@ def test_short_clips_are_padded_alike_everywhere(padding, wave_norm, tmp_path):
     assert tiny_model.call(export_onnx, experiment, path) == 0
     model, audio = open_model(experiment).model, 0.1 * sounds(1.3)
     logmel = model.front_end(torch.from_numpy(audio)[None]).half()
+    # the AST's mean -4.2677393 and twice its deviation, 9.1379948; the floor of log-mel, ln(2^-23) = -15.9423847
     fill = {"raw": (0 + 4.2677393) / 9.1379948, "silence": (-15.9423847 + 4.2677393) / 9.1379948, "normalised": 0.0}
     x = torch.full((1, 224, 128), fill[padding])
     x[:, : logmel.shape[1]] = (logmel.float() + 4.2677393) / 9.1379948

@@ -337,7 +337,7 @@ def test_no_event_of_a_stream_ends_after_it(tmp_path, experiment, monkeypatch, c
         (["--model", "MODEL", "--html", "WAV", "WAV2"], "a recording, which the output would replace"),
     ],
 )
-def test_bad_usage_is_one_line(tmp_path, experiment, monkeypatch, capsys, options, message):
+def test_bad_usage_is_named_in_the_last_line(tmp_path, experiment, monkeypatch, capsys, options, message):
     monkeypatch.chdir(tmp_path)
     names = {"MODEL": experiment, "WAV": tmp_path / "x.wav", "WAV2": tmp_path / "y.wav"}
     write_sounds(tmp_path / "x.wav", 1)
