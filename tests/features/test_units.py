@@ -21,7 +21,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("settings", KINDS, ids=str)
-def test_a_louder_waveform_raises_features_by_decibel_and_silence_is_the_floor(settings: dict[str, Any]) -> None:
+def test_6_db_raise_features_by_6_times_decibel_and_silence_has_the_stated_value(settings: dict[str, Any]) -> None:
     torch.manual_seed(0)
     for floor in ({}, {"log_floor": 1e-9, "log_floor_by": "add"}):
         front_end, noise = FrontEnd(mel_bins=32, **settings, **floor), torch.randn(1, 8000)
@@ -44,6 +44,6 @@ def test_limits_are_two_numbers_or_none() -> None:
             clamps({"clamp": bad})
 
 
-def test_no_torch_is_imported() -> None:
+def test_units_and_framing_import_no_torch() -> None:
     script = "import sys, sed.features.units, sed.features.framing; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -159,7 +159,7 @@ def test_realdesed_is_trained_on_soft_labels_and_scored_by_recordings(serve, tmp
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["urban_sed", "tut_sed"])
-def test_stages_0_to_5_on_a_made_up_copy(serve, tmp_path, ast, recipe):  # noqa: F811
+def test_stages_0_to_5_run_on_a_made_up_copy(serve, tmp_path, ast, recipe):  # noqa: F811
     seconds = SECONDS if recipe == "urban_sed" else 10.0
     tiny_confs(tmp_path, seconds)
     records = urban_sed(clips=SIZES, seconds=SECONDS) if recipe == "urban_sed" else tut_sed()
@@ -185,7 +185,7 @@ def test_stages_0_to_5_on_a_made_up_copy(serve, tmp_path, ast, recipe):  # noqa:
 
 def test_power_and_hop_of_realdesed_may_be_fractions():
     done = run("local/realdesed.sh", "--alpha", "0.5", "--hop", "2.5")
-    assert "wrong arguments" in done.stderr, "the options are taken, and the folder of downloads is missing"
+    assert "wrong arguments" in done.stderr, "the options are accepted; only the folder of downloads is missing"
 
 
 def test_the_config_of_realdeseds_baseline_resolves_and_has_the_front_end_of_its_features():

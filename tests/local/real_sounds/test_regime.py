@@ -64,7 +64,9 @@ def test_a_regime_without_results_of_all_systems_is_not_chosen() -> None:
         regime.choose([RUNS[-1]])  # only the CRNN
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_the_regimes_and_prints_the_experiments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "runs.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in RUNS))
     monkeypatch.setattr(sys, "argv", ["regime", str(tmp_path), str(tmp_path / "regime.json")])
     with pytest.raises(SystemExit) as stop:
