@@ -43,7 +43,7 @@ def test_killed_at_every_call_the_same_command_gives_the_same(
 
     kills = kill_at_every_call(work, prepare, check, place, most=most)
     print(f"{name}: {kills} kills")
-    assert kills >= (3 if most is None else most - 2)  # numbers of calls vary between runs by one or two
+    assert kills >= (3 if most is None else most - 2)  # a run may have a call or two fewer than the sampled one
 
 
 def test_a_sample_is_spread_over_all_calls_and_has_the_last_of_each_kind() -> None:

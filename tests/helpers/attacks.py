@@ -29,8 +29,8 @@ MEMORY = 2 << 30
 """bytes that a command may hold"""
 IMPORTED = {"sed", "numba", "pandas", "sklearn", "matplotlib", "torch", "soxr", "onnxruntime", "tensorboard", "scipy"}
 """packages that take long to import, so that the parent imports them for all later children"""
-LISTS = {"predict", "check_dump"}
-"""commands that may print more than one line, as they name each bad file in a line of its own"""
+LISTS = {"predict", "choose", "check_dump"}
+"""commands that may end with more than one line of their own, since they name each bad file in one"""
 _LOGGED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d ")
 
 
@@ -60,10 +60,11 @@ class Ended:
     def fault(self, *, named: str = "") -> str:
         """Return what is wrong with how it ended, '' for nothing.
 
-        Allowed are success, and a refusal in one line with what to do in brackets; both beside lines of the log.
+        Allowed are success, and a refusal in one line (those of `LISTS`: one or more) with what to do in brackets; both
+        beside lines of the log.
 
         Args:
-            named: text that the line of a refusal has to contain.
+            named: text that the last line of a refusal has to contain.
         """
         if self.code == -signal.SIGPROF:
             return f"hangs: not done within {SECONDS} s of processor time"

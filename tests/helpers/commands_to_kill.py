@@ -35,7 +35,8 @@ class Command:
 
     Attributes:
         module: its module in sed.bin.
-        options: returns its arguments for an output folder and 0 or 1: two runs that write different things.
+        options: returns its arguments for an output folder and 0 or 1: two runs that write different things (`download`
+            and `make_data_dir`: the same).
     """
 
     module: ModuleType

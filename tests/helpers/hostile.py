@@ -181,7 +181,10 @@ def json_edit(rng: random.Random, path: Path) -> None:
 
 
 def hdf5_edit(rng: random.Random, path: Path) -> None:
-    """Replace a dataset or an attribute: other type, shape, filters, links, external storage; or change bytes."""
+    """Replace a dataset or an attribute: other type, shape, filters, links, external storage; or change bytes.
+
+    The checksum of ours is mostly made right again.
+    """
     if rng.random() < 0.3:
         bytes_edit(rng, path)
         return
