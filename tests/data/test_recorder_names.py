@@ -21,11 +21,11 @@ START = datetime(2026, 5, 1, 5, 30, 7)
         ("2026-05-01 05.30.07.m4a", START),
         ("20260501T053007Z.flac", START.replace(tzinfo=UTC)),
         ("Y-abcdefghij_350.000_360.000.wav", None),
-        ("00000000_000000.wav", None),
-        ("20261301_053007.wav", None),
-        ("99991231_235959.wav", None),
-        ("120260501_053007.wav", None),
-        ("20260501_053007/rec.wav", None),
+        ("00000000_000000.wav", None),  # no year 0
+        ("20261301_053007.wav", None),  # no month 13
+        ("99991231_235959.wav", None),  # times after it may exceed what a datetime holds
+        ("120260501_053007.wav", None),  # nine digits
+        ("20260501_053007/rec.wav", None),  # the name of the folder
     ],
 )
 def test_a_name_gives_its_start_or_none(name: str, start: datetime | None) -> None:

@@ -39,7 +39,7 @@ def test_windows_cover_a_recording_but_for_a_rest_below_a_second(seconds, found)
     assert spans(seconds, 10) == found
 
 
-def test_a_window_s_name_tells_its_recording_and_span():
+def test_a_window_s_name_has_its_recording_and_span():
     for name in ("kitchen", "a_0.000_10.000", "2026-03-02"):
         assert recording_of(window_name(name, 10, 24.5)) == (name, 10.0, 24.5)
     for other in ("kitchen", "Y1_30_40", "kitchen_10.000_20.000.wav"):

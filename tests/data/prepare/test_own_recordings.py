@@ -108,9 +108,12 @@ def test_an_unreadable_recording_is_named_and_the_others_are_used(corpus, monkey
         (lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\nx\t1\t2\n"), "no column of labels"),
         (
             lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\tevent_label\nx.wav\t1\t2\ta\n"),
-            "none of its",
+            "none of its 1 recordings is there",
         ),
-        (lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\tevent_label\ne0.wav\t3\t2\ta\n"), ":2:"),
+        (
+            lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\tevent_label\ne0.wav\t3\t2\ta\n"),
+            "events.tsv:2: onset 3",
+        ),
         (lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\tevent_label\n"), "events.tsv: has no rows"),
         (lambda c: soundfile.write(c / "rec" / "e0.flac", np.zeros(99), 8000), "has the name of"),
     ],

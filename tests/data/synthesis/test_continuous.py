@@ -58,9 +58,9 @@ def test_events_are_where_they_are_annotated():
     loud, silent = [], []
     for seed in range(6):
         audio, events = continuous(Bursts(), "train", dry, np.random.default_rng(seed), seconds=40, every=10)
-        power = (audio.astype(float)[: len(audio) // 160 * 160].reshape(-1, 160) ** 2).mean(1)
+        power = (audio.astype(float)[: len(audio) // 160 * 160].reshape(-1, 160) ** 2).mean(1)  # blocks of 10 ms
         inside = np.zeros(len(power), bool)
-        edge = np.zeros(len(power), bool)
+        edge = np.zeros(len(power), bool)  # within 50 ms of an onset or offset
         for onset, offset, _ in events:
             inside[round(onset * 100) : round(offset * 100)] = True
             for border in (onset, offset):

@@ -3,7 +3,7 @@ import pytest
 import soundfile
 
 from sed.data.synthesis.signals import RATE
-from sed.data.synthesis.sound_table import LOOPED, Sounds, chances
+from sed.data.synthesis.sound_table import IN_PROCESS, LOOPED, Sounds, chances
 from sed.data.synthesis.soundbank import SoundBank
 
 
@@ -51,8 +51,9 @@ def test_procedural_sounds_are_separate_kinds_for_any_number_of_processes(tmp_pa
     sounds = Sounds.load(bank(tmp_path), procedural=32, seed=3)
     assert "procedural/Dog" in sounds.names and "procedural/background" in sounds.names
     assert {kind.role for kind in sounds.kinds if kind.name == "procedural/background"} == {"background"}
-    many = Sounds.load(SoundBank(tmp_path), procedural=112, seed=3, nj=2)
-    alone = Sounds.load(SoundBank(tmp_path), procedural=112, seed=3, nj=1)
+    count = IN_PROCESS + 1  # so that two processes are started
+    many = Sounds.load(SoundBank(tmp_path), procedural=count, seed=3, nj=2)
+    alone = Sounds.load(SoundBank(tmp_path), procedural=count, seed=3, nj=1)
     assert np.array_equal(many.wave, alone.wave)
 
 

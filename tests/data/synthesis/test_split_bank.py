@@ -57,7 +57,7 @@ def test_validation_recordings_of_the_bank_are_not_used():
 
 @pytest.fixture
 def bank(tmp_path):
-    """Four recordings, two of one source, with their attribution; one of validation."""
+    """Four training recordings, two of one source, with their attribution; one of validation without."""
     rows = [("a.wav", "http://x/1"), ("b.wav", "http://x/1"), ("c.wav", ""), ("d.wav", "http://x/3")]
     lines = ["file\tsource\tauthor\tlicence"]
     for name, source in rows:
