@@ -23,7 +23,7 @@ from sed.evaluation.metrics.task import Problem
 
 
 def only(table: EventTable, clips: list[int]) -> EventTable:
-    """The events of some clips, numbered by their places in `clips`."""
+    """Return the events of some clips, numbered by their places in `clips`."""
     kept = table.where(np.isin(table.clip, clips))
     return replace(kept, clip=np.searchsorted(clips, kept.clip))
 

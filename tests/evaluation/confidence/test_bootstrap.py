@@ -89,7 +89,7 @@ def test_intervals_stand_beside_their_numbers() -> None:
     assert set(result["intervals"]) == {"psds1"} and result["per_class"]["x"]["intervals"] == {"event_f1": [3.0, 3.0]}
 
 
-def test_the_digest_tells_clips_durations_and_truth_apart() -> None:
+def test_the_digest_differs_for_other_clips_durations_or_truth() -> None:
     made = problem(0)
     same = bootstrap.digest(made)
     assert same == bootstrap.digest(problem(0))

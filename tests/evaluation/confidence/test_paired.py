@@ -30,7 +30,7 @@ CLIPS = np.random.default_rng(0).normal(0, 0.05, COUNT)  # what the drawn clips 
 
 
 def system(name: str, *values: float, noise: float = 0.0) -> System:
-    """A system with one seed per value; samples move with the clips, and by noise of their own."""
+    """Return a system with one seed per value; its samples are the value, CLIPS and normal noise of std `noise`."""
     samples = []
     for seed, value in enumerate(values):
         own = np.random.default_rng([seed, ord(name[0])]).normal(0, 1, COUNT) * noise

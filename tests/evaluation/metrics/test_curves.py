@@ -13,7 +13,7 @@ from sed.evaluation.metrics.curves import sweep
 
 
 def slowly(efpr: np.ndarray, tpr: np.ndarray, label: np.ndarray, classes: int, alpha_st: float, e_max: float) -> float:
-    """The mean over 0 .. e_max of max(0, mean - alpha_st * std) of each class's best point so far."""
+    """Return the mean over 0 .. e_max of max(0, mean - alpha_st * std) of each class's best point so far."""
     borders = np.unique(np.concatenate([[0.0], efpr, [e_max]]))
     area = 0.0
     for low, high in pairwise(borders):

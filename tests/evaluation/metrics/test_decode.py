@@ -14,7 +14,7 @@ from sed.evaluation.metrics.decode import decode, operating_points
 
 
 def reference_loop(values, borders, threshold):
-    """Events of one clip and class, frame by frame."""
+    """Return the events (onset, offset) of one clip and class, found frame by frame."""
     events, onset = [], None
     for index, value in enumerate(values):
         if value > threshold and onset is None:

@@ -23,7 +23,7 @@ def random_table(seed: int) -> EventTable:
 
 
 def active(table: EventTable) -> np.ndarray:
-    """(clips, labels, steps) whether an event is on; times are whole steps."""
+    """Return whether an event is active (clips, labels, steps); times are whole steps."""
     grid = np.zeros((2, 2, 60), bool)
     for clip, label, onset, offset in zip(table.clip, table.label, table.onset, table.offset, strict=True):
         grid[clip, label, int(onset) : int(offset)] = True

@@ -23,9 +23,9 @@ def test_event_and_segment_f1_are_sed_evals(seed):
         event_label_list=made.labels, t_collar=0.2, percentage_of_length=0.2, empty_system_output_handling="zero_score"
     )
     segments = sed_eval().sound_event.SegmentBasedMetrics(event_label_list=made.labels, time_resolution=1.0)
-    for truth, system in zip(made.lists(made.truth), made.lists(found), strict=True):
+    for truth, system, seconds in zip(made.lists(made.truth), made.lists(found), made.durations, strict=True):
         events.evaluate(truth, system)
-        segments.evaluate(truth, system, evaluated_length_seconds=4.0)
+        segments.evaluate(truth, system, evaluated_length_seconds=float(seconds))
     for metric, counts in ((events, f1.event_counts(made, found)), (segments, f1.segment_counts(made, found))):
         ours = counts.total()
         micro = metric.results_overall_metrics()["f_measure"]["f_measure"]

@@ -68,9 +68,8 @@ def test_a_new_metric_has_its_number_classes_and_samples() -> None:
     result = summary(made, evaluation)
     assert result["surplus"] == pytest.approx(2 * len(found) / len(made.truth))
     assert result["per_class"][made.labels[1]]["surplus_of_class"] == 1.0
-    assert (
-        result["per_class"]["silent"]["surplus_of_class"] is None
-    )  # without ground truth no number looks like a score
+    # without ground truth no number looks like a score
+    assert result["per_class"]["silent"]["surplus_of_class"] is None
     names, values = bootstrap.resample(made, evaluation, samples=200)
     assert names == ["surplus"] and bootstrap.disagreements(result, names, values) == []
     assert values[0, 1:].std() > 0  # after the value on all clips come those of the samples

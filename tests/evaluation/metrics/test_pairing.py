@@ -20,7 +20,7 @@ def spans(rng: np.random.Generator, most: int = 5) -> np.ndarray:
 
 
 def near(rng: np.random.Generator, true: np.ndarray) -> np.ndarray:
-    """Detections off by whole steps of 50 ms, so that some are off by the collar exactly, and others anywhere."""
+    """Return detections off by whole steps of 50 ms, so that some are off by exactly a collar, and others anywhere."""
     moved = true + rng.integers(-5, 6, true.shape) / 20
     kept = moved[(moved[:, 1] > moved[:, 0]) & (rng.random(len(moved)) < 0.8)]
     return np.concatenate([kept, spans(rng, 3)]).round(3)

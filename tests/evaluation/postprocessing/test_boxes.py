@@ -10,7 +10,7 @@ from sed.evaluation.postprocessing.csebbs import BoxParameters
 
 
 def boxes_of(values, frame_seconds=0.02, **parameters):
-    """[(onset, offset, confidence)] of one clip and class."""
+    """Return the boxes [(onset in s, offset in s, confidence)] of the posteriors (frames,) of one clip and class."""
     values = np.asarray(values, np.float32)
     scores = Scores(
         clips=["c"], labels=["a"], frame=values[None, :, None], clip=values.max(keepdims=True)[:, None],
@@ -82,7 +82,7 @@ def test_a_faint_event_in_silence_stays_a_box():
 
 
 def merged_step_by_step(values, borders, absolute, relative):
-    """The boxes (begin, end) in frames that rule 3 of the module leaves; each merge searches all segments."""
+    """Return the boxes (begin, end) in frames that rule 3 of the module leaves; each merge searches all segments."""
     borders = list(borders)
     while True:
         means = [values[a:b].mean() if b > a else None for a, b in itertools.pairwise(borders)]

@@ -36,7 +36,7 @@ def system(name: str, *values: float, labels: Sequence[str] = ("x",), expected: 
 
 
 def cells(page: str, row: str) -> list[str]:
-    """The cells of the first table row with this head."""
+    """Return the cells of the first table row with this head."""
     found = re.search(rf'<th scope="row">{re.escape(row)}</th>(.*?)</tr>', page)
     assert found, row
     return re.findall(r"<td[^>]*>(.*?)</td>", found[1])

@@ -17,7 +17,7 @@ seeds = st.integers(0, 10**6)
 
 
 def shared(a: EventTable, i: int, b: EventTable, j: int) -> float:
-    """Seconds that two events of one clip have in common."""
+    """Return the seconds that two events have in common: 0 in different clips."""
     if a.clip[i] != b.clip[j]:
         return 0.0
     return max(0.0, min(a.offset[i], b.offset[j]) - max(a.onset[i], b.onset[j]))

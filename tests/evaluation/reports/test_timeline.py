@@ -29,7 +29,7 @@ FOUND = EventTable.of([1], [2], [0.0], [10.0])
 
 
 def scores(value: float) -> FrameScores:
-    """Ten frames of clip b only, in which class w has this score and the others 0.1."""
+    """Return ten frames of clip b only, in which class w has this score and the others 0.1."""
     values = np.full((10, 4), 0.1, np.float32)
     values[:, 3] = value
     return FrameScores(
@@ -73,7 +73,7 @@ def test_a_class_with_a_likely_score_has_a_row_and_its_curve() -> None:
 def test_events_lie_at_their_times() -> None:
     picture = ElementTree.fromstring(clip_figure(MADE, 1, FOUND, None, NOTHING))
     boxes = [(float(e.get("x", "")), float(e.get("width", ""))) for e in picture.iter() if e.tag.endswith("rect")]
-    second = (WIDTH - LEFT - 8) / 10
+    second = (WIDTH - LEFT - 8) / 10  # pixels; the margin at the right has 8
     np.testing.assert_allclose(np.array(boxes), [(LEFT + 2.5 * second, 5 * second), (LEFT, 10 * second)], atol=0.1)
 
 

@@ -25,7 +25,7 @@ def random_events(rng: np.random.Generator, count: int) -> list[Event]:
 
 
 def moved(rng: np.random.Generator, events: list[Event]) -> list[Event]:
-    """Detections near some of the events, and a few elsewhere."""
+    """Return detections near some of the events, and a few elsewhere."""
     near = []
     for event in events:
         onset = max(0.0, event.onset + rng.normal(0, 0.15))
@@ -48,7 +48,7 @@ def as_lists(events: list[Event]) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def a_collar_apart() -> tuple[Clips, Clips]:
-    """Detections that begin exactly 0.2 s, which is a collar, after their event, and end with it."""
+    """Events, and detections that begin exactly 0.2 s, which is a collar, after them and end with them."""
     events = {f"clip{n}": Event(n / 10, n / 10 + 0.5, LABELS[n % 2]) for n in range(90)}
     late = {clip: [Event(round(e.onset + 0.2, 2), e.offset, e.label)] for clip, e in events.items()}
     return {clip: [event] for clip, event in events.items()}, late

@@ -12,7 +12,7 @@ OVER_GRU = Pair(a="ast_gru", b="ast_sed", title="SED over GRU")
 
 
 def system(*values: float) -> list[dict[str, Any]]:
-    """One result per value, from seed 1 on."""
+    """Return one result per value, from seed 1 on."""
     return [
         {"seed": n, "event_f1_macro": 2 * value, "psds1": value, "psds2": value / 2}
         for n, value in enumerate(values, 1)
@@ -24,9 +24,9 @@ def test_all_runs_are_joined_but_for_what_was_faulty() -> None:
     before = {"ast_gru": system(0.17, 0.21, 0.99), "ast_sed": system(0.23), "ast_sed_second": system(0.3, 0.9)}
     before["crnn"] = system(0.5)
     faulty = {"names": ["ast_gru_seed3", "ast_sed_second_seed2", "crnn_seed1"], "text": "no", "faulty": True}
-    sound = without_faulty(before, [faulty, {"names": ["ast_gru_seed1"], "text": "slow"}])
+    kept = without_faulty(before, [faulty, {"names": ["ast_gru_seed1"], "text": "slow"}])
     pairs = [OVER_GRU, Pair(a="ast_sed", b="ast_sed_second"), Pair(a="crnn", b="ast_gru")]
-    means, margins = all_runs({"now": now, "first": sound}, pairs)
+    means, margins = all_runs({"now": now, "first": kept}, pairs)
     row = "| `ast_gru` | 40.00, 0.2000 (3) | 38.00, 0.1900 (2) | 40.00 ± 4.58 | 0.2000 ± 0.0229 | 0.1000 ± 0.0115 |"
     assert row in means
     assert "| `ast_sed_second` | – | 60.00, 0.3000 (1) | 60.00 | 0.3000 | 0.1500 |" in means
