@@ -32,9 +32,15 @@ def save_tiny(folder, kind="ast", labels=LABELS, options=""):
     torch.manual_seed(0)
     model = detector.build_detector(config, len(labels)).eval()
     front_end = logmel.FrontEnd.from_config(config)
-    with torch.no_grad():  # scale the logits so that posteriors vary about 0.5, and there are events
+    norms = [module for module in model.modules() if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d))]
+    with torch.no_grad():
         features = front_end(torch.from_numpy(sounds(10))[None])
-        logits = model(front_end.normalise(features, None, model.input_frames, model.input_padding)).logits[0]
+        x = front_end.normalise(features, None, model.input_frames, model.input_padding)
+        for norm in norms:  # statistics of these sounds; with the initial ones a narrow CNN's output ignores its input
+            norm.momentum = 1.0
+            norm.train()
+        model(x)
+        logits = model.eval()(x).logits[0]  # scaled so that posteriors vary about 0.5, and there are events
         spread = logits.std(0) / 2
         model.classifier.bias.sub_(logits.mean(0)).div_(spread)
         model.classifier.weight.div_(spread[:, None])

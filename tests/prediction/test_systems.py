@@ -60,16 +60,18 @@ def test_a_window_does_not_depend_on_its_batch(trained: Path) -> None:
     alone = [predictor([clip]) for clip in clips]
     np.testing.assert_allclose(together.frame, np.concatenate([one.frame for one in alone]), atol=1e-4)
     np.testing.assert_allclose(together.clip, np.concatenate([one.clip for one in alone]), atol=1e-4)
-    assert together.frame.shape == (4, 31, len(LABELS)) and together.frame.std() > 0.01
+    assert together.frame.shape == (4, 31, len(LABELS))
+    assert abs(together.frame[1:] - together.frame[:-1]).mean() > 0.05, "posteriors that do not depend on the window"
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("precision, tolerance", [("float32", 1e-5), ("bfloat16", 5e-2), ("int8", 5e-2)])
+@pytest.mark.parametrize("precision, tolerance", [("float32", 1e-5), ("bfloat16", 1e-2), ("int8", 2e-2)])
 def test_lower_precision_keeps_the_posteriors(trained: Path, precision: str, tolerance: float) -> None:
     predictor, model = torch_predictor(trained)
     detector = lower(copy.deepcopy(model.detector), precision, "cpu", 1)
     low = TorchPredictor(detector=detector, front_end=model.front_end, labels=model.labels)
     clips = [sounds(2.0), sounds(1.2, seed=1)]
+    # those of other clips differ by more than 0.1 on average
     assert abs(predictor(clips).frame - low(clips).frame).mean() <= tolerance
 
 
