@@ -80,6 +80,7 @@ def test_one_window_comes_through_to_the_bit():
 @pytest.mark.parametrize("overlap", [0, 0.01, 0.02, 0.1, 0.25, 0.4, 0.45])
 @pytest.mark.parametrize("count", [1, 500, 501, 999, 2000, 2345])
 def test_a_frame_gets_the_highest_of_the_windows_that_cover_it(overlap, count):
+    """Its clip posterior is the mean of theirs, weighted by their squares."""
     plan = WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames=50, overlap=overlap)
     windows = list(plan.cut([np.zeros(count, np.float32)]))
     rng = np.random.default_rng(0)
@@ -137,7 +138,7 @@ def test_live_windows_say_nothing_of_their_newest_frames():
 
     def wrong_at_the_end(window):
         values = np.zeros((50, 1), np.float32)
-        values[max(0, len(window.samples) // 10 - 5) :] = 1
+        values[max(0, len(window.samples) // 10 - 5) :] = 1  # 5 frames: half of the lookahead
         return values
 
     wrong = joined(plan, windows, wrong_at_the_end)[:, 0]
@@ -150,7 +151,7 @@ def test_a_live_window_counts_for_half_of_its_lookahead_and_at_most_a_hop(hop, l
     windows = list(plan.grow([np.zeros(2000, np.float32)]))
     values = {id(window): 1 - number / 64 for number, window in enumerate(windows)}  # earlier windows have higher ones
     frames = joined(plan, windows, lambda window: np.full((50, 1), values[id(window)], np.float32))[:, 0]
-    for t, value in enumerate(frames[:170]):
+    for t, value in enumerate(frames[:170]):  # of 200; the last window decides its newest frames, too
         ends = [(number + 1) * hop - lookahead + min(lookahead / 2, hop) for number in range(len(windows))]
         earliest = next(number for number, end in enumerate(ends) if round(end * 100) > t)
         assert value == 1 - earliest / 64, t
