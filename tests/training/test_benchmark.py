@@ -88,12 +88,13 @@ def test_mixing_convolutions_are_timed_beside_plain_ones(tiny_config):
 
 def test_the_paper_s_schedule_has_3940_steps_and_980_in_batches_of_48(tiny_config):
     config = tiny_config(epochs=10, steps_per_epoch=0, batch_sizes=[2, 2, 4, 4])
-    assert training_seconds(config, 100.0, [3470, 10000, 1578, 14412]) == (3940, 394.0)
+    assert training_seconds(config, 100.0, [3470, 10000, 1578, 14412]) == (3940, 394.0)  # at 100 ms per step
     config["batch_sizes"] = [8, 8, 16, 16]
     assert training_seconds(config, 100.0, [3470, 10000, 1578, 14412])[0] == 980
 
 
 def test_the_estimated_training_is_as_short_as_most_passes_makes_it(tiny_config):
     config = tiny_config(epochs=10, steps_per_epoch=0, batch_sizes=[2, 2, 4, 4], most_passes=1)
-    # A pass over the first set, that seen least, takes 50 steps in all, not ten epochs of 10 (of the third set).
-    assert training_seconds(config, 100.0, [100, 50, 40, 1000]) == (50, 5.0)
+    # The labelled set seen least is the first: one pass over it takes 50 steps. Ten epochs of 10 steps, a pass over the
+    # third set each, would be 100.
+    assert training_seconds(config, 100.0, [100, 50, 40, 1000]) == (50, 5.0)  # at 100 ms per step

@@ -118,7 +118,7 @@ def test_the_loss_of_soft_labels_is_the_mean_of_the_annotators_losses(dump, sets
 
 
 def mixed(one, other, weight, added, decibel):
-    """Mix features, or where a clip is silence -inf, by amplitudes or powers; weight 1: the first alone."""
+    """Mix features (-inf beyond a clip's end) by amplitudes, or by powers if `added`; weight 1 is the first alone."""
     if weight == 1:
         return one
     per_decibel = np.log(10) / (10 if added else 20) / decibel

@@ -32,7 +32,7 @@ def test_strips_show_posteriors_and_truth_where_they_are() -> None:
         return image[label * (2 * ROW + GAP) + below * ROW + ROW // 2, NAMES:]
 
     white = np.full(3, 255)
-    for label, below, colour, where in (
+    for label, below, colour, where in (  # 5 columns per frame
         (0, False, POSTERIOR, slice(100, 200)),
         (1, True, TRUTH, slice(300, 400)),
         (1, True, UNKNOWN, slice(450, 500)),

@@ -112,7 +112,7 @@ def test_targets_are_active_where_a_sound_is_and_nowhere_else(config):
         inputs = maker.fetched(maker.make(step))
         most = inputs.features.amax((1, 2), keepdim=True)
         bands = inputs.features[:, :, bins]
-        loud = (bands > most - 6) & (most > -10)  # 6: 26 dB; a clip may have no event
+        loud = (bands > most - 6) & (most > -10)  # log power, 6: 26 dB; a clip may have no event
         targets = inputs.strong_targets.repeat_interleave(10, 1)[:, :998].bool()
         near_active, near_inactive = (_widened(mask) for mask in (targets, ~targets))
         wrong += int((loud & ~near_active).sum())
