@@ -27,7 +27,8 @@ of_the_run() { # print the processes of the run: those with a path in its folder
     pgrep -f -- "${PWD}/work" || true
 }
 
-gone() { # gone <process id...>: do all end within ten seconds?
+gone() { # gone <process id...>: do all end within ten seconds? No process at all is a failure of the test.
+    (($#)) || return 1
     for ((i = 0; i < 100; i++)); do
         [[ -n $(ps -o pid=,stat= -p "$(paste -sd , <<<"${*// /,}" | tr ' ' ,)" | grep -v ' Z') ]] || return 0
         sleep 0.1

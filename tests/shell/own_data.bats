@@ -76,7 +76,7 @@ refused() { # refused <pattern>: is the exit status 2, and does the only line of
     refused '--nj'
 }
 
-@test "the length of a clip and the percentages may be fractions, of the recipe, too" {
+@test "the length of a clip and the percentages may be fractions, in the recipe, too" {
     sounds
     printf 'a.wav\t1000\t2000\tlow hum\n' >>events.tsv # one of seven events, 14.29 %
     echo text >sounds/unnamed.wav                      # one of seven recordings

@@ -144,7 +144,7 @@ prepare() {
     [ "$(cat "${data}/labels.txt")" = "$(printf 'Dog\nSpeech')" ]
 }
 
-@test "an empty folder is refused" {
+@test "downloads without audio are refused" {
     rm -r "${downloads}/audio"
     prepare
     [ "${status}" -eq 2 ]

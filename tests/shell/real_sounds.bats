@@ -221,7 +221,7 @@ END
     [[ $(tail -n +$((before + 1)) calls) != *sed.bin.@(train|pseudo_label|infer|score)* ]]
 }
 
-@test "without --boxes, those of the systems that tune.sh tunes are scored with bounding boxes that are trained" {
+@test "without --boxes, bounding boxes are scored for the trained ones of the systems that tune.sh tunes" {
     run "${recipe}" --work work --ngpu 0 --seeds 1 --stage 3 --systems "ast_gru fte_long" --more none
     echo "${output}"
     [[ ${status} == 0 && $(calls 'sed.bin.score .*csebbs') == 1 ]]

@@ -392,7 +392,7 @@ train() {
     [[ ${output} == *'already done' ]]
     echo another >exp/x/final.pt
     FAIL=sed.bin.merge_scores infer
-    [[ ${status} == 2 && ! -e exp/x/strong/parts ]]
+    [[ ${status} == 2 && ! -e exp/x/strong/parts ]] # parts that cannot be merged are computed again
     : >"${CALLS}"
     infer
     calls 3
