@@ -61,7 +61,7 @@ def test_it_holds_what_ci_sets_up() -> None:
 
 
 def test_it_installs_what_bootstrap_asks_of_the_system() -> None:
-    """Each package that bootstrap.sh names when it is missing, by the name without a version."""
+    """Check each package that bootstrap.sh names when it is missing; python3.11-venv, say, is python3-venv here."""
     asked = installed((ROOT / "utils/bootstrap.sh").read_text().replace("${version}", "3")) - {"bash"}
     assert {"python3-venv", "python3-dev", "g++", "gcc", "libc6-dev", "util-linux"} <= asked
     assert asked <= installed("\n".join(of("RUN")))

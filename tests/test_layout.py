@@ -275,8 +275,8 @@ def test_scripts_start_alike(path: Path) -> None:
     assert lines[1].startswith("# "), "the header comment says what it is for, and is the --help"
     assert os.access(path, os.X_OK), "scripts are executable"
     is_sourced = not re.search(r"^set -euo pipefail$", text, re.MULTILINE)
-    expected = {"path.sh", "cmd.sh", "parse_options.sh", "step.sh", "jobs.sh", "mps.sh", "gpus.sh", "slurm_task.sh"}
-    assert is_sourced == (path.name in expected), "set -euo pipefail, unless it is only sourced"
+    sourced = {"path.sh", "cmd.sh", "parse_options.sh", "step.sh", "jobs.sh", "mps.sh", "gpus.sh", "slurm_task.sh"}
+    assert is_sourced == (path.name in sourced), "set -euo pipefail, unless it is only sourced"
     if not is_sourced:
         guards = ['[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@"', "unset CDPATH"]
         assert all(guard in text for guard in guards), "works as `sh script`, and where CDPATH is exported"

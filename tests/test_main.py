@@ -36,7 +36,7 @@ def test_help_names_every_command_once_with_what_it_does() -> None:
     assert ast_sed().returncode == 2
 
 
-def test_version() -> None:
+def test_the_version_is_that_of_the_package() -> None:
     assert ast_sed("--version").stdout == f"ast-sed {sed.__version__}\n"
 
 

@@ -59,7 +59,7 @@ def test_the_time_left_is_shown_only_when_the_rate_is_steady_and_then_is_near_th
             if run.left is not None:
                 shown_after = shown_after or step / 2
                 assert run.left == pytest.approx((400 - run.done) / 2, rel=0.15)
-        # at the earliest 2 x EVERY after the start, and EVERY after the slow steps
+        # seconds after the slow steps: EVERY, or more if that is not yet 2 x EVERY after the start (to a step's 0.5 s)
         assert shown_after is not None and 9 <= shown_after <= 20.5
 
 

@@ -36,7 +36,7 @@ def test_names_stay_and_folders_go(text: str, left: str) -> None:
     assert without_folders(text) == left
 
 
-def test_in_json() -> None:
+def test_folders_go_from_all_texts_of_a_json_value() -> None:
     value = {"a": ["/x/y", 1, None, {"b": "/z"}], "c": True}
     assert without_folders(value) == {"a": ["y", 1, None, {"b": "z"}], "c": True}
 
