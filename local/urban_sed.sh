@@ -7,7 +7,7 @@
 #   --mirror URL         server to use instead of all hosts (Zenodo, Hugging Face, ...); paths on a host are appended to URL
 #   --ast FILE           AudioSet AST checkpoint to link instead of downloading one
 #   --annotations KIND   files that the events are read from, txt or jams; both hold the same events (txt)
-#   --nj N               downloads at once (3)
+#   --nj N               downloads, then recordings laid out, at once (3)
 #
 # Its splits become DESED's sets: train -> strong_real, validate -> validation, test -> public_eval. The archive holds
 # audio/<split>/<clip>.wav and annotations/<split>/<clip>.{txt,jams}. Another layout is refused.

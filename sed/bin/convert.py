@@ -1,4 +1,4 @@
-"""Convert label files between all formats that this project reads and writes.
+"""Convert label files of any format that this project reads to any that it writes.
 
 usage: python3 -m sed.bin.convert labels.csv --to raven --out-dir raven/
        python3 -m sed.bin.convert audacity_labels/ --to tsv --out events.tsv

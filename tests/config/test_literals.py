@@ -68,7 +68,7 @@ def test_a_missing_module_is_named(module: str) -> None:
         option_modules(module)
 
 
-def test_no_module_registers_an_option_twice() -> None:
+def test_no_two_modules_register_an_option_of_one_name() -> None:
     modules = [inner for module in TRAINING for inner in option_modules(module)]
     names = [name for module in modules for name in literals(module).get("OPTIONS", {})]
     assert len(names) == len(set(names)) and set(names) == set(default_options(*TRAINING))

@@ -287,6 +287,8 @@ def loopback_hub(monkeypatch: pytest.MonkeyPatch, cache: Any) -> Iterator[Hub]:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_TOKEN", "secret")
     server.token = "secret"
-    yield server
-    server.shutdown()
-    server.server_close()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,4 +1,4 @@
-"""The exponentially weighted mean, against sums frame by frame and its bounds."""
+"""The exponentially weighted mean, against sums frame by frame and its value for one active frame."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from sed.prediction.windows import WindowPlan
     [*(pytest.param(length, 1, marks=pytest.mark.slow) for length in (0.25, 1.0, 3.5)), (1.0, 7)],
 )
 def test_an_event_across_a_window_border_is_one_event_in_its_place(length, step):
-    """Try every `step`-th offset of 10 ms over the borders of the windows at 0, 2, 4 ... s."""
+    """Try onsets `step` * 10 ms apart, so that the event crosses the first borders between windows: 6, 8 and 10 s."""
     middle = predict([burst(4, length, 26)])[0][0].result.detections[0].event
     onsets = np.arange(round((5.9 - length) * 100), 1010, step) / 100
     sinks, _, _ = predict([burst(onset, length, 26) for onset in onsets])
@@ -160,7 +160,7 @@ def test_the_results_of_a_stream_do_not_wait_for_its_next_window():
 
     track = Track.of("0", model, POST, plan, sink=BaseSink(), live=True)
     run([(track, lambda track: plan.grow(track.passed_on(seconds())))], model, batch_size=1, ahead=False)
-    # A window ends with a hop, and is cut once a sample after it has arrived.
+    # Windows end at whole seconds; each is cut when the first sample after its end has arrived.
     assert asked == [0, 0, *range(1, 19)]
 
 

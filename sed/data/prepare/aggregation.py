@@ -28,9 +28,9 @@ class Annotations:
     """The annotations of one recording."""
 
     unreviewed: dict[str, list[Event]] = field(default_factory=dict)
-    """annotator -> events that were not reviewed"""
+    """annotator -> events that were not reviewed; empty for one who found none, who counts, too"""
     accepted: dict[str, list[Event]] = field(default_factory=dict)
-    """annotator -> events that a review accepted"""
+    """annotator -> events that a review accepted; without annotators of whom none was"""
     collectors: set[str] = field(default_factory=set)
     """annotators who also made the recording"""
 
@@ -120,7 +120,7 @@ def aggregate(recordings: Mapping[str, Annotations], options: Options) -> dict[s
     """Aggregate the annotations of recordings; recordings without rows that count are left out.
 
     An annotator who shares no recording with another has no score of agreement (`annotator_scores`), and gets the mean
-    score of the others.
+    score of the others. Scores are always computed from the rows that were not reviewed.
 
     Args:
         recordings: {file name: its annotations}.

@@ -190,7 +190,7 @@ def scatter(out: np.ndarray, pieces: Sequence[np.ndarray], starts: Sequence[int]
         `out`.
     """
     for piece, start in zip(pieces, starts, strict=True):
-        end = min(len(out), start + len(piece))
+        end = max(start, min(len(out), start + len(piece)))
         out[start:end] += piece[: end - start]
     return out
 

@@ -106,7 +106,7 @@ def test_at_a_high_alpha_the_annotators_with_the_highest_score_have_all_weight()
     assert sum(event.share for event in found.soft if event.onset == 1) == pytest.approx(1) and len(best) == 2
 
 
-def test_an_annotator_who_shares_no_recording_has_the_mean_score():
+def test_an_annotator_without_events_in_shared_recordings_is_weighted_by_the_mean_score():
     recordings = {**RECORDINGS, "new": Annotations({"a": A, "d": []}), "alone": Annotations({"d": C})}
     scores = annotator_scores(found.unreviewed for found in recordings.values())
     assert "d" not in scores

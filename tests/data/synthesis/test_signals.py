@@ -1,7 +1,20 @@
 import numpy as np
 import pytest
 
-from sed.data.synthesis.signals import BINS, RATE, band, level, loop, noise, partials, pulses, reverberate, room, shape
+from sed.data.synthesis.signals import (
+    BINS,
+    RATE,
+    band,
+    level,
+    loop,
+    noise,
+    partials,
+    pulses,
+    reverberate,
+    room,
+    scatter,
+    shape,
+)
 
 
 def spectrum(sound):
@@ -56,3 +69,8 @@ def test_a_room_keeps_the_direct_sound_in_time_and_adds_the_energy_asked_for():
     dry[4000] = 1
     wet = reverberate(dry, response)
     assert len(wet) == 16000 and np.abs(wet[:4000]).max() < 1e-6 and np.argmax(np.abs(wet)) == 4000
+
+
+def test_pieces_are_added_up_to_the_end_and_none_behind_it():
+    out = scatter(np.zeros(6), [np.ones(3), np.full(3, 2.0), np.ones(5)], [1, 4, 8])
+    np.testing.assert_array_equal(out, [0, 1, 1, 1, 2, 2])

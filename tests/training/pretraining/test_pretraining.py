@@ -50,7 +50,7 @@ def test_the_result_loads_as_the_published_checkpoint_does(
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", ["strong_synth", "bank"])
 @pytest.mark.parametrize("convolution", ["plain", "fdy"])
-def test_any_encoder_s_result_loads(
+def test_a_cnn_s_result_loads(
     pretraining: Build, tmp_path: Path, tiny_config: Callable[..., dict[str, Any]], name: str, convolution: str
 ) -> None:
     out = tmp_path / "cnn.pth"
@@ -71,7 +71,7 @@ def test_any_encoder_s_result_loads(
 @pytest.mark.parametrize("sizes", [{"ast_dim": 16}, {"encoder": "cnn", "cnn_width": 0.25, "cnn_dropout": 0.0}])
 def test_it_learns_the_tags_and_the_frames(pretraining: Build, tmp_path: Path, sizes: dict[str, Any]) -> None:
     run = pretraining("strong_synth", tmp_path / "x.pth", epochs=30, constant_epochs=30, mixup_probability=0.0, **sizes)
-    inputs = run.maker.make(10_000)  # a batch that is not trained on
+    inputs = run.maker.make(10_000)  # a draw from the training clips that the training does not reach
     before = torch.stack(run.objective(inputs, None))
     run.run()
     assert (torch.stack(run.objective(inputs, None)) < before).all()
@@ -171,7 +171,7 @@ def test_the_loss_weighs_tags_and_frames(pretraining: Build, tmp_path: Path) -> 
     assert total.item() == pytest.approx(2 * tags.item() + 0.25 * frames.item(), rel=1e-6)
 
 
-def test_patchout_draws_bands_by_seed_and_step(pretraining: Build, tmp_path: Path) -> None:
+def test_patchout_draws_bands_by_step(pretraining: Build, tmp_path: Path) -> None:
     run = pretraining("weak", tmp_path / "a.pth", patchout=1, mel_bins=16, patch_freq=8, stride_freq=4)
     assert run.model.bands == 3
     kept = [bands for step in range(20) if (bands := run.kept_bands(step)) is not None]
