@@ -49,6 +49,8 @@ def self_attention(qkv: Tensor) -> Tensor:
 def query_attention(q: Tensor, kv: Tensor) -> Tensor:
     """Map queries (sequences, queries, heads, dim), and keys and values (sequences, tokens, 2, heads, dim).
 
+    There are at most MOST_TOKENS queries; `usable` checks keys and values only.
+
     Returns:
         (sequences, queries, heads, dim).
     """

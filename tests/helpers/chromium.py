@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -17,8 +18,8 @@ import pytest
 
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), "")
 needs_chromium = pytest.mark.skipif(not BROWSER, reason="no Chromium (apt-get install chromium)")
-SECONDS = 60  # to wait for anything on a page
-KEYS = {"Delete": 46}  # codes of keys that are no single character
+SECONDS = 60  # longest time to wait for a message of the browser, a condition or a download
+KEYS = {"Delete": 46}  # codes of keys that are no single character; pages read a key's name, not its code
 
 
 class Browser:
@@ -63,6 +64,7 @@ class Browser:
     def _next(self) -> dict[str, Any]:
         """Return the next message of the browser; messages end with a zero byte."""
         while b"\0" not in self._rest:
+            assert select.select([self._replies], [], [], SECONDS)[0], f"no message of the browser in {SECONDS} s"
             data = os.read(self._replies, 1 << 16)
             assert data, "the browser ended"
             self._rest += data
@@ -70,7 +72,7 @@ class Browser:
         return dict(json.loads(text))
 
     def open(self, page: Path, *, width: int = 1200, height: int = 900, touch: bool = False) -> None:
-        """Show a page in a new tab, and close the one before."""
+        """Show a page of `predict` in a new tab, and close the one before."""
         old, self._session = self._session, None
         if old:
             self.call("Target.closeTarget", targetId=self._target)
@@ -86,7 +88,7 @@ class Browser:
         self.load(page)
 
     def load(self, page: Path) -> None:
-        """Show a page in the tab, or the same one once more."""
+        """Show a page in the tab, or the same one once more, and wait until its recordings are there."""
         self.call("Page.navigate", url=page.as_uri())
         self.until("document.readyState === 'complete' && Boolean(window.recordings)")
         self.frames()
@@ -149,7 +151,7 @@ class Browser:
         path, end = self.downloads / name, time.monotonic() + SECONDS
         while not path.exists():
             assert time.monotonic() < end, f"{name}: not saved"
-            self.js("1")
+            self.js("1")  # reads the browser's messages: a dialog may hold up the download
             time.sleep(0.02)
         return path
 

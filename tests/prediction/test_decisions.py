@@ -96,7 +96,7 @@ def test_bounding_boxes_in_pieces_are_those_of_the_whole():
     scores = Scores(clips=["x"], labels=LABELS, frame=frame[None], clip=np.ones((1, 3)), frame_seconds=0.01).flat()
     table = decode_one(boxes(scores), thresholds)
     expected = sorted((on, off, LABELS[k]) for on, off, k in zip(table.onset, table.offset, table.label, strict=True))
-    decisions = Decisions(
+    decisions = Decisions(  # reach: that of cSEBBs, 60 s
         labels=LABELS, frame_seconds=0.01, mask=None, steps=boxes, reach=6000, thresholds=thresholds, piece=2000
     )
     found = [d for at in range(0, 30_000, 800) for d in decisions.push(frame[at : at + 800], frame[at : at + 800])]
