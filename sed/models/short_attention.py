@@ -34,10 +34,11 @@ def _launch(kernel: str, tensors: tuple[Tensor, ...], q: Tensor, k: Tensor) -> N
 
     sequences, queries, heads, dim = q.shape
     columns = max(16, 1 << (dim - 1).bit_length())
-    getattr(short_attention_kernels, kernel)[sequences, heads](
-        *tensors, *q.stride()[:2], *k.stride()[:2], queries, k.shape[1], dim, dim**-0.5, T=MOST_TOKENS, D=columns,
-        num_warps=WARPS,
-    )  # fmt: skip
+    with torch.cuda.device_of(q):  # Triton launches on the current GPU
+        getattr(short_attention_kernels, kernel)[sequences, heads](
+            *tensors, *q.stride()[:2], *k.stride()[:2], queries, k.shape[1], dim, dim**-0.5, T=MOST_TOKENS, D=columns,
+            num_warps=WARPS,
+        )  # fmt: skip
 
 
 def self_attention(qkv: Tensor) -> Tensor:
