@@ -100,6 +100,9 @@ class PackedGRU:
         self._units, self._dtype = gru.hidden_size, dtype
         self._steps = compiled()  # here and not in the two threads, of which each would compile
         self._pool = ThreadPoolExecutor(2, initializer=_use_one_thread) if threads > 1 else None
+        if self._pool:  # start both threads: one that started later could restore an outdated number of threads
+            both = threading.Barrier(2)
+            list(self._pool.map(lambda _: both.wait(), range(2)))
         self._products: dict[tuple[int, int, int], Product] = {}
 
     def __call__(self, x: Tensor, repeat: int) -> Tensor:

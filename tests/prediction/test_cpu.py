@@ -44,8 +44,8 @@ def test_threads_that_start_later_keep_torchs_number_of_threads():
     torch.set_num_threads(3)
     try:
         packed = PackedGRU(gru, 3)
+        assert packed._pool is not None and len(packed._pool._threads) == 2
         packed(torch.zeros(1, 4, 8), 1)
-        assert packed._pool is not None
         assert {packed._pool.submit(torch.get_num_threads).result() for _ in range(4)} == {1}
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads() == 3
