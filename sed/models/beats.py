@@ -227,7 +227,7 @@ class Beats(nn.Module):
         x = run_blocks(self.blocks, x, bias, recompute=self.checkpoint_activations and self.training)
         if self.frames:
             return (self.averages.to(x.dtype) @ x).unsqueeze(1)
-        return x.unflatten(1, (self.steps, self.bands)).transpose(1, 2)
+        return x.reshape(-1, self.steps, self.bands, self.dim).transpose(1, 2)
 
 
 def build_beats(config: Mapping[str, Any], *, whole: bool = False) -> Beats:

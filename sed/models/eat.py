@@ -139,9 +139,9 @@ class Eat(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.local_encoder(x) + self.positions
-        x = torch.cat([self.extra_tokens.to(x.dtype).expand(len(x), -1, -1), x], dim=1)
+        x = torch.cat([self.extra_tokens.to(x.dtype).expand(x.shape[0], -1, -1), x], dim=1)  # ONNX cannot trace len()
         x = run_blocks(self.blocks, self.pre_norm(x), recompute=self.checkpoint_activations and self.training)
-        return x[:, 1:].unflatten(1, (self.grid[1], self.grid[0])).transpose(1, 2)
+        return x[:, 1:].reshape(-1, self.grid[1], self.grid[0], self.dim).transpose(1, 2)
 
 
 def build_eat(config: Mapping[str, Any], *, whole: bool = False) -> Eat:

@@ -109,6 +109,32 @@ def test_short_clips_are_padded_alike_everywhere(padding, wave_norm, tmp_path):
     np.testing.assert_allclose(onnx.whole(long[None])[0][0, :330], np.concatenate(rows)[:330], atol=5e-4)
 
 
+ENCODERS = {
+    "atst_frame": "--encoder atst_frame --atst-dim 24 --atst-depth 1 --atst-blocks 1 --atst-heads 2",
+    "beats": "--encoder beats --beats-dim 32 --beats-patch-dim 16 --beats-depth 1 --beats-blocks 1 --beats-heads 2",
+    "dasheng": "--encoder dasheng --dasheng-dim 24 --dasheng-depth 1 --dasheng-blocks 1 --dasheng-heads 2",
+    "eat": "--encoder eat --eat-dim 24 --eat-depth 1 --eat-blocks 1 --eat-heads 2",
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_transformer_is_exported_for_any_number_of_windows(name, tmp_path):
+    from sed.prediction.onnx import OnnxPredictor
+
+    experiment = tiny_model.save_tiny(
+        tmp_path / "exp", options=f" {ENCODERS[name]} --clip-seconds 2 --input-frames 208"
+    )
+    path = tmp_path / "model.onnx"
+    assert tiny_model.call(export_onnx, experiment, path) == 0
+    model = open_model(experiment).model
+    ours = TorchPredictor(detector=model.detector, front_end=model.front_end, labels=model.labels)
+    theirs = OnnxPredictor(path, threads=1)
+    for count in (1, 3):
+        clips = [sounds(2, seed=seed) for seed in range(count)]
+        np.testing.assert_allclose(theirs(clips).frame, ours(clips).frame, atol=2e-3)
+
+
 FRONT_ENDS = sorted(path.name for path in CONF.glob("logmel*.yaml"))
 
 
