@@ -42,10 +42,17 @@ def join_clips(folder: Path, *, minutes: float) -> tuple[list[Recording], int]:
         some = whole[number]
         if recordings and sum(one.minutes for one in recordings) + some[-1][1] / 60 > minutes:
             break
-        audio = np.concatenate([read_audio(path, RATE) for *_, path in some])
+        audio = np.concatenate([*map(_fitted, some[:-1]), read_audio(some[-1][3], RATE)])
         truth = put_back([events.get(clip, []) for _, _, clip, _ in some], some[0][1])
         recordings.append(Recording(audio, truth, len(audio) / RATE / 60))
     return recordings, len(whole)
+
+
+def _fitted(clip: tuple[float, float, str, str]) -> np.ndarray:
+    """Return a clip's samples, cut or padded with zeros to the length that its id states: events count from there."""
+    start, end, _, path = clip
+    samples, audio = round(end * RATE) - round(start * RATE), read_audio(path, RATE)
+    return np.pad(audio[:samples], (0, max(0, samples - len(audio))))
 
 
 def _follow(clips: list[tuple[float, float, str, str]]) -> bool:

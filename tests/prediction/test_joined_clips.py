@@ -65,6 +65,16 @@ def test_recordings_with_a_clip_that_ends_early_are_left_out(tmp_path: Path) -> 
     assert [one.minutes * 60 for one in found] == [pytest.approx(4.0)]
 
 
+@pytest.mark.parametrize("samples", [RATE, 3 * RATE], ids=["short", "long"])
+def test_a_file_of_another_length_than_its_clip_does_not_shift_later_clips(samples: int, tmp_path: Path) -> None:
+    sounds = write_set(tmp_path / "set", {"r": 6.0})["r"]
+    path = tmp_path / "set" / f"{window_name('r', 0.0, 2.0)}.wav"
+    soundfile.write(path, np.resize(sounds[: 2 * RATE], samples), RATE, subtype="FLOAT")
+    (found,), _ = join_clips(tmp_path / "set", minutes=10)
+    assert found.minutes * 60 == pytest.approx(6.0)
+    np.testing.assert_array_equal(found.audio[2 * RATE :], sounds[2 * RATE :])
+
+
 def test_no_more_minutes_are_joined_than_asked_but_at_least_one_recording(tmp_path: Path) -> None:
     write_set(tmp_path / "set", {f"r{n}": 6.0 for n in range(5)})
     found, number = join_clips(tmp_path / "set", minutes=0.2)
