@@ -34,6 +34,9 @@ SECONDS = 1.0
 """length of the pieces of a recording whose uncertainty is measured"""
 SAME = 1e-6
 """distance up to which recordings count as copies of each other"""
+CONSTANT = 1e-5
+"""standard deviation over recordings up to which a dimension of the descriptors is not scaled: rounding gives 1e-7 to
+that of bins which are at the floor in all recordings, such as those above 4 kHz of recordings made at 8 kHz"""
 
 
 class Doubt(NamedTuple):
@@ -129,8 +132,9 @@ def choose(
     Returns:
         The chosen recordings in order.
     """
-    scale = descriptors.std(0)
-    scaled = (descriptors - descriptors.mean(0)) / np.where(scale > 0, scale, 1) / math.sqrt(descriptors.shape[1])
+    spread = descriptors.std(0)
+    scale = np.where(spread > CONSTANT, spread, 1) * math.sqrt(descriptors.shape[1])
+    scaled = (descriptors - descriptors.mean(0)) / scale
     nearest = np.full(len(scaled), np.inf)
 
     def take(index: int) -> None:
