@@ -177,7 +177,10 @@ class Track:
         if self._sink.uses_logmel:
             own = logmel()
             if window.next_first is not None:  # frames that the next window also covers are left to it
-                own = own[: round(self._plan.hop * self._predictor.frame_seconds / self._predictor.feature_seconds)]
+                # From the recording's start: a hop may not be a whole number of them, and rounding it would add up.
+                per_frame = self._predictor.frame_seconds / self._predictor.feature_seconds
+                first, end = (round(frame * per_frame) for frame in (window.start, window.start + self._plan.hop))
+                own = own[: end - first]
             self._sink.logmel(own)
         self._decide(rows)
         if window.next_first is None:

@@ -39,6 +39,25 @@ def test_what_sinks_get_covers_the_recording_once():
     assert len(np.concatenate(sink.logmel_frames)) == 3400 + 1000
 
 
+class Fine(Loudness):
+    """A model with 2.5 frames of log-mel per frame of posteriors; each frame of log-mel holds its time in seconds."""
+
+    feature_seconds = 0.004
+
+    def __call__(self, waveforms):
+        times = np.arange(2500)[:, None] * 0.004
+        # the tests' waveforms begin with their time in seconds
+        shown = [lambda waveform=waveform: waveform[0] + times for waveform in waveforms]
+        return super().__call__(waveforms)._replace(logmel=shown)
+
+
+def test_the_picture_does_not_drift_if_a_hop_is_not_a_whole_number_of_its_columns():
+    audio = np.arange(60 * RATE, dtype=np.float32) / RATE
+    (sink,), _, _ = predict([audio], overlap=7.99, model=Fine())  # windows 2.01 s apart: 502.5 columns
+    times = np.concatenate(sink.logmel_frames)[:, 0]
+    assert np.abs(times - np.arange(len(times)) * 0.004).max() <= 0.0021
+
+
 class NoLogMel(Loudness):
     """A model whose log-mel nobody may ask for."""
 
