@@ -95,11 +95,12 @@ def test_batches_over_recordings_change_nothing(batch_size):
 def test_a_recording_that_breaks_off_harms_no_other():
     bad = np.zeros(30 * RATE, np.float32)
     bad[-5] = np.nan
-    recordings = [burst(1, 1, 25), bad, burst(2, 1, 5), np.zeros(3, np.float32)]
+    recordings = [burst(1, 1, 25), bad, burst(2, 1, 5), np.zeros(3, np.float32), np.zeros(0, np.float32)]
     sinks, problems, _ = predict(recordings)
-    assert [sink.abandoned for sink in sinks] == [False, True, False, True]
+    assert [sink.abandoned for sink in sinks] == [False, True, False, True, True]
     assert sinks[1].result is None and sinks[0].result.detections and sinks[2].result.detections
     assert dict(problems)["1"] == "broken" and "shorter than" in dict(problems)["3"]
+    assert dict(problems)["4"] == "4: shorter than the model's 0.01 s analysis window (leave it out)"
 
 
 def test_a_stream_s_events_are_passed_on_and_not_kept():
