@@ -107,15 +107,17 @@ class Bias(NamedTuple):
     def corrected(self, events: Sequence[Event], duration: float) -> list[Event]:
         """Return the events with the bias subtracted from their times.
 
-        Times at the start and end of the clip stay; events that lose their length are dropped. duration: of the clip,
-        in seconds.
+        Times at the start and end of the clip stay; events that lose their length are dropped.
+
+        events: with times rounded to milliseconds, as those of `pseudo_events`; duration: of the clip, in seconds.
         """
         moved = []
         for onset, offset, label in events:
-            start = max(0.0, onset - self.onset) if onset > 0 else 0.0
-            end = min(duration, offset - self.offset) if offset < duration else duration
-            if round(end - start, 3) > 0:
-                moved.append(Event(round(start, 3), round(end, 3), label))
+            start = round(max(0.0, onset - self.onset), 3) if onset > 0 else 0.0
+            at_end = offset >= round(duration, 3)  # the offset is rounded, so it may be just before the end
+            end = round(duration if at_end else min(duration, offset - self.offset), 3)
+            if start < end:
+                moved.append(Event(start, end, label))
         return sorted(moved)
 
 

@@ -163,6 +163,10 @@ def test_times_at_the_clip_s_ends_stay_and_events_that_lose_their_length_are_dro
     events = [Event(0.0, 10.0, "Dog"), Event(0.2, 3.0, "Cat"), Event(4.0, 4.1, "Cat")]
     assert bias.corrected(events, 10.0) == [Event(0.0, 2.8, "Cat"), Event(0.0, 10.0, "Dog"), Event(3.5, 3.9, "Cat")]
     assert pseudo.Bias(onset=-0.3, offset=0.0).corrected([Event(1.0, 1.2, "Cat")], 10.0) == []
+    to_the_end = [Event(9.0, 10.031, "Cat")]  # of a clip of 10.03125 s, rounded
+    assert bias.corrected(to_the_end, 10.03125) == [Event(8.5, 10.031, "Cat")]
+    # 0.6 ms are left, less than a data directory can write
+    assert pseudo.Bias(onset=0.0994, offset=0.1988).corrected([Event(1.1, 1.2, "Cat")], 10.0) == []
 
 
 HEAD = "filename\tonset\toffset\tevent_label\n"
