@@ -235,13 +235,14 @@ def write_pseudo_set(
     wavs: dict[str, str] = {}
     features: dict[str, str] = {}
     seen: set[str] = set()
+    folder = os.path.realpath(out)  # `..` of a folder that is reached by a link leads elsewhere
     for source in (sources := list(sources)):
         for clip, place in read_scp(source / "feats.scp").items():
             if clip in seen:
                 raise UserError(f"{source}: clip '{clip}' is in another of the sets too (ids are unique)")
             seen.add(clip)
             if clip in events:
-                features[clip] = os.path.relpath(source / place, out)
+                features[clip] = os.path.relpath(os.path.realpath(source / place), folder)
         wavs |= read_scp(source / "wav.scp")
     for clip in events:
         for name, table in (("feats.scp", features), ("wav.scp", wavs)):

@@ -97,6 +97,15 @@ def test_the_set_refers_to_the_features_of_the_others_and_is_a_data_directory(se
         pseudo.read_origins(tmp_path / "dump", ["pseudo"])
 
 
+def test_a_set_below_a_link_finds_the_features(sets, tmp_path):
+    (tmp_path / "disk" / "deep" / "folder").mkdir(parents=True)
+    (tmp_path / "linked").symlink_to(tmp_path / "disk" / "deep" / "folder")
+    (sets[0] / "feats.1.h5:0").touch()
+    out = tmp_path / "linked" / "pseudo"
+    pseudo.write_pseudo_set(out, sets, {"weak_1": []}, {"weak_1": 10.0}, {})
+    assert (out / read_scp(out / "feats.scp")["weak_1"]).is_file()
+
+
 def test_a_set_with_its_own_features_is_not_overwritten(sets, tmp_path):
     with pytest.raises(UserError, match=r"unlabelled: a set that is not of pseudo-labels"):
         pseudo.check_output(sets[1])
