@@ -20,7 +20,9 @@ from sed.files import write_json
 from sed.input_files import Each, misfit, read_json
 
 ORIGIN = "pseudo_labels.json"
-"""file in a set's folder with the origin of its labels"""
+"""file in a set's folder with the origin of its labels, written before `TABLES`"""
+TABLES = ("feats.scp", "wav.scp", "durations.tsv", "events.tsv", "tags.tsv")
+"""files of a set that pseudo-labels replace"""
 
 log = logging.getLogger("sed.pseudo")
 
@@ -202,8 +204,8 @@ def read_published(
 
 
 def check_output(out: Path) -> None:
-    """Raise UserError if a folder has a set with features of its own, which pseudo-labels would overwrite."""
-    if (out / "feats.scp").exists() and not (out / ORIGIN).exists():
+    """Raise UserError if a folder has a set of another kind, which pseudo-labels would overwrite."""
+    if any((out / name).exists() for name in TABLES) and not (out / ORIGIN).exists():
         raise UserError(f"{out}: a set that is not of pseudo-labels (the last folder is written: name another)")
 
 
@@ -251,6 +253,7 @@ def write_pseudo_set(
                 raise UserError(f"{lists}: no clip '{clip}', which has labels (dump its set again)")
     out.mkdir(parents=True, exist_ok=True)
     (out / "feats.scp").unlink(missing_ok=True)
+    write_json(out / ORIGIN, dict(origin))
     write_scp(out / "wav.scp", {clip: wavs[clip] for clip in features})
     write_durations_tsv(out / "durations.tsv", {clip: durations[clip] for clip in features})
     write_events_tsv(out / "events.tsv", events)
@@ -259,7 +262,6 @@ def write_pseudo_set(
     else:
         found = {clip: [event.label for event in own] for clip, own in events.items()}
         write_tags_tsv(out / "tags.tsv", {c: sorted({*found[c], *tags.get(c, ())}) for c in events})
-    write_json(out / ORIGIN, dict(origin))
     write_scp(out / "feats.scp", features)
 
 

@@ -112,6 +112,25 @@ def test_a_set_with_its_own_features_is_not_overwritten(sets, tmp_path):
     pseudo.check_output(tmp_path / "pseudo")
     pseudo.write_pseudo_set(tmp_path / "pseudo", sets[:1], {"weak_1": []}, {"weak_1": 10.0}, {})
     pseudo.check_output(tmp_path / "pseudo")  # pseudo-labels are replaced
+    (sets[1] / "feats.scp").unlink()  # a data directory, which has no features, or a dump that is not finished
+    with pytest.raises(UserError, match=r"unlabelled: a set that is not of pseudo-labels"):
+        pseudo.check_output(sets[1])
+
+
+@pytest.mark.parametrize("name", ["wav.scp", "events.tsv", "feats.scp"])
+def test_a_set_whose_writing_was_killed_is_written_again(sets, tmp_path, monkeypatch, name):
+    def killed(path, *_):
+        if path.name == name:
+            raise KeyboardInterrupt
+        path.touch()
+
+    out = tmp_path / "pseudo"
+    with monkeypatch.context() as patched:
+        patched.setattr(pseudo, "write_scp", killed)
+        patched.setattr(pseudo, "write_events_tsv", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pseudo.write_pseudo_set(out, sets[:1], {"weak_1": []}, {"weak_1": 10.0}, {})
+    pseudo.check_output(out)
 
 
 def test_a_clip_in_two_of_the_sets_is_refused(sets, tmp_path):
