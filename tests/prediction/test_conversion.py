@@ -113,3 +113,10 @@ def test_the_command_converts_a_folder(tmp_path: Path, capsys: pytest.CaptureFix
     assert call(convert, tmp_path / "in", "--to", "raven", "--out-dir", tmp_path / "out") == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.Table.1.selections.txt"]
     assert call(convert, tmp_path / "missing") == 2
+
+
+@pytest.mark.parametrize("name", ["tsv", "raven"])
+def test_a_recording_s_name_with_tab_line_end_or_broken_bytes_is_one_field(name: str) -> None:
+    text = in_one_file({"a\tb\nc\udcff.wav": [Event(0.5, 1.0, "dog")]}, name)
+    header, row = text.encode().decode().splitlines()
+    assert row.count("\t") == header.count("\t") and "a\\tb\\nc\\udcff.wav" in row.split("\t")
