@@ -292,7 +292,7 @@ def check_teacher(config: Mapping[str, Any], student: Detector) -> None:
 
 def check_selection(config: Mapping[str, Any]) -> None:
     """Raise UserError if the validation set is a test set, or a model is to be selected without one."""
-    if config["valid_set"] in TEST_SETS:
+    if Path(config["valid_set"]).name in TEST_SETS:  # also as `validation/`
         raise UserError(
             f"--valid-set {config['valid_set']} is a test set: selecting on it would invalidate its results "
             "(name a validation set)"

@@ -183,7 +183,8 @@ def test_a_config_that_does_not_fit_is_refused_before_training(dump, tiny_config
         with pytest.raises(UserError, match=match):
             trainer_of(tiny_config(**changes), dump, tmp_path / "x")
 
-    refused("test set", valid_set="validation")
+    for name in ("validation", "validation/", "./public_eval"):
+        refused("test set", valid_set=name)
     refused("needs --valid-set", select="best")
     refused("one size per set", batch_sizes=[1, 2])
     refused("larger than the set, 25 clips", batch_sizes=[2, 2, 26, 2])
