@@ -176,7 +176,7 @@ class Loop(ABC):
         Raises:
             Stopped: SIGTERM or SIGINT arrived; the same command resumes.
             RunError: a loss is not finite.
-            UserError: the folder has a checkpoint of another run, or one that does not fit the models.
+            UserError: the folder has a checkpoint of another run, or one that does not fit the models or the schedule.
         """
         self.state.epoch_sums = [0.0] * len(self.logged)
         resumed = self._resume()
@@ -323,6 +323,7 @@ class Loop(ABC):
         Returns:
             The dictionary for `save_checkpoint`, on the CPU.
         """
+        resuming = {"epoch_sums": list(self.state.epoch_sums), "steps": self.schedule.steps} if with_optimiser else {}
         # Clone: views of the flat tensors would be saved with their whole storage.
         weights = {
             which: {name: tensor.detach().cpu().clone() for name, tensor in self.models[which].state_dict().items()}
@@ -338,7 +339,7 @@ class Loop(ABC):
             "optimizer": {g: {sys.intern(k): v.cpu() for k, v in state.items()} for g, state in optimiser.items()},
             "step": step,
             **self.identity,
-            "info": {**({"epoch_sums": list(self.state.epoch_sums)} if with_optimiser else {}), **self.info()},
+            "info": {**resuming, **self.info()},
         }
 
     def _save(self, step: int) -> None:
@@ -400,8 +401,14 @@ class Loop(ABC):
         """Load models, optimiser and position from the content of a checkpoint.
 
         Raises:
-            UserError: they do not fit.
+            UserError: they do not fit, or the training now has another number of steps.
         """
+        steps = saved["info"].get("steps", self.schedule.steps)  # earlier versions did not store it
+        if steps != self.schedule.steps:
+            raise UserError(
+                f"{path}: of a training of {steps} steps, which now has {self.schedule.steps}: its sets have changed "
+                "(restore them, or start over by --force)"
+            )
         try:
             for which, model in self.models.items():
                 model.load_state_dict(saved[which])

@@ -126,6 +126,18 @@ def test_losses_are_read_every_few_steps(tmp_path: Path, whole: bytes) -> None:
     assert (tmp_path / "seldom" / "final.pt").read_bytes() == whole
 
 
+def test_a_run_whose_number_of_steps_has_changed_is_not_resumed(tmp_path: Path) -> None:
+    run = Toy(tmp_path)
+    run.recorder.on_losses = stop_at(9)
+    with pytest.raises(Stopped):
+        run.run()
+    shorter = Toy(tmp_path)
+    shorter.schedule = Schedule(epochs=3, steps_per_epoch=2)  # as after clips have been removed
+    with pytest.raises(UserError, match=r"of a training of 12 steps, which now has 6: its sets have changed"):
+        shorter.run()
+    assert not (tmp_path / "final.pt").exists()
+
+
 @pytest.mark.parametrize("stops", [[3], [4], [5, 6, 11], [1, 8, 9]])
 def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(tmp_path: Path, whole: bytes, stops: list[int]) -> None:
     folder = tmp_path / "stopped"
