@@ -91,15 +91,16 @@ class WindowPlan:
         """
         frame_samples = samples_of(frame_seconds, rate)
         overlap = OVERLAP * frames * frame_seconds if overlap is None else overlap
+        most = math.floor(MOST_OVERLAP * frames + 1e-9)  # 1e-9: against rounding errors
         shared = _frames(overlap, frame_seconds) if math.isfinite(overlap) else -1
-        if not 0 <= shared <= MOST_OVERLAP * frames:
+        if not 0 <= shared <= MOST_OVERLAP * frames + 0.5:
             window = frames * frame_seconds
             raise UserError(
                 f"--overlap {overlap:g}: the model's {window:g} s windows overlap by 0 to {MOST_OVERLAP * window:g} s "
                 "(choose in between)"
             )
         # The last frame may reach beyond the window's samples: windows without overlap would then leave samples out.
-        hop = min(frames - shared, samples // frame_samples)
+        hop = min(frames - min(shared, most), samples // frame_samples)
         return cls(
             samples=samples,
             frame_samples=frame_samples,

@@ -1,4 +1,5 @@
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -174,6 +175,16 @@ def test_lengths_whose_frames_exceed_the_range_of_floats_are_refused(option):
     )
     with pytest.raises(UserError, match=f"--(live-)?{option} 1e\\+308"):
         plan(samples=500, frame_seconds=0.01, rate=1000, frames=50, **lengths | {option: 1e308})
+
+
+@pytest.mark.parametrize("frames", [50, 154, 155, 313])  # 0.9 of which are 45, 138.6, 139.5 and 281.7
+def test_the_largest_overlap_that_is_named_is_accepted(frames):
+    size = {"samples": 10 * frames, "frame_seconds": 0.01, "rate": 1000, "frames": frames}
+    with pytest.raises(UserError) as refused:
+        WindowPlan.overlapping(**size, overlap=frames * 0.01)
+    most = float(re.search(r"overlap by 0 to ([\d.]+) s", str(refused.value))[1])
+    plan = WindowPlan.overlapping(**size, overlap=most)
+    assert 0 <= 0.9 * frames - plan.common < 1
 
 
 def test_impossible_plans_are_refused():
