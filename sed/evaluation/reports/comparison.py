@@ -120,8 +120,11 @@ def _classes(systems: Sequence[System]) -> list[str]:
             mean = _average([result["per_class"][label].get("event_f1") for result in system.results])
             series.append((mean, _bounds(system, f"{label}\tevent_f1")))
         lines.append((label, series))
+    if all(mean is None for _, series in lines for mean, _ in series):  # such as of tables at several thresholds
+        return []
     key = [(svg.colour(index), system.name) for index, system in enumerate(systems)]
-    parts = [figure(svg.bars("EB-F1 by class", lines, factor=100), "EB-F1 by class, per cent, 95 % intervals.", key)]
+    bars = svg.bars("EB-F1 by class", lines, factor=100, missing="–")  # no ground truth, or no decisions
+    parts = [figure(bars, "EB-F1 by class, per cent, 95 % intervals.", key)]
     for other in systems[1:]:
         found: dict[str, Difference] = class_differences(systems[0], other, "event_f1")
         rows = [(label, d.value, d.low, d.high) for label, d in found.items()]

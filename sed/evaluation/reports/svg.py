@@ -161,14 +161,16 @@ def bars(
     rows: Sequence[tuple[str, Sequence[tuple[float | None, tuple[float, float] | None]]]],
     *,
     factor: int = 1,
+    missing: str = "no ground truth",
 ) -> str:
     """Draw horizontal bars from 0 to 1.
 
     Args:
         title: text alternative of the picture.
-        rows: (name, [(value, interval) for each series]), values as fractions; a value of None is written as `no ground
-            truth`, an interval of None is not drawn. Series are bars below each other, one colour for each.
+        rows: (name, [(value, interval) for each series]); values are fractions, an interval of None is not drawn.
+            Series are bars below each other, one colour for each.
         factor: what values are multiplied with where they are written: 100 for per cent.
+        missing: text instead of a bar for a value of None.
 
     Returns:
         An svg element.
@@ -189,7 +191,7 @@ def bars(
         for index, (value, bounds) in enumerate(values):
             top = y + index * bar
             if value is None:
-                parts.append(_text(left + 4, top + bar - 1, "no ground truth", "start", "tick"))
+                parts.append(_text(left + 4, top + bar - 1, missing, "start", "tick"))
                 continue
             parts.append(
                 f'<rect x="{left}" y="{top:.1f}" width="{max(0.5, value * scale):.1f}" height="{bar - 2}" '

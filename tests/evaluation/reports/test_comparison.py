@@ -70,6 +70,14 @@ def test_samples_with_a_system_ahead_are_those_in_which_it_is_better() -> None:
         assert [cells(table, row)[2] for row in ("EB-F1, macro, %", "error rate of segments ↓")] == [f1, errors]
 
 
+def test_a_system_without_decisions_is_not_said_to_lack_ground_truth() -> None:
+    whole, undecided = system("a", 0.5), system("b", 0.5)
+    undecided.results[0]["per_class"] = {"x": {"event_f1": None, "ground_truth": True}}
+    page = compare_report([whole, undecided])
+    assert "EB-F1 by class" in page and "no ground truth" not in page
+    assert "EB-F1 by class" not in compare_report([undecided, undecided])
+
+
 def test_seeds_are_shown_as_their_mean() -> None:
     page = compare_report([system("a", 0.5), system("b", 0.6, 0.7)])
     assert cells(page, "EB-F1, macro, %")[1].startswith("65.00 [")
