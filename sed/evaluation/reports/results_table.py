@@ -57,7 +57,7 @@ def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
         key = json.dumps([scored_on, config or name, student, comparable(result)], sort_keys=True, default=str)
         known = groups.get(key)
         taken = {seed_of(r) for r in known[1]} if known else set()
-        if known is None or seed is None or seed in taken:  # a second result of a seed gets its own row
+        if known is None or seed is None or {seed, None} & taken:  # a second result of a seed gets its own row
             if known is not None:
                 key += str(path)
             groups[key] = (name, [result])
@@ -221,9 +221,9 @@ def _details(rows: Sequence[Row], reference: Mapping[str, Any]) -> list[str]:
             lines.append(f"- Mean posteriors of: {_safe(', '.join(members))}")
         if absent:
             lines.append(f"- Without ground truth, hence in no average: {_safe(', '.join(absent))}")
-        for index, one in enumerate(row.results):
+        for one in row.results:
             model = one.get("model") or {}
-            seed = index if seed_of(one) is None else seed_of(one)
+            seed = "unknown" if seed_of(one) is None else seed_of(one)
             lines.append(f"- Seed {seed}: trained at git {model.get('git', 'unknown')}, scored at {one.get('git')}")
             if model.get("command"):
                 lines.append(f"  - {code(model['command'])}")

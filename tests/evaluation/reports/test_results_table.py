@@ -77,7 +77,12 @@ def test_seeds_of_one_system_are_one_row_with_the_shortest_name() -> None:
     ],
 )
 def test_what_differs_in_more_than_its_seed_has_a_row_of_its_own(other: tuple[Path, dict[str, Any]]) -> None:
-    assert len(group([found("a", 1), other])) == 2
+    assert len(group([found("a", 1), other])) == len(group([other, found("a", 1)])) == 2
+
+
+def test_a_seed_that_is_unknown_is_not_numbered() -> None:
+    text = markdown(group([found("a", None), found("b", 3)]), {})
+    assert "- Seed unknown: trained" in text and "- Seed 3: trained" in text and "- Seed 0" not in text
 
 
 def test_no_folder_of_an_experiment_is_lost() -> None:
