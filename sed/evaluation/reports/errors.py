@@ -97,7 +97,7 @@ class Recall:
 
 def recall_by_duration(problem: Problem, matches: Matches) -> list[Recall]:
     """Return recall by the length of events."""
-    length = problem.truth.offset - problem.truth.onset
+    length = np.round(problem.truth.offset - problem.truth.onset, 6)  # 2.2 - 1.7 exceeds 0.5
     groups = []
     for low, high in pairwise(DURATIONS):
         name = f"{low:g}-{high:g} s" if np.isfinite(high) else f"over {low:g} s"

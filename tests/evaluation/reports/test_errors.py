@@ -80,6 +80,9 @@ def test_an_event_is_in_the_bin_that_ends_at_its_length() -> None:
     made = Problem(clips=["a"], labels=["x"], durations=np.array([10.0]), truth=truth)
     groups = recall_by_duration(made, match(made, truth))
     assert [(group.name, group.events, group.hit) for group in groups] == [("0-0.5 s", 1, 1), ("0.5-1 s", 1, 1)]
+    truth = EventTable.of([0], [0], [1.7], [2.2])  # the difference is more than 0.5 by rounding
+    made = Problem(clips=["a"], labels=["x"], durations=np.array([10.0]), truth=truth)
+    assert [group.name for group in recall_by_duration(made, match(made, truth))] == ["0-0.5 s"]
 
 
 @settings(max_examples=20, deadline=None)
