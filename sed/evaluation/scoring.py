@@ -123,7 +123,7 @@ def _rows(
         The rows.
 
     Raises:
-        UserError: times of an event are below 0 or not finite, or its offset is before its onset.
+        UserError: times of an event are below 0 or not finite, its offset is before its onset, or it has no label.
     """
     if not isinstance(events, Mapping):
         return read_rows(events, METADATA, {Path(file).resolve() for file in exclude})
@@ -136,6 +136,8 @@ def _rows(
                 f"{name}: clip '{clip}': an event from {event.onset} to {event.offset} s (times are finite numbers "
                 "from 0, the onset first)"
             )
+        if event is not None and not event.label:
+            raise UserError(f"{name}: clip '{clip}': an event without a label (give each one)")
     return [Row(line, clip, event) for line, (clip, event) in enumerate(named, 1)]
 
 

@@ -47,6 +47,12 @@ def test_times_that_a_table_could_not_hold_are_refused(times: tuple[float, float
         score_events(good, bad, {"a": 10.0})
 
 
+def test_an_event_without_a_label_is_refused() -> None:
+    events = {"a": [Event(1.0, 2.0, "")]}
+    with pytest.raises(UserError, match="the truth: clip 'a': an event without a label"):
+        score_events({"a": []}, events, {"a": 10.0})
+
+
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 0.0, -1.0])
 def test_a_duration_that_a_table_could_not_hold_is_refused(seconds: float) -> None:
     events = {"a": [Event(1.0, 2.0, "Dog")], "b": []}
