@@ -57,7 +57,7 @@ def match(problem: Problem, detections: EventTable) -> Matches:
     offset[known] = detections.offset[index[known]] - truth.offset[known]
     collar = np.maximum(f1.ONSET_COLLAR, f1.OFFSET_SHARE * (truth.offset - truth.onset))
     with np.errstate(invalid="ignore"):
-        hit = known & (np.abs(onset) <= f1.ONSET_COLLAR) & (np.abs(offset) <= collar)  # rounded as by `pairing.fitting`
+        hit = known & (np.abs(onset) <= f1.ONSET_COLLAR) & (np.abs(offset) <= collar)  # as in `pairing.fitting`
     return Matches(index=index, onset=onset, offset=offset, hit=hit, others=others)
 
 

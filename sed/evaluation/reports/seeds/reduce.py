@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sed.data.tables import Event, read_events_tsv
+from sed.errors import UserError
 from sed.evaluation.confidence.bootstrap import load
 from sed.evaluation.confidence.paired import Difference, System, check_comparable, paired
 from sed.evaluation.metrics.table import shown_in
@@ -48,6 +49,9 @@ def find(exp: Path, set_name: str) -> dict[str, dict[int, Path]]:
 
     Other folders of an experiment with the same set, such as `csebbs`, have the same model's output with other
     post-processing; their config is called `<config>_csebbs`.
+
+    Raises:
+        UserError: two results have one config and seed.
     """
     found: dict[str, dict[int, Path]] = {}
     for path in sorted(exp.glob("*_seed*/*/result.json")):
@@ -56,7 +60,9 @@ def find(exp: Path, set_name: str) -> dict[str, dict[int, Path]]:
             continue
         folder = path.parent.name
         config = match["config"] + ("" if folder == set_name else f"_{folder}")
-        found.setdefault(config, {})[int(match["seed"])] = path
+        other = found.setdefault(config, {}).setdefault(int(match["seed"]), path)
+        if other != path:
+            raise UserError(f"{other} and {path}: both are {config}, seed {int(match['seed'])} (rename one folder)")
     return found
 
 

@@ -1,11 +1,13 @@
 """Results of several seeds reduced to a line each, and to paired margins."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from several_seeds import LABELS, TRUTH, experiments
 
+from sed.errors import UserError
 from sed.evaluation.confidence.paired import System, paired
 from sed.evaluation.reports.seeds import reduce
 
@@ -21,6 +23,13 @@ def test_experiments_are_found_by_config_and_seed(exp):
         "ast_gru": [1, 2], "ast_sed": [1, 2], "ast_sed_csebbs": [1], "crnn": [3],
     }  # fmt: skip
     assert reduce.find(exp, "public_eval") == {}
+
+
+@pytest.mark.parametrize("other", ["ast_sed_csebbs_seed1", "ast_gru_seed01"])
+def test_two_results_of_one_config_and_seed_are_refused(exp, other):
+    shutil.copytree(exp / "ast_gru_seed1" / "validation", exp / other / "validation")
+    with pytest.raises(UserError, match=r"both are ast_(gru|sed_csebbs), seed 1 \(rename one folder\)"):
+        reduce.find(exp, "validation")
 
 
 def test_a_result_is_reduced_to_what_the_page_needs(exp):
