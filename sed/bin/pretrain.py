@@ -59,9 +59,6 @@ def main() -> None:
     with lock(args.out.parent, args.out.stem) if first else nullcontext():
         if first:
             setup_logging()
-            if args.force:
-                args.out.unlink(missing_ok=True)
-                shutil.rmtree(folder_of(args.out), ignore_errors=True)
         stored = args.out.with_suffix(".yaml")
         if args.out.exists() and not args.force:
             if not first:
@@ -82,7 +79,11 @@ def main() -> None:
         with joined(device) as world:
             run = build_pretraining(config, args.source, args.out, labels, device=device, world=world)
             if world.first:
+                if args.force:  # only now, so that a wrong option does not cost the earlier checkpoint
+                    args.out.unlink(missing_ok=True)
+                    shutil.rmtree(folder_of(args.out), ignore_errors=True)
                 save_config(stored, config)
+            world.barrier()  # no process resumes from checkpoints that --force removes
             run.run()
 
 

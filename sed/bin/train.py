@@ -14,7 +14,7 @@ import logging
 import shutil
 from argparse import Namespace
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,9 +66,9 @@ def main() -> None:
     earlier = {} if args.force else _values_before_options(args.exp, config, defaults)
     config |= earlier
     with lock(args.exp) if rank == 0 else nullcontext():
-        if rank == 0:
-            if args.force:
-                _clear(args.exp)
+        if rank == 0 and args.force:
+            _refuse_random(args.exp, config)
+        elif rank == 0:
             _check_config(args.exp, config, defaults)
         if (args.exp / ".done").exists() and not args.force:
             if rank == 0:
@@ -95,7 +95,8 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
     """Train; `earlier`: values of `config` whose options are newer than the experiment.
 
     They are left out of config.yaml: once stored, they would no longer count as newer, and a resume with the default
-    would be refused.
+    would be refused. With --force, the earlier training is removed only when the new one is ready to run, so that a
+    wrong option does not cost it.
     """
     import torch
 
@@ -113,9 +114,14 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
     if config["threads"]:
         torch.set_num_threads(config["threads"])
     device = choose_device(config["device"], local_rank)
-    with joined(device) as world:
+    log = args.exp / "train.log"
+    with joined(device) as world, ExitStack() as stack:
         if world.first:
-            setup_logging(args.exp / "train.log")
+            if args.force:
+                log = args.exp / "train.log.new"
+                log.unlink(missing_ok=True)
+                stack.callback(log.unlink, missing_ok=True)  # after a failed start
+            setup_logging(log)
             for key, value in earlier.items():
                 logging.getLogger("sed.train").info("the experiment is older than option %s: keeps %s", key, value)
         trainer = None
@@ -124,7 +130,11 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
                 config, args.dump, args.exp, device=device, world=world, make_scorer=make_scorer
             )
             if world.first:  # only now: after a failed start, the folder must be free for another config
+                if args.force:
+                    _clear(args.exp)
+                    log.replace(args.exp / "train.log")
                 save_config(args.exp / "config.yaml", {k: v for k, v in config.items() if k not in earlier})
+            world.barrier()  # no process resumes from checkpoints that --force removes
             file = args.exp / FILE
             with metered(file, "training", again=True) if args.energy and world.first else nullcontext():
                 trainer.run()
@@ -224,21 +234,22 @@ def _values_before_options(exp: Path, config: dict[str, Any], defaults: dict[str
     return {key: effective[key] for key in sorted(newer) if config[key] == defaults[key] != effective[key]}
 
 
-def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Refuse to resume with a config that differs from the experiment's.
+def _refuse_random(exp: Path, config: dict[str, Any]) -> None:
+    """Refuse a new experiment if its encoder would start from random weights without `--pretrained none`."""
+    from sed.checkpoints.importers import starts_at_random
 
-    A new experiment is also refused if its encoder would start from random weights without `--pretrained none`.
-    """
+    if config["pretrained"] == "" and starts_at_random(config):
+        raise UserError(
+            f"{exp}: encoder '{config['encoder']}' would start from random weights: give the published checkpoint by "
+            "--pretrained FILE (the recipes' stage 0 stores downloads/ast.*), or --pretrained none to mean it"
+        )
+
+
+def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Refuse to resume with a config that differs from the experiment's; a new one as `_refuse_random` does."""
     path = exp / "config.yaml"
     if not path.exists():
-        from sed.checkpoints.importers import starts_at_random
-
-        if config["pretrained"] == "" and starts_at_random(config):
-            raise UserError(
-                f"{exp}: encoder '{config['encoder']}' would start from random weights: give the published checkpoint "
-                "by --pretrained FILE (the recipes' stage 0 stores downloads/ast.*), or --pretrained none to mean it"
-            )
-        return
+        return _refuse_random(exp, config)
     stored = complete(load_config(path), defaults)
     if {stored["pretrained"], config["pretrained"]} == {"", recipe_options.NONE}:  # in older configs '' means 'none'
         stored["pretrained"] = config["pretrained"]
@@ -261,7 +272,6 @@ def _clear(exp: Path) -> None:
     for name in ("mlflow_run.txt", "wandb_run.txt"):  # ids in trackers, where the new training is another run
         (exp / name).unlink(missing_ok=True)
     if (exp / WINDOWS).exists():
-        setup_logging()
         logging.getLogger("sed.train").info(
             "%s: removed, since it was chosen for the earlier model (sed.bin.tune_windows chooses again)", exp / WINDOWS
         )

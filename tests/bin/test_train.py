@@ -214,10 +214,40 @@ def test_a_training_that_starts_over_is_another_run_in_trackers(tmp_path):
     assert run_id(tmp_path, "mlflow") != first
 
 
-def test_windows_chosen_for_the_earlier_model_are_removed_with_a_line(tmp_path, capsys):
+def test_windows_chosen_for_the_earlier_model_are_removed_with_a_line(tmp_path, log_lines):
     (tmp_path / "windows.json").touch()
     train._clear(tmp_path)
-    assert not (tmp_path / "windows.json").exists() and "chosen for the earlier model" in capsys.readouterr().err
+    assert not (tmp_path / "windows.json").exists() and "chosen for the earlier model" in log_lines[0]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--pretrained", ""], "would start from random weights"),
+        (["--pretrained", "nowhere.pth"], "nowhere.pth"),
+        (["--train-sets", "elsewhere", "--batch-sizes", "1"], "elsewhere"),
+    ],
+)
+def test_a_restart_that_cannot_start_leaves_the_earlier_training(options, message, tiny_config, tmp_path, go_on):
+    experiment = experiment_of(tmp_path / "exp", tiny_config())
+    for name in ("final.pt", "train.log"):
+        (experiment / name).write_text("earlier\n")
+    before = {path.name: path.read_bytes() for path in experiment.iterdir() if path.is_file()}
+    code, said = go_on(experiment, "--force", *options)
+    assert code == 2 and message in said
+    assert {path.name: path.read_bytes() for path in experiment.iterdir() if path.name in before} == before
+    assert not (experiment / "train.log.new").exists()
+
+
+def test_a_restart_replaces_the_earlier_training_and_its_log(tiny_config, tmp_path, go_on):
+    experiment = experiment_of(tmp_path / "exp", tiny_config(lr=0.5))
+    (experiment / "train.log").write_text("earlier\n")
+    short = ("--epochs", "1", "--steps-per-epoch", "1", "--batch-sizes", "1")
+    code, _ = go_on(experiment, "--force", *short)
+    assert code == 0 and (experiment / ".done").exists()
+    log = (experiment / "train.log").read_text()
+    assert "earlier" not in log and "parameters; 78 clips" in log and "epoch 1/1" in log
+    assert not (experiment / "train.log.new").exists()
 
 
 def test_a_restart_killed_at_any_removal_leaves_no_checkpoints_without_their_config(tmp_path, monkeypatch):
@@ -253,3 +283,6 @@ def test_a_source_of_pre_training_that_does_not_exist_is_named(
     with pytest.raises(SystemExit) as stop:
         pretrain.main()
     assert stop.value.code == 2 and "nowhere: no such dumped set or soundbank" in capsys.readouterr().err
+    (tmp_path / "new" / "ast.pt").touch()
+    assert call(pretrain, "--config", config, "--device", "cpu", "--force", "nowhere", "new/ast.pt") == 2
+    assert (tmp_path / "new" / "ast.pt").exists()
