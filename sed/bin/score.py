@@ -115,8 +115,10 @@ def _read(args: argparse.Namespace) -> tuple[Submission, Reference]:
     from sed.evaluation.alignment import read_reference
     from sed.evaluation.submission import read_submission
 
-    submission = read_submission(args.input, exclude=[args.ground_truth, args.durations])
-    reference = read_reference(args.ground_truth, args.durations, max_dropped=args.max_dropped, exclude=[args.input])
+    written = [args.out, args.out.with_name("events.tsv")]  # by an earlier run, maybe below a folder that is read
+    submission = read_submission(args.input, exclude=[args.ground_truth, args.durations, *written])
+    others = [args.input, *written]
+    reference = read_reference(args.ground_truth, args.durations, max_dropped=args.max_dropped, exclude=others)
     if args.raw and submission.scores is None:
         raise UserError(f"--raw: {submission.path} has decisions, which no post-processing has changed (leave it out)")
     if args.threshold is not None and submission.scores is None:

@@ -93,7 +93,7 @@ def _tune_scores(args: argparse.Namespace, scores: str) -> None:
     submission = read_submission(scores, exclude=[args.ground_truth, args.durations])
     if submission.scores is None:
         raise UserError(f"{scores}: decisions cannot be tuned (scores.h5 or score TSVs are expected)")
-    reference = read_reference(args.ground_truth, args.durations)
+    reference = read_reference(args.ground_truth, args.durations, exclude=[args.out])
     problem, _ = align(submission, reference, labels=None, only_scored=args.only_scored, allow_missing=False)
     post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
     check_tuned("--what", args.what, post)
@@ -107,7 +107,8 @@ def _tune_scores(args: argparse.Namespace, scores: str) -> None:
         from sed.evaluation.pseudo import boundary_bias, decided_events
 
         found = decided_events(scores_for(problem, submission.scores), tuned)
-        measured["bias"] = boundary_bias(found, by_clip(read_rows(args.ground_truth)))._asdict()
+        truth = by_clip(read_rows(args.ground_truth, exclude={args.out.resolve()}))
+        measured["bias"] = boundary_bias(found, truth)._asdict()
     facts = {**measured, "tuned": args.what, "input": scores, "command": command_line(), "git": git_hash()}
     write_tuned(args.out, replace(tuned, tuned_on=name), clips=problem.clips, facts=facts)
 
@@ -118,10 +119,9 @@ def _keep_budget(args: argparse.Namespace) -> None:
     from sed.parallel import free_processors
     from sed.prediction.alarms import keep_budget, poisson_interval
     from sed.prediction.session import open_predictor
-    from sed.prediction.sources import find_recordings, is_stream, read_recording
+    from sed.prediction.sources import find_recordings, read_recording
 
     names, problems = find_recordings(args.input)
-    problems += [f"{name}: a stream, which can be read only once (give files)" for name in names if is_stream(name)]
     if problems:
         raise UserError("; ".join(problems))
     onnx = str(args.model).endswith(".onnx")

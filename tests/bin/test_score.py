@@ -81,6 +81,20 @@ def test_detections_in_the_folder_of_the_truth_are_not_read_as_truth(
     assert call(monkeypatch, "labels/found.tsv", "--out", "labels/result.json", truth="labels") == 2
 
 
+@pytest.mark.parametrize("truth", ["labels", "events.tsv"])
+def test_an_earlier_result_below_a_folder_of_labels_is_not_read(
+    place: Path, monkeypatch: pytest.MonkeyPatch, truth: str
+) -> None:
+    (place / "labels").mkdir()
+    (place / "labels" / "a.csv").write_text("filename,onset,offset,label\na.wav,1.0,2.0,Dog\na.wav,5,6,Dog\n")
+    source = "events.tsv" if truth == "labels" else "labels"
+    found = []
+    for _ in range(2):
+        assert call(monkeypatch, source, "--out", "labels/scored/result.json", truth=truth) == 0
+        found.append((place / "labels" / "scored" / "events.tsv").read_text())
+    assert found[0] == found[1]
+
+
 def test_a_threshold_for_decisions_is_refused(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
