@@ -5,7 +5,8 @@ usage: python3 -m sed.bin.convert labels.csv --to raven --out-dir raven/
 
 INPUT is a label file or a folder of them: DESED's TSV; CSV, TSV or JSON lines whose columns have the usual names
 (`sed/data/annotations/named_columns.py` lists them) in any order; DCASE's lists without a header; Audacity, Raven,
-Praat TextGrid, ELAN, JAMS, Label Studio, subtitles. The format is detected from the content.
+Praat TextGrid, ELAN, JAMS, Label Studio, subtitles. The format is detected from the content. In tsv, events-tsv
+and events-csv, a recording without events has a row with only its name; in jsonl it has none.
 """
 
 from __future__ import annotations
@@ -33,11 +34,18 @@ def main() -> None:
     if args.out and args.out_dir:
         raise UserError("give either --out or --out-dir (one of them)")
 
+    if args.out_dir and args.out_dir.resolve() == args.input.resolve():
+        raise UserError(
+            f"--out-dir {args.out_dir}: the folder that is read (give another: what is written is no input)"
+        )
+
     from sed.data.events import read_named
     from sed.files import write_text
     from sed.prediction.conversion import in_one_file, one_file_each
 
-    recordings = read_named(args.input)
+    # An earlier run may have written into the folder that is read.
+    earlier = [*([args.out] if args.out else []), *(args.out_dir.rglob("*") if args.out_dir else [])]
+    recordings = read_named(args.input, {path.resolve() for path in earlier})
     if args.out_dir:
         files = one_file_each(recordings, args.to)
         args.out_dir.mkdir(parents=True, exist_ok=True)

@@ -155,15 +155,15 @@ def read_rows(path: str | Path, rules: Rules = METADATA, exclude: Collection[Pat
     return rows
 
 
-def read_named(path: str | Path) -> dict[str, list[Event]]:
+def read_named(path: str | Path, exclude: Collection[Path] = ()) -> dict[str, list[Event]]:
     """Return {file name: its events} of a label file or a folder of them, with the names as the labels have them.
 
-    It serves to convert label files, in which names must not be reduced to clip ids.
+    It serves to convert label files, in which names must not be reduced to clip ids. exclude: as in `read_rows`.
     """
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such file or folder (check the path)")
-    return by_clip(read_rows(path, FULL_NAMES))
+    return by_clip(read_rows(path, FULL_NAMES, exclude))
 
 
 def _rows_of(path: Path, rules: Rules, clips: ClipIds, *, in_folder: bool = False) -> Iterator[Row]:

@@ -55,6 +55,10 @@ class Format(Protocol):
         """Format an event of recording `name`."""
         return ""
 
+    def silent(self, name: str) -> str:
+        """Format recording `name` as one without events; '' if the format cannot. For conversions, not predictions."""
+        return ""
+
     def end(self, result: Result) -> str:
         """End a recording, after its last event."""
         return ""
@@ -70,6 +74,9 @@ class Tsv(Format):
 
     def event(self, name: str, detection: Detection) -> str:
         return "\t".join(event_row(name, detection.event)) + "\n"
+
+    def silent(self, name: str) -> str:
+        return f"{name}\t\t\t\n"
 
 
 class JsonLines(Format):
@@ -138,6 +145,9 @@ class EventTable(Format):
         begin = start_of(name)
         clock = ["", ""] if begin is None else [clock_time(begin, seconds) for seconds in (onset, offset)]
         return self._row([name, f"{onset:.3f}", f"{offset:.3f}", label, _score(detection), *clock])
+
+    def silent(self, name: str) -> str:
+        return self._row([name, *[""] * 6])
 
     def _row(self, fields: Sequence[str]) -> str:
         text = io.StringIO()

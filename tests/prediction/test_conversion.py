@@ -42,8 +42,10 @@ def test_events_in_one_file_read_back(
 ) -> None:
     path = tmp_path_factory.mktemp("out") / "all.txt"
     path.write_text(in_one_file(events, name), encoding="utf-8")
-    found = by_clip(read_rows(path)) if any(events.values()) else {}
-    assert found == {clip[:-4]: sorted(of_clip) for clip, of_clip in events.items() if of_clip}
+    if name == "jsonl":  # has no line for a recording without events
+        events = {clip: of_clip for clip, of_clip in events.items() if of_clip}
+    found = by_clip(read_rows(path)) if events else {}
+    assert found == {clip[:-4]: sorted(of_clip) for clip, of_clip in events.items()}
 
 
 @pytest.mark.thorough
@@ -115,8 +117,16 @@ def test_the_command_converts_a_folder(tmp_path: Path, capsys: pytest.CaptureFix
     assert call(convert, tmp_path / "missing") == 2
 
 
-@pytest.mark.parametrize("name", ["tsv", "raven"])
-def test_a_recording_s_name_with_tab_line_end_or_broken_bytes_is_one_field(name: str) -> None:
-    text = in_one_file({"a\tb\nc\udcff.wav": [Event(0.5, 1.0, "dog")]}, name)
-    header, row = text.encode().decode().splitlines()
-    assert row.count("\t") == header.count("\t") and "a\\tb\\nc\\udcff.wav" in row.split("\t")
+@pytest.mark.parametrize("output", [["--out", "in/all.tsv"], ["--out-dir", "in/out"]])
+def test_a_second_run_does_not_read_what_the_first_wrote_below_its_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "site.csv").write_text("filename,onset,offset,label\na,1,2,Dog\n")
+    written = []
+    for _ in range(2):
+        assert call(convert, "in", *output) == 0
+        written.append({path: path.read_text() for path in (tmp_path / "in").rglob("*.tsv")})
+    assert written[0] == written[1] and len(written[0]) == 1
+    assert call(convert, "in", "--out-dir", "in/../in") == 2
