@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from sed.errors import UserError
+from sed.files import replacing
 from sed.progress import human
 
 try:
@@ -362,8 +363,8 @@ def root_of(folder: Path, holds: Sequence[str]) -> Path:
 def merge(source: Path, place: Path) -> Iterable[Path]:
     """Move the content of `source` into `place`, merging folders that exist already, and yield the files' new paths.
 
-    Nothing is moved before the result is iterated. Folders that do not exist yet are moved by one rename. A move that
-    was interrupted can be repeated.
+    Nothing is moved before the result is iterated. Folders that do not exist yet are moved by one rename, unless
+    `place` is on another disk. A move that was interrupted can be repeated.
     """
     place.mkdir(parents=True, exist_ok=True)
     for entry in sorted(source.iterdir()):
@@ -376,10 +377,22 @@ def merge(source: Path, place: Path) -> Iterable[Path]:
             # listed before the move: afterwards other threads may add files to the folder
             files = sorted(p.relative_to(entry) for p in entry.rglob("*") if p.is_file()) if entry.is_dir() else None
             try:
-                entry.replace(target)
-            except OSError:
-                if files is None or not target.is_dir():
+                move(entry, target)
+            except OSError as error:
+                if files is None or not (error.errno == errno.EXDEV or target.is_dir()):
                     raise
-                yield from merge(entry, target)  # another thread has made the folder in the meantime
+                yield from merge(entry, target)  # on another disk, or another thread has made the folder by now
                 continue
             yield from [target] if files is None else [target / file for file in files]
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a file, also to another disk, or a folder on one disk; `target` is replaced atomically."""
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV or source.is_dir():
+            raise
+        with replacing(target) as part:
+            shutil.copyfile(source, part)
+        source.unlink()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from sed.data.download.annotations import Events, annotated, events_of, match
+from sed.data.download.archive import move
 from sed.data.download.audioset import Key, Set, candidates, convert, is_filled, is_foreign, why_not_a_clip
 from sed.data.download.comparison import Difference, compare
 from sed.data.download.shards import Member, is_shard, members, suffix_of
@@ -290,9 +291,9 @@ class Collection:
                     self.unreadable.setdefault(why, []).append(name)
             elif number + 1 < len(empty):  # a copy for each place, the file itself for the last one
                 shutil.copyfile(path, part := self.scratch / "copy")
-                part.replace(place.path)
+                move(part, place.path)
             else:
-                path.replace(place.path)
+                move(path, place.path)
         return ""
 
     def note_fetched(self, path: Path) -> None:

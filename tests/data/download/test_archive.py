@@ -423,3 +423,16 @@ def test_a_folder_that_another_thread_makes_in_the_meantime_is_merged(tmp_path, 
     monkeypatch.setattr(Path, "is_dir", late)
     assert list(merge(source, place)) == [place / "metadata" / "mine.tsv"]
     assert sorted(path.name for path in (place / "metadata").iterdir()) == ["mine.tsv", "theirs.tsv"]
+
+
+def test_folders_on_another_disk_are_filled(tmp_path, other_disk):
+    """A user may have linked the folder of the recordings to a larger disk."""
+    other_disk(tmp_path / "new")
+    for name in ("a/b/1", "a/2", "3"):
+        (tmp_path / "new" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "new" / name).write_text(name)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/3").write_text("earlier")
+    placed = list(merge(tmp_path / "new", tmp_path / "old"))
+    assert sorted(str(p.relative_to(tmp_path / "old")) for p in placed) == ["3", "a/2", "a/b/1"]
+    assert tree(tmp_path / "old") == {name: name.encode() for name in ("3", "a/2", "a/b/1")}

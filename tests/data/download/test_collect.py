@@ -134,6 +134,13 @@ def test_shards_are_read_once_and_again_if_recordings_are_gone(
     assert len(rows(downloads / "unknown_keys.tsv")) == 3
 
 
+def test_folders_on_another_disk_are_filled_from_shards(downloads: Path, other_disk: Callable[[Path], None]) -> None:
+    other_disk(downloads / ".collecting")
+    tar(downloads / "copies/x/0.tar", {NAMES[3]: sound(3), NAMES[4]: sound(4)})
+    assert there(run(downloads, downloads / "copies")) == [1, 2]
+    assert [(downloads / "audio" / place / NAMES[3]).read_bytes() for place in "vw"] == [sound(3)] * 2
+
+
 def test_notes_on_many_shards_are_written_now_and_then(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, all notes were written after each shard: hours for AudioSet, whose other recordings they list."""
     for n in range(40):
