@@ -412,13 +412,13 @@ class _Notes:
 
 
 class _Log:
-    """A table that is extended row by row; after a kill at most the last row is incomplete, and is dropped."""
+    """A table that is extended row by row; a last row that a kill or a full disk left incomplete is dropped."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path = path
         self.columns = columns
         self.fresh = not path.exists()
-        text = "" if self.fresh else path.read_text(encoding="utf-8")
+        text = "" if self.fresh else path.read_text(encoding="utf-8", errors="replace")
         complete = [line.split("\t") for line in text.split("\n")[1:-1]]  # a complete line has an end
         self.rows = [tuple(fields) for fields in complete if len(fields) == len(columns)]
         if not self.fresh and not text.endswith("\n"):

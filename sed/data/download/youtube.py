@@ -49,7 +49,7 @@ class Failures:
         self.path = path
         self.known: dict[str, tuple[str, str]] = {}
         if path.exists():
-            text = read_text(path)
+            text = read_text(path, errors="replace")  # a full disk may have cut the last line within a letter
             for line in text.splitlines()[1:]:
                 fields = line.split("\t")
                 if len(fields) == len(COLUMNS):

@@ -166,6 +166,16 @@ def test_a_first_line_that_a_kill_has_cut_costs_no_row(downloads: Path) -> None:
     assert collect._Log(downloads / "origins.tsv", collect.ORIGINS).rows == [("v", NAMES[0], "x")]
 
 
+def test_a_last_line_that_ends_within_a_letter_is_dropped(downloads: Path) -> None:
+    """A full disk cuts lines anywhere."""
+    row = ("v", NAMES[0], "/café")
+    collect._Log(downloads / "origins.tsv", collect.ORIGINS).add(row)
+    whole = (downloads / "origins.tsv").read_bytes()
+    (downloads / "origins.tsv").write_bytes(whole + "v\tb.wav\t/é".encode()[:-1])
+    assert collect._Log(downloads / "origins.tsv", collect.ORIGINS).rows == [row]
+    assert (downloads / "origins.tsv").read_bytes() == whole
+
+
 def test_differing_copies_are_listed_and_the_first_one_stays(downloads: Path) -> None:
     first, same, other = (downloads.parent / name for name in ("first", "same", "other"))
     for folder in (first, same):
