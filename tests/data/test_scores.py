@@ -97,6 +97,9 @@ def test_clips_of_an_ensemble_may_differ_by_less_than_two_of_the_longer_frames()
     assert average_scores({"a": fine, "b": make(frames=4, frame_seconds=0.04)}).frame.shape[1] == 20
     with pytest.raises(UserError, match=r"b: 3 frames of 0\.04 s, but clips are of 0\.2 s"):
         average_scores({"a": fine, "b": make(frames=3, frame_seconds=0.04)})
+    # AST-SED's and the Conformer's frames of ten seconds, of which the Conformer's last ends at 10.013 s
+    mean = average_scores({"a": make(frames=1000), "b": make(frames=62, frame_seconds=0.1615)})
+    assert mean.frame.shape[1] == 1001
 
 
 def test_incomplete_parts_are_refused():
