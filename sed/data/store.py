@@ -265,7 +265,7 @@ def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> 
             for path in (dump / name, (dump / name).with_suffix(".scp")):
                 path.unlink(missing_ok=True)
     if faults:
-        scp.unlink()
+        scp.unlink(missing_ok=True)  # it may be the list of a shard feats.h5, which is removed already
     return faults
 
 

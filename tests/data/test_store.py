@@ -252,6 +252,15 @@ def test_check_dump_removes_a_list_of_wrong_rows_and_keeps_the_shard(tmp_path, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["feats.1.h5", "wav.scp"]
 
 
+def test_check_dump_reports_the_fault_of_a_shard_whose_list_is_feats_scp(tmp_path):
+    write(tmp_path / "feats.h5", features(2), ["a", "b"])
+    (tmp_path / "wav.scp").write_text("a /a.wav\nb /b.wav\n")
+    (tmp_path / "feats.scp").write_text("a feats.h5:0\nb feats.h5:1\n")
+    (tmp_path / "feats.h5").write_bytes(b"")
+    assert "feats.h5: damaged" in check_dump(tmp_path)[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["wav.scp"]
+
+
 def test_check_dump_keeps_the_features_of_other_sets(tmp_path):
     for folder, clips in (("weak", "ab"), ("pseudo", "b")):
         (tmp_path / folder).mkdir()
