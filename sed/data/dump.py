@@ -46,10 +46,12 @@ def dump_shard(scp: str | Path, shard: str | Path, front_end: FrontEnd) -> bool:
         Whether anything was written: False if both files exist and the shard is intact.
 
     Raises:
-        UserError: audio that cannot be read or is shorter than a frame.
+        UserError: audio that cannot be read or is shorter than a frame, or the shard's list would replace `scp`.
     """
     wavs, shard = read_scp(scp), Path(shard)
     clips, done = list(wavs), scp_of(shard)
+    if done.resolve() == Path(scp).resolve():
+        raise UserError(f"{shard}: its list of clips, {done}, would replace the list that is read (rename it)")
     if done.exists() or shard.exists():
         fault = shard_fault(shard, clips=clips, front_end=front_end.params())
         if fault is None and done.exists():

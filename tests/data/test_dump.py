@@ -78,6 +78,13 @@ def test_a_bad_file_is_named_and_finished_clips_are_kept(tmp_path, scp, log_line
     assert shard.read_bytes() == resumed
 
 
+def test_a_shard_whose_list_would_replace_the_list_of_audio_is_refused(scp):
+    text = scp.read_text()
+    with pytest.raises(UserError, match="would replace the list that is read"):
+        dump_shard(scp, scp.with_suffix(".h5"), FRONT_END)
+    assert scp.read_text() == text
+
+
 def test_check_dump_removes_what_is_damaged(tmp_path, scp):
     shard = tmp_path / "feats.1.h5"
     dump_shard(scp, shard, FRONT_END)
