@@ -51,8 +51,8 @@ class SoundBank:
                     f"{path}: label '{label}' is in validation/foreground only (add it to train/foreground)"
                 )
         for label in self.labels:
-            if any(mark in label for mark in ", \t"):
-                raise UserError(f"{path}: label '{label}' holds a comma or a blank (rename its folders)")
+            if "," in label or label.split() != [label]:
+                raise UserError(f"{path}: label {label!r} holds a comma, a blank or a line end (rename its folders)")
 
     def files(self, split: str, role: str) -> dict[str, list[Path]]:
         """Return {name of a subfolder: its recordings} of a split; `role` is foreground, background or distractor."""
