@@ -26,8 +26,9 @@ log = logging.getLogger("sed.data")
 KEYS = ("audio", "url", "file", "wav", "sound")
 """keys of a task's data that usually name its recording; if it has none of them, the first value with a suffix of audio
 does"""
-_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
-"""prefix that Label Studio adds to the name of an uploaded file"""
+_UPLOADED = re.compile(r"^(?:.*/)?upload/(?:[^/]+/)*[0-9a-f]{8}-(?=[^/]+$)")
+"""path of an uploaded file up to its own name, to which Label Studio adds 8 digits; in other folders, names may begin
+like that themselves: `20240131-0830.wav`, a UUID"""
 
 
 class LabelStudio:
@@ -67,18 +68,19 @@ def _recording(path: Path, number: int, task: dict[str, Any]) -> str:
     data = task.get("data") if isinstance(task.get("data"), dict) else task  # JSON-MIN has the data in the task itself
     assert isinstance(data, dict)
     texts = {key: value for key, value in data.items() if isinstance(value, str)}
-    names = {key: name for key, value in texts.items() if (name := _path_in(value).rsplit("/", 1)[-1])}
+    names = {key: name for key, value in texts.items() if (name := _name_in(value))}
     named = [names[key] for key in KEYS if key in names]
     named += [name for name in names.values() if Path(name).suffix.lower() in SUFFIXES]
     if not named:
         raise UserError(f"{path}: task {number} names no audio (its data has {', '.join(map(str, data)) or 'nothing'})")
-    return _UPLOADED.sub("", named[0])
+    return named[0]
 
 
-def _path_in(address: str) -> str:
-    """Return the path of an address; with local storage it is in the query (`/data/local-files/?d=site/a.wav`)."""
+def _name_in(address: str) -> str:
+    """Return the file name in an address; with local storage it is in the query (`/data/local-files/?d=site/a.wav`)."""
     path, _, query = address.partition("?")
-    return parse_qs(query).get("d", [unquote(path)])[0]  # `parse_qs` unquotes, too
+    local = parse_qs(query).get("d")  # `parse_qs` unquotes, too
+    return (local[0] if local else _UPLOADED.sub("", unquote(path))).rsplit("/", 1)[-1]
 
 
 def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:

@@ -67,6 +67,22 @@ def test_a_name_that_is_not_a_valid_url_is_read(tmp_path: Path) -> None:
     assert by_clip(read_rows(write(tmp_path, "e.json", json.dumps([task])))) == {"[a": []}
 
 
+@pytest.mark.parametrize(
+    ("address", "clip"),
+    [
+        ("/data/upload/3/0a1b2c3d-20240131-0830.wav", "20240131-0830"),
+        ("https://host/ls/data/upload/3/0a1b2c3d-a.wav?token=1", "a"),
+        ("upload/3/0a1b2c3d-a%20b.wav", "a b"),
+        ("/data/local-files/?d=site/20240131-0830.wav", "20240131-0830"),
+        ("s3://bucket/3f2504e0-4f89-41d3-9a0c-0305e82c3301.wav", "3f2504e0-4f89-41d3-9a0c-0305e82c3301"),
+        ("20240131-0830.wav", "20240131-0830"),
+    ],
+)
+def test_only_uploaded_files_lose_the_prefix_of_label_studio(tmp_path: Path, address: str, clip: str) -> None:
+    task = {"data": {"audio": address}, "annotations": []}
+    assert by_clip(read_rows(write(tmp_path, "e.json", json.dumps([task])))) == {clip: []}
+
+
 def test_notes_about_regions_in_json_min_are_not_events(tmp_path: Path) -> None:
     text = LABEL_STUDIO_MIN.replace('"label":', '"note": [{"start": 0.5, "end": 1.25, "text": ["barks"]}], "label":')
     assert by_clip(read_rows(write(tmp_path, "e.json", text))) == {"a": [DOG, CAT]}
