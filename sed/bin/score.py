@@ -99,8 +99,10 @@ def refuse_contradictions(args: argparse.Namespace) -> None:
 
 def refuse_overwriting(args: argparse.Namespace) -> None:
     """Refuse to write over an input, or into a folder that is an input: the next run would read events.tsv there."""
-    out = args.out.resolve()
-    written = {out, *(out.with_name(name) for name in ("events.tsv", "bootstrap.npz", "report.html"))}
+    out, beside = args.out.resolve(), ("events.tsv", "bootstrap.npz", "report.html")
+    if out.name in beside:
+        raise UserError(f"--out {args.out}: a file of this name is written beside the result (name it result.json)")
+    written = {out, *(out.with_name(name) for name in beside)}
     given = (args.input, args.ground_truth, args.durations, args.labels, args.exclude, args.groups, args.event_f1_from)
     for path in (Path(path).resolve() for path in given if path):
         if path in written and path.exists():

@@ -39,6 +39,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str, truth: str = "events.
     [
         ("scores", "result.json", "events.tsv: would be overwritten, as --out is in its folder"),
         ("scores", "durations.tsv", "would be overwritten"),
+        ("scores", "new/events.tsv", "--out new/events.tsv: a file of this name is written beside the result"),
         ("scores", "scores/result.json", "--out scores/result.json: in a folder whose tables are read"),
     ],
 )
