@@ -44,7 +44,7 @@ infer=(python3 -m sed.bin.infer --model "${model}" ${words[@]+"${words[@]}"})
 if ((nj == 1)); then
     "${cmd[@]}" --gpu "$((ngpu > 0))" "${out}/log/infer.log" "${infer[@]}" "${dump}" "${inferred}"
 else
-    parts=${out}/parts made_from=$(printf '%s\n' "${asked}" "${nj}" && cksum "${weights}" "${dump}/feats.scp")
+    parts=${out}/parts made_from=${asked}$'\n'${nj}$'\n'${state}
     if [[ ${force} == true ]] || ! same "${parts}/.of" "${made_from}"; then # else the parts of a killed run are still valid
         rm -rf "${parts}" "${out}"/log/infer.*.log
         mkdir -p "${parts}"
@@ -54,10 +54,12 @@ else
         "${infer[@]}" --part "JOB/${nj}" "${dump}" "${parts}/scores.JOB.h5"
     files=()
     for ((job = 1; job <= nj; job++)); do files+=("${parts}/scores.${job}.h5"); done
-    merged=0
-    python3 -m sed.bin.merge_scores "${files[@]}" "${dump}" "${inferred}" || merged=$?
-    rm -rf "${parts}" # also if they do not fit together: the next run computes them again
-    ((merged == 0)) || exit "${merged}"
+    python3 -m sed.bin.merge_scores "${files[@]}" "${dump}" "${inferred}" || {
+        merged=$?
+        rm -rf "${parts}" # they do not fit together: the next run computes them again
+        exit "${merged}"
+    }
 fi
 [[ ${labels} == "${dump}" ]] || python3 -m sed.bin.stitch_scores "${inferred}" "${labels}" "${scores}"
 remember "${out}/.infer" "${asked}"$'\n'"${state}"
+rm -rf "${out}/parts"

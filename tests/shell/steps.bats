@@ -396,6 +396,31 @@ train() {
     : >"${CALLS}"
     infer
     calls 3
+    echo yet another >exp/x/final.pt
+    FAIL=sed.bin.infer infer
+    printf '# Ended (code 0)\n' | tee exp/x/strong/log/infer.{1,2}.log >/dev/null # as if both parts were complete
+    echo changed >>dump/strong/feats.2.h5
+    : >"${CALLS}"
+    infer
+    calls 3 # both parts are of other features, although feats.scp is the same
+}
+
+@test "infer in several jobs: a run killed while it removes the merged parts goes on" {
+    dump
+    train
+    cat >bin/rm <<'END'
+#!/usr/bin/env bash
+[[ $* == *parts* && -e exp/x/strong/scores.h5 ]] || exec /bin/rm "$@"
+kill -9 "${PPID}" # before it removes the note of what the parts are made from, but after the parts
+/bin/rm exp/x/strong/parts/*.h5
+END
+    chmod +x bin/rm
+    command=("${root}/steps/infer.sh" --nj 2 --ngpu 0 dump/strong exp/x exp/x/strong)
+    run "${command[@]}"
+    [[ ${status} == 137 ]]
+    /bin/rm bin/rm
+    FAIL=sed.bin.merge_scores run "${command[@]}" # it would fail without the parts
+    [[ ${status} == 0 && ${output} == *'already done' ]]
 }
 
 @test "results: the table and its path are printed" {
