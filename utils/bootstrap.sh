@@ -66,7 +66,8 @@ import torch, torchaudio, h5py, scipy, soundfile, soxr, psds_eval, sed_eval, sed
 '
 
 find_python() { # print a Python 3.11-3.13: python3 if it is one, else a numbered one on PATH
-    local name found=""
+    local name found="" PATH=:${PATH}:
+    PATH=${PATH//:"${venv}/bin":/:} PATH=${PATH#:} PATH=${PATH%:} # not an active .venv: it is removed first
     for name in python3 python3.13 python3.12 python3.11; do
         command -v "${name}" >/dev/null || continue
         found+="${found:+, }$("${name}" --version 2>&1 | head -n 1)"

@@ -116,6 +116,16 @@ bootstrap() {
     [[ ${status} == 0 && -e ${venv}/.ready ]]
 }
 
+@test "an active .venv that a failed update has left unfinished is made again, not by its own python3" {
+    bootstrap
+    echo 'numpy==2.0' >>"${repo}/constraints.txt"
+    export PATH=${venv}/bin:${PATH}
+    PIP_STATUS=1 bootstrap
+    [[ ${status} == 2 && ! -e ${venv}/.ready ]]
+    bootstrap
+    [[ ${status} == 0 && -e ${venv}/.ready ]]
+}
+
 @test "a missing compiler is named with its package before any download" {
     CXX=no-such-compiler PATH=$(only gcc cc) bootstrap
     [[ ${status} == 2 && ${output} == *'no C++ compiler'*'apt-get install g++'* && ! -e ${venv} ]]
