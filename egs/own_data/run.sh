@@ -76,8 +76,10 @@ if [[ -f ${work}/data/validation/events.tsv ]]; then (
     cd "${here}/../desed"
     # shellcheck source=egs/desed/path.sh
     source ./path.sh
+    # shellcheck source=egs/desed/cmd.sh
+    source ./cmd.sh
     for model in "${work}"/exp/*/final.pt; do
-        [[ ! -e ${model} ]] || ../../steps/tune_windows.sh --ngpu "$((ngpu > 0))" "${work}/data/validation" "${model%/*}"
+        [[ ! -e ${model} ]] || steps/tune_windows.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" "${work}/data/validation" "${model%/*}"
     done
 ); fi
 recipe "$@" --stage 5

@@ -132,6 +132,16 @@ refused() { # refused <pattern>: is the exit status 2, and does the only line of
     [[ ! -e downloads/metadata ]]
 }
 
+@test "on a cluster the windows are chosen by a job, too" {
+    mkdir -p bin work/exp/ast_sed work/data/validation
+    touch work/exp/ast_sed/final.pt work/data/validation/wav.scp
+    printf 'filename\tonset\toffset\tevent_label\n' >work/data/validation/events.tsv
+    printf '#!/bin/sh\necho "$@" >"%s"\necho "sbatch: error: no such partition" >&2\nexit 1\n' "${PWD}/asked" >bin/sbatch
+    chmod +x bin/sbatch
+    PATH=${PWD}/bin:${PATH} SED_BACKEND=slurm own --work work --stage 5
+    [[ ${status} == 2 && ${output} == *'sbatch refused: sbatch: error: no such partition'* && $(<asked) == *job-name=tune_windows* ]]
+}
+
 @test "names with blanks, accents and quotes are found in the locale C, too" {
     sounds
     mv sounds "Küche d'été" && mv events.tsv "événements 1.tsv"
