@@ -12,7 +12,7 @@
 #
 # The checkpoint is a file, or the name of one that is downloaded (atst-f-strong). Writes <exp/x>, a packed model whose
 # labels are those of <dump>/labels.txt, and in it tuned.json. Redone if the checkpoint, the class map, the config, the
-# labels or --tune-set have changed.
+# labels or --tune-set have changed, or the set was not there before.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -30,7 +30,8 @@ use_folder "$(dirname "${exp}")" "$(basename "${exp}")" # the lock lies beside t
 asked=$(printf '%s\n' "${checkpoint}" "${class_map}" "${tune_set}" && cksum "${conf}" "${class_map}" "${dump}/labels.txt")
 ! grep -q '^base:' "${conf}" || asked+=$'\n'$(python3 -m sed.bin.show_config "${conf}" | cksum)
 [[ ! -f ${checkpoint} ]] || asked+=$'\n'$(state_of "${checkpoint}")
-if [[ ${force} == false && -f ${exp}/model.json ]] && same "${exp}/.imported" "${asked}"; then
+tuned_on=${dump}/${tune_set}/events.tsv
+if [[ ${force} == false && -f ${exp}/model.json && (-f ${exp}/tuned.json || ! -f ${tuned_on}) ]] && same "${exp}/.imported" "${asked}"; then
     finished "${exp}: already done"
 fi
 rm -f "${exp}/.imported"
@@ -40,7 +41,7 @@ import() { # import [<option>...]
 }
 import
 rm -f "${exp}/tuned.json"
-if [[ -f ${dump}/${tune_set}/events.tsv ]]; then
+if [[ -f ${tuned_on} ]]; then
     "${root}/steps/tune.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" "${dump}/${tune_set}" "${exp}" "${exp}/tuned.json"
     import --tuned "${exp}/tuned.json" # once more: `predict` then uses the same post-processing as `score`
 else

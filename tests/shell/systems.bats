@@ -155,3 +155,19 @@ trained() { # trained <experiment>: print the call that trained it
     done
     [[ $(calls import_model) == 2 ]]
 }
+
+@test "a published detector that was not tuned is tuned once its tuning set is there" {
+    touch map.tsv strong.pt
+    mkdir -p dump/synth_valid && touch dump/labels.txt dump/synth_valid/feats.scp
+    printf 'class_merge: max\n' >own.yaml
+    import() { run "${root}/steps/import_model.sh" --ngpu 0 --class-map map.tsv own.yaml strong.pt dump exp/own; }
+    import
+    [[ ${status} == 0 && ${output} == *'cSEBBs are not tuned'* ]]
+    import
+    [[ ${output} == *'already done' ]]
+    printf 'filename\tonset\toffset\tevent_label\n' | tee dump/synth_valid/events.tsv >dump/synth_valid/durations.tsv
+    import
+    [[ ${status} == 0 && -e exp/own/tuned.json && $(calls sed.bin.tune) == 1 ]]
+    import
+    [[ ${output} == *'already done' ]]
+}
