@@ -98,12 +98,13 @@ def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]], in
         # of controls for notes repeat regions without labels. If no list has labels, the longest is kept, and its
         # regions are refused later.
         lists = [_spans(value) for value in task.values() if isinstance(value, list)]
-        return next((found for found in lists if any(map(_labels, found))), max(lists, key=len, default=[])), 0
+        labelled = [region for found in lists if any(map(_labels, found)) for region in found]
+        return labelled or max(lists, key=len, default=[]), 0
     results = _objects(where, candidates[0].get("result", "")) if candidates else []
-    labelled = {str(one["id"]) for one in results if one.get("id") is not None and _labels(one.get("value"))}
+    ids = {str(one["id"]) for one in results if one.get("id") is not None and _labels(one.get("value"))}
     # A note has the id of its region, and is left out if that has a label. A region without a label is kept: `_events`
     # refuses it.
-    kept = (one for one in results if _labels(one.get("value")) or str(one.get("id")) not in labelled)
+    kept = (one for one in results if _labels(one.get("value")) or str(one.get("id")) not in ids)
     return _spans(one.get("value") for one in kept), max(0, len(candidates) - 1)
 
 

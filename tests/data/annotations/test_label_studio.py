@@ -10,6 +10,7 @@ import pytest
 from label_files import CAT, DOG, LABEL_STUDIO, LABEL_STUDIO_MIN, write
 
 from sed.data.events import by_clip, read_rows
+from sed.data.tables import Event
 from sed.errors import UserError
 
 
@@ -86,6 +87,15 @@ def test_only_uploaded_files_lose_the_prefix_of_label_studio(tmp_path: Path, add
 def test_notes_about_regions_in_json_min_are_not_events(tmp_path: Path) -> None:
     text = LABEL_STUDIO_MIN.replace('"label":', '"note": [{"start": 0.5, "end": 1.25, "text": ["barks"]}], "label":')
     assert by_clip(read_rows(write(tmp_path, "e.json", text))) == {"a": [DOG, CAT]}
+
+
+def test_regions_of_all_controls_with_labels_are_read_from_json_min(tmp_path: Path) -> None:
+    regions = {
+        "dogs": [{"start": 0.5, "end": 1.25, "labels": ["Dog"]}],
+        "cats": [{"start": 2, "end": 3, "labels": ["Cat"]}],
+    }
+    text = json.dumps([{"audio": "a.wav", **regions}])
+    assert by_clip(read_rows(write(tmp_path, "e.json", text))) == {"a": [DOG, Event(2.0, 3.0, "Cat")]}
 
 
 def test_a_task_without_regions_is_a_recording_without_events(tmp_path: Path) -> None:
