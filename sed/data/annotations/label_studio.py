@@ -2,9 +2,9 @@
 
 A task is one recording. What Label Studio calls an annotation is all the work of one person on a task, a list of
 regions; this package's class `Annotation` is a single event. Of a task's annotations that were not cancelled, one is
-read: the first that is marked as ground truth, or the first if none is. The number of the others is logged. If a task
-has `predictions` but not the key `annotations`, as in files for import, the first prediction is read. A region with
-several labels becomes one event per label.
+read: the first that is marked as ground truth, or the first if none is; in JSON-MIN, which repeats the task for each,
+the first. The number of the others is logged. If a task has `predictions` but not the key `annotations`, as in files
+for import, the first prediction is read. A region with several labels becomes one event per label.
 """
 
 from __future__ import annotations
@@ -51,9 +51,15 @@ class LabelStudio:
             raise UserError(f"{path}: not JSON: {error} (export it again)") from None
         tasks = tasks if isinstance(tasks, list) else [tasks]
         left_out = 0
+        read: set[str] = set()
         for number, task in enumerate(tasks, 1):
             if not isinstance(task, dict):
                 raise UserError(f"{path}: task {number} is no object (a Label Studio export is a list of tasks)")
+            if _is_min(task) and "id" in task:  # JSON-MIN repeats a task for each of its annotations
+                if str(task["id"]) in read:
+                    left_out += 1
+                    continue
+                read.add(str(task["id"]))
             recording = _recording(path, number, task)
             regions, unread = _regions(f"{path}: task {number}", task)
             left_out += unread
@@ -61,6 +67,11 @@ class LabelStudio:
             yield from or_none(found, recording, number)
         if left_out:
             log.warning("%s: %d further annotations of tasks that have several were left out", path, left_out)
+
+
+def _is_min(task: dict[str, Any]) -> bool:
+    """Return whether a task is of JSON-MIN, which has the data and the regions in the task itself."""
+    return "annotations" not in task and not isinstance(task.get("predictions"), list)
 
 
 def _recording(path: Path, number: int, task: dict[str, Any]) -> str:
@@ -91,7 +102,7 @@ def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]], in
     if "annotations" in task:
         candidates = [one for one in _objects(where, task["annotations"]) if not one.get("was_cancelled")]
         candidates.sort(key=lambda one: not one.get("ground_truth"))  # the ground truth first; the sort is stable
-    elif isinstance(task.get("predictions"), list):
+    elif not _is_min(task):
         candidates = _objects(where, task["predictions"])
     else:
         # JSON-MIN has a list of regions for each control of the labelling interface, under the control's name. Those

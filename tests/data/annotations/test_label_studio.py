@@ -98,6 +98,17 @@ def test_regions_of_all_controls_with_labels_are_read_from_json_min(tmp_path: Pa
     assert by_clip(read_rows(write(tmp_path, "e.json", text))) == {"a": [DOG, Event(2.0, 3.0, "Cat")]}
 
 
+def test_of_several_annotations_of_a_task_in_json_min_the_first_is_read(tmp_path: Path, log_lines: list[str]) -> None:
+    tasks = [
+        {"audio": "a.wav", "id": 1, "annotation_id": 7, "label": [{"start": 0.5, "end": 1.25, "labels": ["Dog"]}]},
+        {"audio": "a.wav", "id": 1, "annotation_id": 8, "label": [{"start": 0.6, "end": 1.2, "labels": ["Dog"]}]},
+        {"audio": "b.wav", "id": 2, "annotation_id": 9, "label": []},
+    ]
+    path = write(tmp_path, "e.json", json.dumps(tasks))
+    assert by_clip(read_rows(path)) == {"a": [DOG], "b": []}
+    assert log_lines == [f"{path}: 1 further annotations of tasks that have several were left out"]
+
+
 def test_a_task_without_regions_is_a_recording_without_events(tmp_path: Path) -> None:
     text = '[{"data": {"audio": "s3://bucket/a%20b.wav"}, "annotations": [{"result": []}]}]'
     assert by_clip(read_rows(write(tmp_path, "e.json", text))) == {"a b": []}
