@@ -22,6 +22,9 @@ from typing import NamedTuple
 from sed.data.recordings import find_recordings
 
 log = logging.getLogger("sed.predict")
+_MOUNTS = Path("/proc/self/mountinfo")
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3"}
+"""types of file systems that refuse a lease without any writer, too, unless the server has delegated the file"""
 
 
 class Version(NamedTuple):
@@ -128,7 +131,19 @@ def is_being_written(path: Path) -> bool:
         fcntl.fcntl(descriptor, lease, read)  # the kernel refuses a read lease while there is a writer
         fcntl.fcntl(descriptor, lease, unlock)
     except OSError as error:
-        return error.errno == errno.EAGAIN
+        return error.errno == errno.EAGAIN and not _is_on_network(os.fstat(descriptor).st_dev)
     finally:
         os.close(descriptor)
     return False
+
+
+def _is_on_network(device: int) -> bool:
+    """Return whether the file system with this number (`st_dev`) is one of `_NETWORK`."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        lines = _MOUNTS.read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    # proc(5): ID, parent, device number, root, mount point, options, ... - type, source, options
+    fields = [line.split() for line in lines]
+    return any(one[2] == number and one[one.index("-") + 1] in _NETWORK for one in fields if "-" in one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sed.prediction import arrivals as arrivals_module
 from sed.prediction.arrivals import Arrivals, is_being_written
 
 
@@ -79,6 +81,27 @@ def test_a_recording_that_is_open_for_writing_is_not_complete_however_long_it_re
     assert arrivals.look({}) == ["a.wav"]
     with (tmp_path / "a.wav").open("rb"):  # a reader does not delay it
         assert arrivals.look({}) == ["a.wav"]
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETLEASE"), reason="leases are Linux's")
+@pytest.mark.parametrize("kind, expected", [("ext4", True), ("nfs4", False), ("cifs", False)])
+def test_a_lease_that_a_network_drive_refuses_says_nothing_about_writers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, expected: bool
+) -> None:
+    """NFS 4 and SMB refuse every lease on a file that their server has not delegated, as if there were a writer."""
+    (tmp_path / "a.wav").write_bytes(b"x")
+    device = os.stat(tmp_path).st_dev  # noqa: PTH116
+    number, mounts = f"{os.major(device)}:{os.minor(device)}", tmp_path / "mountinfo"
+    mounts.write_text(f"1 0 0:0 / / rw - nfs4 other:/ rw\n29 1 {number} / /mnt rw,noatime shared:1 - {kind} x:/y rw\n")
+    monkeypatch.setattr(arrivals_module, "_MOUNTS", mounts)
+
+    def refused(_descriptor: int, command: int, _argument: int) -> int:
+        if command == fcntl.F_SETLEASE:
+            raise BlockingIOError(errno.EAGAIN, "refused")
+        return 0
+
+    monkeypatch.setattr(fcntl, "fcntl", refused)
+    assert is_being_written(tmp_path / "a.wav") == expected
 
 
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETLEASE"), reason="leases are Linux's")
