@@ -81,8 +81,8 @@ def read_submission(path: str | Path, exclude: Iterable[str | Path] = ()) -> Sub
 
 
 def _header(path: Path) -> list[str]:
-    """Return the fields of a file's first line; a single empty one for an empty file."""
-    return next(read_lines(path), (1, ""))[1].split("\t")
+    """Return the fields of a file's first line, without blanks around them; a single empty one for an empty file."""
+    return [field.strip() for field in next(read_lines(path), (1, ""))[1].split("\t")]
 
 
 def _detections(path: Path, files: Iterable[Path], kind: str, others: Collection[Path] = ()) -> Submission:
@@ -119,6 +119,8 @@ def read_score_folder(folder: Path, files: list[Path]) -> Submission:
             )
         if labels is None:
             labels = header[2:]
+            if not all(labels):
+                raise UserError(f"{file}:1: a column without a label (name it, or remove it)")
             if len(set(labels)) != len(labels):
                 raise UserError(f"{file}:1: two columns of the same label (keep one)")
         elif header[2:] != labels:
@@ -164,8 +166,8 @@ def _score_rows(file: Path, columns: int) -> np.ndarray:
     bad[1:] |= rows[1:, 0] != rows[:-1, 1]
     if bad.any():
         raise UserError(
-            f"{file}:{_line_of(file, int(np.argmax(bad)))}: rows out of order: a frame begins before its end and where "
-            "the one before it ended (sort them)"
+            f"{file}:{_line_of(file, int(np.argmax(bad)))}: rows out of order, or with a gap: a frame has to begin "
+            "where the one before it ended, and before its own end (sort them; write one number for both times)"
         )
     return rows
 

@@ -85,6 +85,15 @@ def test_a_first_label_file_without_events_does_not_hide_the_kind_of_the_others(
     assert (found.kind, found.clips) == ("detections", ["a", "b"])
 
 
+def test_labels_have_no_blanks_around_them_and_are_not_empty(tmp_path: Path) -> None:
+    table = tmp_path / "a.tsv"
+    table.write_text("onset\toffset\t Dog \n0\t1\t0.5\n")
+    assert read_submission(tmp_path).labels == ["Dog"]
+    table.write_text("onset\toffset\tDog\t\n0\t1\t0.5\t0.5\n")  # a tab at the end of each line
+    with pytest.raises(UserError, match=r"a\.tsv:1: a column without a label"):
+        read_submission(tmp_path)
+
+
 def test_hidden_files_are_skipped(scores: Scores, tmp_path: Path) -> None:
     export_tsv(tmp_path, scores.flat())
     (tmp_path / "._a.tsv").write_bytes(b"\0\5\26\7")  # as macOS writes beside each file on some disks
