@@ -165,7 +165,7 @@ def read_published(
         labels: the classes; other labels are refused.
 
     Returns:
-        {clip: its events}.
+        {clip: its events}, with times rounded to milliseconds, as data directories have them.
 
     Raises:
         UserError: a row of an unknown clip or label, or of another table's clip, or a broken row, with file and line;
@@ -185,12 +185,12 @@ def read_published(
                 continue
             if event.label not in labels:
                 raise UserError(f"{path}:{line}: unknown label '{event.label}' (labels.txt has {', '.join(labels)})")
-            end = min(event.offset, durations[clip])
-            if event.onset >= end:
+            onset, end = round(event.onset, 3), round(min(event.offset, durations[clip]), 3)
+            if onset >= end:
                 dropped += 1
                 continue
-            cut += end < event.offset
-            own.append(Event(event.onset, end, event.label))
+            cut += durations[clip] < event.offset
+            own.append(Event(onset, end, event.label))
     if not events:
         raise UserError(f"{', '.join(map(str, paths))}: no rows, so there is nothing to label with (is it whole?)")
     log.info(

@@ -178,6 +178,14 @@ def test_published_tables_are_taken_for_the_clips_that_they_name(tmp_path, log_l
     assert log_lines == ["1 offsets beyond the clip's end cut, 2 events that begin beyond it or have no length dropped"]
 
 
+def test_published_events_that_milliseconds_cannot_hold_are_dropped(sets, tmp_path):
+    path, out, durations = tmp_path / "published.tsv", tmp_path / "dump" / "pseudo", {"weak_1": 10.0}
+    path.write_text(f"{HEAD}weak_1.wav\t9.9996\t10.2\tDog\nweak_1.wav\t1.0\t2.0004\tDog\n")
+    found = pseudo.read_published([path], durations, LABELS)
+    pseudo.write_pseudo_set(out, sets[:1], found, durations, {})
+    assert DataDir.load(out, LABELS).events == found == {"weak_1": [Event(1.0, 2.0, "Dog")]}
+
+
 def test_two_tables_of_one_clip_are_refused(tmp_path):
     for name in ("a.tsv", "b.tsv"):
         (tmp_path / name).write_text(f"{HEAD}a.wav\t0.0\t1.0\tDog\na.wav\t2.0\t3.0\tDog\n")
