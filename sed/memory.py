@@ -42,25 +42,30 @@ def available() -> int:
     return min(free, default=8 << 30)
 
 
-def _left_by_groups() -> Iterator[int]:
-    """Yield the bytes that each control group of this process with a limit leaves (versions 1 and 2 of cgroups).
+def control_groups(controller: str) -> Iterator[tuple[Path, bool]]:
+    """Yield the folders of this process's control groups for a controller such as `memory`, its own one first.
 
-    The file cache counts as left, since the kernel frees it on demand.
+    With each, yield whether it is of version 2 of cgroups instead of 1.
     """
     for line in _GROUPS.read_text().splitlines() if _GROUPS.exists() else []:
         _, controllers, path = line.split(":", 2)
-        if "memory" in controllers.split(","):
-            top, limit, usage = _MOUNTED / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-        elif not controllers:
-            top, limit, usage = _MOUNTED, "memory.max", "memory.current"
-        else:
+        if controllers and controller not in controllers.split(","):
             continue
+        top = _MOUNTED / controller if controllers else _MOUNTED
         group = top / path.lstrip("/")
-        for folder in (group, *group.parents):
-            if folder.is_relative_to(top):
-                try:  # a group without a limit has no such file, or "max" in it
-                    stated, used = int((folder / limit).read_text()), int((folder / usage).read_text())
-                    cached = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
-                except (OSError, ValueError):
-                    continue
-                yield max(0, stated - used + sum(int(cached.get(f"{kind}_file", 0)) for kind in ("active", "inactive")))
+        yield from ((folder, not controllers) for folder in (group, *group.parents) if folder.is_relative_to(top))
+
+
+def _left_by_groups() -> Iterator[int]:
+    """Yield the bytes that each control group of this process with a limit leaves.
+
+    The file cache counts as left, since the kernel frees it on demand.
+    """
+    for folder, second in control_groups("memory"):
+        limit, usage = ("max", "current") if second else ("limit_in_bytes", "usage_in_bytes")
+        try:  # a group without a limit has no such file, or "max" in it
+            stated, used = (int((folder / f"memory.{name}").read_text()) for name in (limit, usage))
+            cached = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        yield max(0, stated - used + sum(int(cached.get(f"{kind}_file", 0)) for kind in ("active", "inactive")))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -12,16 +13,28 @@ from typing import Any
 
 from sed.errors import RunError, UserError
 from sed.lifetime import end_with_parent
+from sed.memory import control_groups
 
 _LOAD = Path("/proc/loadavg")
 _TASKS: Mapping[str, Callable[[], Any]] = {}
 
 
 def default_jobs() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # macOS
+    """Return how many processors this process may use; a container's limit on processor time counts, rounded up."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS
+    return min([allowed, *_quotas()])
+
+
+def _quotas() -> Iterator[int]:
+    """Yield, for each control group of this process with a limit on processor time, how many processors that is."""
+    for folder, second in control_groups("cpu"):
+        names = ["cpu.max"] if second else ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        try:  # time in each period; without a limit there is no such file, or "max" or -1 in it
+            quota, period = (int(field) for name in names for field in (folder / name).read_text().split())
+        except (OSError, ValueError):
+            continue
+        if quota > 0 and period > 0:
+            yield math.ceil(quota / period)
 
 
 def free_processors() -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sed import parallel
+from sed import memory, parallel
 from sed.errors import RunError, UserError
 from sed.parallel import default_jobs, free_processors, launched, run_tasks
 
@@ -25,6 +25,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
             monkeypatch.delattr(os, "getloadavg")
         else:
             monkeypatch.setattr(os, "getloadavg", lambda: (load, 9.0, 9.0))
+        monkeypatch.setattr(memory, "_GROUPS", tmp_path / "none")
         monkeypatch.setattr(parallel, "_LOAD", tmp_path / "loadavg")
         if running is not None:
             (tmp_path / "loadavg").write_text(f"{load} 9.00 9.00 {running}/812 4711\n")
@@ -51,7 +52,32 @@ def test_free_processors_are_idle_and_allowed_ones(machine, processors, mine, lo
     assert free_processors() == free and default_jobs() == mine
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"job/cpu.max": "200000 100000"}, 2),
+        ({"job/cpu.max": "max 100000", "cpu.max": "150000 100000"}, 2),
+        ({"job/cpu.max": "10000 100000"}, 1),
+        ({"job/cpu.max": "max 100000"}, 8),
+        ({"cpu/job/cpu.cfs_quota_us": "300000", "cpu/job/cpu.cfs_period_us": "100000"}, 3),
+        ({"cpu/job/cpu.cfs_quota_us": "-1", "cpu/job/cpu.cfs_period_us": "100000"}, 8),
+    ],
+)
+def test_a_container_s_limit_on_time_counts_as_processors(
+    machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], expected: int
+) -> None:
+    machine(8, 8, 0.0, 1)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    (tmp_path / "groups").write_text("3:cpu,cpuacct:/job\n2:memory:/other\n0::/job\n")
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(memory, "_MOUNTED", tmp_path)
+    assert default_jobs() == free_processors() == expected
+
+
 def test_a_system_without_affinity_counts_all_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_GROUPS", Path("none"))
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert default_jobs() == 6
