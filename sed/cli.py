@@ -49,8 +49,7 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
     @functools.wraps(main)
     def wrapped() -> None:
         end_with_owner()
-        if sys.stdout is None:  # closed by the process that started this one, as for daemons
-            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        _open_closed_streams()
         _separate_stderr()
         # File names may hold bytes that are not valid UTF-8; scripts that read printed names need them as they are.
         if hasattr(sys.stdout, "reconfigure"):
@@ -89,6 +88,19 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
         sys.exit(code)
 
     return wrapped
+
+
+def _open_closed_streams() -> None:
+    """Discard what is written to standard output or error that this process was started without, as daemons are."""
+    closed = [name for name in ("stdout", "stderr") if getattr(sys, name) is None]
+    if not closed:
+        return
+    # Otherwise a file opened later could get descriptor 2, which `sed.data.containers.silence` redirects.
+    while (extra := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(extra)
+    for name in closed:
+        setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
 
 
 def _separate_stderr() -> None:

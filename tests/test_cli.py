@@ -145,17 +145,32 @@ def test_a_message_is_one_line_of_the_log(tmp_path):
     assert done.returncode == 0 and done.stderr.endswith(" now\\nhere: 4 clips\n") and done.stderr.count("\n") == 1
 
 
-def test_a_closed_standard_output_is_no_failure(tmp_path):
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_no_failure(tmp_path, closed):
     script = tmp_path / "x.py"
-    script.write_text("from sed.cli import entry\nentry(lambda: print('text'))()\n")
+    script.write_text(f"""
+import sys
+from sed.cli import entry, setup_logging
+from sed.data.containers.silence import silent
+from sed.progress import Progress
+def main():
+    setup_logging().info("text")
+    print("text")
+    Progress(3, "clip").advance()
+    with open({str(tmp_path / "out")!r}, "w") as file, silent():
+        file.write("text")
+        file.flush()
+entry(main)()
+""")
     done = subprocess.run(
-        ["bash", "-c", '"$0" "$1" >&-', sys.executable, script],
+        ["bash", "-c", f'"$0" "$1" {closed}', sys.executable, script],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert (tmp_path / "out").read_text() == "text"
 
 
 def test_file_names_that_are_not_utf8_are_printed_unchanged(tmp_path):
