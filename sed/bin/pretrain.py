@@ -45,6 +45,8 @@ def main() -> None:
     parser.option("force", False, "restart from scratch, replacing an existing checkpoint", in_config=False)
     args = parser.parse_args()
     config = parser.settings(args)
+    if args.out.suffix in (".run", ".yaml"):
+        raise UserError(f"{args.out}: a name that is written beside the checkpoint (give it another suffix, as .pt)")
 
     import torch
 

@@ -60,6 +60,13 @@ def test_seeds_go_up_to_the_largest_signed_integer_of_64_bits(monkeypatch, capsy
     torch.manual_seed(most)  # PyTorch takes it
 
 
+@pytest.mark.parametrize("name", ["ast.run", "ast.yaml"])
+def test_a_checkpoint_may_not_have_the_name_of_what_is_written_beside_it(tmp_path, capsys, name):
+    assert call(pretrain, tmp_path, tmp_path / name) == 2
+    assert f"{name}: a name that is written beside the checkpoint" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def experiment_of(folder, config, **stored):
     """Write the files of a finished run with this config and the values `stored`; without keys whose value is None."""
     folder.mkdir()
