@@ -271,11 +271,13 @@ def _clear(exp: Path) -> None:
         (exp / name).unlink(missing_ok=True)
     for name in ("mlflow_run.txt", "wandb_run.txt"):  # ids in trackers, where the new training is another run
         (exp / name).unlink(missing_ok=True)
-    if (exp / WINDOWS).exists():
-        logging.getLogger("sed.train").info(
-            "%s: removed, since it was chosen for the earlier model (sed.bin.tune_windows chooses again)", exp / WINDOWS
-        )
-        (exp / WINDOWS).unlink()
+    # Prediction takes its post-processing from the newest result, and a packed model its scores from all of them.
+    again = {exp / WINDOWS: "chosen for the earlier model (sed.bin.tune_windows chooses again)"}
+    again |= dict.fromkeys(sorted(exp.glob("*/result.json")), "of the earlier model (infer and score again)")
+    for path, why in again.items():
+        if path.exists():
+            logging.getLogger("sed.train").info("%s: removed, since it was %s", path, why)
+            path.unlink()
     (exp / "config.yaml").unlink(missing_ok=True)  # last: without it another config would resume from the checkpoints
 
 

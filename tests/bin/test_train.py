@@ -221,10 +221,14 @@ def test_a_training_that_starts_over_is_another_run_in_trackers(tmp_path):
     assert run_id(tmp_path, "mlflow") != first
 
 
-def test_windows_chosen_for_the_earlier_model_are_removed_with_a_line(tmp_path, log_lines):
-    (tmp_path / "windows.json").touch()
+def test_windows_and_results_of_the_earlier_model_are_removed_with_a_line(tmp_path, log_lines):
+    (tmp_path / "validation").mkdir()
+    for name in ("windows.json", "validation/result.json"):
+        (tmp_path / name).touch()
     train._clear(tmp_path)
-    assert not (tmp_path / "windows.json").exists() and "chosen for the earlier model" in log_lines[0]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert "chosen for the earlier model" in log_lines[0]
+    assert "validation/result.json: removed, since it was of the earlier model" in log_lines[1]
 
 
 @pytest.mark.parametrize(
