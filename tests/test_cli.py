@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import errno
+import importlib
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tiny_model import call
 
 from sed.cli import entry, setup_logging
 from sed.errors import RunError, UserError
@@ -201,3 +204,21 @@ def test_refusals_say_what_to_do(path):
         words = "".join(c.value for c in ast.walk(message) if isinstance(c, ast.Constant) and isinstance(c.value, str))
         passed_on = not isinstance(message, ast.JoinedStr | ast.Constant) or words.strip(": ") == ""
         assert passed_on or "(" in words, f"{path}:{node.lineno}: {ast.unparse(message)}"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict --model m --out-dir= a.wav",
+        "predict --model m --watch=",
+        "infer --model m --export-tsv= dump/x scores.h5",
+        "pack m ''",
+        "import_model m.pt ''",
+        "synthesize ''",
+    ],
+)
+def test_an_empty_name_of_a_folder_is_not_the_current_folder(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module, *arguments = shlex.split(command)
+    assert call(importlib.import_module(f"sed.bin.{module}"), *arguments) == 2
+    assert "'': a path is expected" in capsys.readouterr().err and not list(tmp_path.iterdir())

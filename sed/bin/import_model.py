@@ -35,7 +35,9 @@ def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("checkpoint", help="checkpoint of the published detector")
-    p.add_argument("folder", help="folder to write; a packed model there is replaced, other files in it stay")
+    p.add_argument(
+        "folder", type=Path, help="folder to write; a packed model there is replaced, other files in it stay"
+    )
     p.option(
         "class-map",
         None,
@@ -83,7 +85,7 @@ def main() -> None:
 
     from sed.checkpoints.pack_folder import recover
 
-    recover(Path(args.folder))
+    recover(args.folder)
     model = load(args)
     write(args, model)
     logger.info(
@@ -118,7 +120,7 @@ def write(args: argparse.Namespace, model: LoadedModel) -> None:
     windows = resolve_windows(args, WindowSettings())
     facts: dict[str, Any] = {"command": command_line(), "git": git_hash(), "environment": environment()}
     model.info.update(without_folders(facts))
-    folder = Path(args.folder)
+    folder = args.folder
     text = card(
         args.name or folder.resolve().name,
         model,

@@ -53,7 +53,7 @@ def parser() -> Parser:
         None,
         "energy.json of the DCASE baseline, measured on this machine: also give kWh as multiples of the baseline's",
     )
-    p.option("export-tsv", None, "folder for score TSVs that sed_scores_eval reads")
+    p.option("export-tsv", None, "folder for score TSVs that sed_scores_eval reads", type=Path)
     return p
 
 

@@ -21,7 +21,9 @@ def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
-    p.add_argument("folder", help="folder to write; a packed model there is replaced, other files in it stay")
+    p.add_argument(
+        "folder", type=Path, help="folder to write; a packed model there is replaced, other files in it stay"
+    )
     add_arguments(p)
     return p
 
@@ -31,7 +33,7 @@ def main() -> None:
     """Load, check and write."""
     args = parser().parse_args()
     logger = setup_logging()
-    folder = Path(args.folder)
+    folder = args.folder
     opened = pack(args, folder, name=folder.resolve().name)
     labels = len(opened.model.labels)
     logger.info("%s: %d labels, %.1f MB, post-processing of %s", folder, labels, size_of(folder), opened.source)

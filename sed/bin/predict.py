@@ -44,7 +44,7 @@ def parser() -> Parser:
     p.section("output")
     p.option("format", "tsv", f"one of {', '.join(FORMATS)}; with --out-dir several, comma-separated", type=words)
     p.option("out", "-", "file for all recordings together; -: standard output", type=_file_or_standard_output)
-    p.option("out-dir", None, "folder for one file per recording and format, instead of --out")
+    p.option("out-dir", None, "folder for one file per recording and format, instead of --out", type=Path)
     p.option("html", None, "HTML page to write: spectrogram, events and player of each recording", type=output_file)
     p.option("html-audio", True, "put the audio into the page")
     p.section("computation")
@@ -59,7 +59,9 @@ def parser() -> Parser:
     )
     p.option("threads", 0, "processor threads (0: OMP_NUM_THREADS, else all idle processors)", least=0, most=1024)
     p.section("watching")
-    p.option("watch", None, "predict on each recording that is written into this folder, once; Ctrl-C ends it")
+    p.option(
+        "watch", None, "predict on each recording that is written into this folder, once; Ctrl-C ends it", type=Path
+    )
     p.option(
         "watch-state", None, "file with the recordings done (default: beside --out, or in --out-dir)", type=output_file
     )

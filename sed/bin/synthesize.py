@@ -46,7 +46,7 @@ _bank: Bank | None = None
 def main() -> None:
     args = _parser().parse_args()
     setup_logging()
-    out = Path(args.out)
+    out = args.out
     sizes = {name: getattr(args, name) for name in PLANS}
     config = {key: value for key, value in vars(args).items() if key not in ("out", "nj", "force")}
     config["soundbank"] = str(Path(args.soundbank).resolve()) if args.soundbank else ""
@@ -75,7 +75,7 @@ def main() -> None:
 
 def _parser() -> Parser:
     parser = Parser(__doc__.splitlines()[0])
-    parser.add_argument("out", help="folder to write")
+    parser.add_argument("out", type=Path, help="folder to write")
     parser.option(
         "soundbank",
         "",
