@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from sed.data.annotations.annotation import read_text, recording_of
+from sed.data.annotations.annotation import read_text, recording_of, without_backslashes
 from sed.data.annotations.registry import label_files, recognised
 from sed.data.tables import METADATA, ClipIds, Event, Rules, event_rows
 from sed.errors import UserError
@@ -177,7 +177,7 @@ def _rows_of(path: Path, rules: Rules, clips: ClipIds, *, in_folder: bool = Fals
         return
     reader, text = found
     for line, recording, event in reader.read(path, text):
-        yield Row(line, clips.of(f"{path}:{line}", recording), event)
+        yield Row(line, clips.of(f"{path}:{line}", without_backslashes(recording)), event)
 
 
 def fit(

@@ -17,6 +17,8 @@ _RAVEN_NAME = re.compile(r"(\.Table\.\d+)?\.selections$", re.IGNORECASE)
 _ENDS = re.compile(r" *[\t\r\n\v\f\x1c-\x1e]+ *")
 """tabs, line ends and the control characters at which `str.splitlines` splits, with the blanks around them"""
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+"""beginning of an absolute path of Windows; in other names a backslash may be a character, as `shown` writes tabs"""
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 
 
@@ -82,6 +84,11 @@ def recording_of(path: Path) -> str:
     A suffix of audio may remain (`a.wav` for `a.wav.txt`); `sed.data.tables.ClipIds` drops it.
     """
     return _RAVEN_NAME.sub("", path.name.rsplit(".", 1)[0] if "." in path.name[1:] else path.name)
+
+
+def without_backslashes(name: str) -> str:
+    """Return the name of a recording, with `/` instead of backslashes if it is an absolute path of Windows."""
+    return name.replace("\\", "/") if _WINDOWS.match(name) else name
 
 
 def annotation(path: Path, line: int, recording: str, onset: str, offset: str, label: str) -> Annotation:

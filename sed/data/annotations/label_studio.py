@@ -91,7 +91,8 @@ def _name_in(address: str) -> str:
     """Return the file name in an address; with local storage it is in the query (`/data/local-files/?d=site/a.wav`)."""
     path, _, query = address.partition("?")
     local = parse_qs(query).get("d")  # `parse_qs` unquotes, too
-    return (local[0] if local else _UPLOADED.sub("", unquote(path))).rsplit("/", 1)[-1]
+    # On Windows, Label Studio writes paths in a local folder with backslashes.
+    return (local[0].replace("\\", "/") if local else _UPLOADED.sub("", unquote(path))).rsplit("/", 1)[-1]
 
 
 def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:

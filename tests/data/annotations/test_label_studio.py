@@ -75,6 +75,7 @@ def test_a_name_that_is_not_a_valid_url_is_read(tmp_path: Path) -> None:
         ("https://host/ls/data/upload/3/0a1b2c3d-a.wav?token=1", "a"),
         ("upload/3/0a1b2c3d-a%20b.wav", "a b"),
         ("/data/local-files/?d=site/20240131-0830.wav", "20240131-0830"),
+        ("/data/local-files/?d=site%5Ca.wav", "a"),
         ("s3://bucket/3f2504e0-4f89-41d3-9a0c-0305e82c3301.wav", "3f2504e0-4f89-41d3-9a0c-0305e82c3301"),
         ("20240131-0830.wav", "20240131-0830"),
     ],

@@ -22,6 +22,23 @@ def test_every_format_is_recognised_and_read(tmp_path: Path, kind: str) -> None:
     assert by_clip(read_rows(write(tmp_path, name, text))) == {"a": [DOG, CAT]}
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("e.csv", "filepath,start,end,label\n{},0.5,1.25,Dog\n"),
+        ("e.txt", "{}\t0.5\t1.25\tDog\n"),
+        ("e.jsonl", '{{"file": "{}", "onset": 0.5, "offset": 1.25, "label": "Dog"}}\n'),
+    ],
+)
+@pytest.mark.parametrize(
+    ("recording", "clip"),
+    [("C:\\site 1\\a.wav", "a"), ("\\\\server\\share\\a.wav", "a"), ("a\\tb.wav", "a\\tb")],
+)
+def test_paths_of_windows_name_their_files(tmp_path: Path, name: str, text: str, recording: str, clip: str) -> None:
+    written = recording.replace("\\", "\\\\") if name == "e.jsonl" else recording
+    assert by_clip(read_rows(write(tmp_path, name, text.format(written)))) == {clip: [DOG]}
+
+
 @pytest.mark.parametrize("kind", ["audacity", "textgrid", "elan"])
 def test_utf_16_is_read(tmp_path: Path, kind: str) -> None:
     name, text = FILES[kind]
