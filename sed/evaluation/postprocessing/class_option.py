@@ -41,7 +41,7 @@ class ClassOption:
     Attributes:
         name: name of the option, without its dashes.
         help: help text.
-        default: number for labels that the given text or table does not name.
+        default: number for labels that neither the given text or table nor a stored model names.
         least: smallest number that is allowed.
         most: largest number that is allowed.
         tables: predefined numbers that can be given by name: {name: {label: number}}.
@@ -70,14 +70,29 @@ class ClassOption:
         value: str | None = getattr(args, self.name.replace("-", "_"))
         return value
 
-    def given(self, args: argparse.Namespace, labels: Sequence[str]) -> dict[str, float] | None:
-        """Return {label: number}; None when the option is not given. UserError for unknown labels and bad numbers."""
+    def given(
+        self, args: argparse.Namespace, labels: Sequence[str], stored: Mapping[str, float] | None = None
+    ) -> dict[str, float] | None:
+        """Return the numbers that the option gives.
+
+        Args:
+            args: the parsed options.
+            labels: the classes.
+            stored: {label: number} of a model, which `label=number,...` leaves as they are for labels that it does not
+                name; None if there is no model.
+
+        Returns:
+            {label: number}; None when the option is not given.
+
+        Raises:
+            UserError: an unknown label, or a number out of range.
+        """
         text = self.text(args)
-        return None if text is None else self._parsed(text, labels)
+        return None if text is None else self._parsed(text, labels, stored or {})
 
     def defaults(self, labels: Sequence[str]) -> dict[str, float]:
         """Return {label: number} that applies when the option is not given."""
-        return self._parsed(self.unset or str(self.default), labels)
+        return self._parsed(self.unset or str(self.default), labels, {})
 
     def checked(self, value: float) -> float:
         """Return the number if it is finite and within the bounds; ValueError otherwise."""
@@ -106,11 +121,11 @@ class ClassOption:
                 raise UserError(f"{self.flag}: {error}") from None
         return {label: float(values.get(label, values.get("*", self.default))) for label in labels}
 
-    def _parsed(self, text: str, labels: Sequence[str]) -> dict[str, float]:
+    def _parsed(self, text: str, labels: Sequence[str], stored: Mapping[str, float]) -> dict[str, float]:
         if text in self.tables:
             return {label: self.tables[text].get(label, self.default) for label in labels}
         try:
             values = per_class(text)
         except argparse.ArgumentTypeError as error:
             raise UserError(f"{self.flag}: {error}") from None
-        return self.by_label(values, labels)
+        return self.by_label(values if "*" in values else {**stored, **values}, labels)

@@ -76,7 +76,7 @@ class Csebbs(PerClass[BoxParameters]):
 
     @classmethod
     def resolve(cls, args: argparse.Namespace, labels: Sequence[str], stored: Csebbs | None = None) -> Csebbs:
-        """Build from the options; each that is not given is taken from `stored`, else is the default.
+        """Build from the options; numbers that they do not give are those of `stored`, or else the default.
 
         Args:
             args: the parsed options.
@@ -92,8 +92,9 @@ class Csebbs(PerClass[BoxParameters]):
         kept = stored.by_label if stored is not None else dict.fromkeys(labels, BOXES)
         columns = []
         for place, option in enumerate(cls.options):
-            given = option.given(args, labels)
-            columns.append({label: kept[label][place] for label in labels} if given is None else given)
+            column = {label: kept[label][place] for label in labels}
+            given = option.given(args, labels, column)
+            columns.append(column if given is None else given)
         return cls({label: BoxParameters(*(column[label] for column in columns)) for label in labels})
 
     def apply(self, scores: FrameScores) -> FrameScores:

@@ -2,8 +2,9 @@
 
 `--post-processing` names the steps in order, or `none`, or `paper` for those of the AST-SED paper: weak masking, then
 median filters (F: FDY-SED's). Each step has options for its parameters, one value for all classes or `label=value,...`;
-`--tuned` takes steps and parameters from a file of `sed.bin.tune` instead. For an option that is not given, the value
-stored with the model applies, else the default; its parsed value is None.
+`--tuned` takes steps and parameters from a file of `sed.bin.tune` instead. For an option that is not given, and for
+labels that `label=value,...` does not name, the value stored with the model applies, else the default. The parsed value
+of an option that is not given is None.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def options_of(*, post_processing: str | None = None, threshold: str | None = No
 def resolve(
     args: argparse.Namespace, labels: Sequence[str], *, ours: bool = True, stored: PostProcessing | None = None
 ) -> PostProcessing:
-    """Build post-processing from options; those not given have the value stored with the model, else the default.
+    """Build post-processing from options; what they do not give is as stored with the model, else the default.
 
     A warning names the options of steps that are not applied, and filters that do not run on the model's frames.
 

@@ -31,7 +31,7 @@ class Component(Protocol):
 
     @classmethod
     def resolve(cls, args: argparse.Namespace, labels: Sequence[str], stored: Self | None = None) -> Self:
-        """Build from options; a parameter whose option is not given is that of `stored`, or else the default.
+        """Build from options; numbers that they do not give are those of `stored`, or else the default.
 
         Args:
             args: parsed options; an option that is not given is None.
@@ -139,7 +139,7 @@ class OneNumber(PerClass[float]):
 
     @classmethod
     def resolve(cls, args: argparse.Namespace, labels: Sequence[str], stored: Self | None = None) -> Self:
-        """Build from the option, else from `stored`, else from the option's default.
+        """Build from the option; numbers that it does not give are those of `stored`, or else the option's default.
 
         Args:
             args: the parsed options.
@@ -153,7 +153,7 @@ class OneNumber(PerClass[float]):
             UserError: an unknown label, or a number out of range.
         """
         (option,) = cls.options
-        given = option.given(args, labels)
+        given = option.given(args, labels, None if stored is None else stored.by_label)
         if given is None and stored is not None:
             return stored
         return cls(option.defaults(labels) if given is None else given)

@@ -39,6 +39,8 @@ def test_windows_are_the_papers_unless_others_are_stored_or_given() -> None:
     assert Median.resolve(post_processing_options(), labels, stored) == stored
     assert Median.resolve(post_processing_options("--median", "paper"), labels, stored).by_label == paper
     given = Median.resolve(post_processing_options("--median", "Dog=0"), labels, stored)
+    assert given.by_label == {"Frying": 1.0, "Dog": 0.0, "Whistle": 3.0}
+    given = Median.resolve(post_processing_options("--median", "Dog=0"), labels)
     assert given.by_label == {"Frying": 0.32, "Dog": 0.0, "Whistle": 0.32}
 
 

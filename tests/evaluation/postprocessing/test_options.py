@@ -1,10 +1,12 @@
 import argparse
+from dataclasses import replace
 
 import pytest
 from options import post_processing_options
 
 from sed.config import Parser
 from sed.errors import UserError
+from sed.evaluation.postprocessing.class_option import per_class
 from sed.evaluation.postprocessing.csebbs import BoxParameters, Csebbs
 from sed.evaluation.postprocessing.maximum import Maximum
 from sed.evaluation.postprocessing.median import Median
@@ -70,6 +72,22 @@ def test_a_given_option_wins_over_the_stored_also_with_its_default_value(typed, 
     assert (post.threshold if place is None else post.steps[place]) == expected
     kept = [one for index, one in enumerate([*post.steps, post.threshold]) if one != expected]
     assert kept == [one for one in (*STORED.steps, STORED.threshold) if type(one) is not type(expected)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "frying"), [("Dog=0.9", 0.2), ("Dog=0.9,*=0.4", 0.4)], ids=["as the model has it", "as the star says"]
+)
+def test_a_label_that_is_not_named_keeps_its_stored_number_as_in_python(typed, frying):
+    post = resolve(post_processing_options("--threshold", typed), LABELS, stored=STORED)
+    assert post == replace(STORED, threshold=Threshold({"Dog": 0.9, "Frying": frying}))
+    assert post.threshold == STORED.threshold.with_values(per_class(typed), LABELS)
+    assert resolve(post_processing_options("--threshold", "Dog=0.9"), LABELS).threshold.by_label["Frying"] == 0.5
+
+
+def test_a_parameter_of_boxes_that_is_not_named_keeps_its_stored_number():
+    boxes = Csebbs({"Dog": BoxParameters(0.4, 0.1, 2.0), "Frying": BoxParameters(0.9, 0.2, 1.5)})
+    post = resolve(post_processing_options("--csebbs-filter", "Dog=0.5"), LABELS, stored=replace(STORED, steps=[boxes]))
+    assert post.steps == [Csebbs({"Dog": BoxParameters(0.5, 0.1, 2.0), "Frying": BoxParameters(0.9, 0.2, 1.5)})]
 
 
 def test_what_is_not_given_is_the_stored_and_other_steps_take_their_defaults():
