@@ -28,14 +28,26 @@ def main() -> None:
     args = parser.parse_args()
     ablations = []
     for pair in args.pairs:
-        config, _, result = pair.rpartition("=")
-        if not config or not result:
-            raise UserError(f"'{pair}' is not config=result.json (conf/x.yaml=exp/x/validation/result.json, say)")
+        config, result = _halves(pair)
         ablations.append(Ablation(name=Path(config).stem, config=load_config(config), result=read_result(result)))
     reference = load_config(args.reference)
     if args.out:
         write_text(args.out, markdown(ablations, reference))
     print(aligned(rows(ablations, reference)))
+
+
+def _halves(pair: str) -> tuple[str, str]:
+    """Return config and result.json of a pair, either of which may have `=` in its path.
+
+    Raises:
+        UserError: one of them is missing.
+    """
+    places = [place for place, character in enumerate(pair) if character == "="]
+    place = next((place for place in places if Path(pair[:place]).is_file()), places[-1] if places else 0)
+    config, result = pair[:place], pair[place + 1 :]
+    if not config or not result:
+        raise UserError(f"'{pair}' is not config=result.json (conf/x.yaml=exp/x/validation/result.json, say)")
+    return config, result
 
 
 if __name__ == "__main__":
