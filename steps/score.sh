@@ -9,7 +9,7 @@
 #   --force BOOL        redo what is finished (false)
 #
 # Reads <exp/x/set>/scores.h5; writes <exp/x/set>/{events.tsv,result.json} and, by default, bootstrap.npz and
-# report.html. Redone if the scores, the ground truth, ARGS or files named in them have changed.
+# report.html. Redone if the scores, the ground truth, the durations, ARGS or files named in them have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -21,19 +21,22 @@ dump=${1%/} out=${2%/}
 source "${root}/utils/step.sh"
 
 labels=$(labels_of "${dump}")
-scores=${out}/scores.h5 result=${out}/result.json truth=${labels}/events.tsv
+scores=${out}/scores.h5 result=${out}/result.json truth=${labels}/events.tsv durations=${labels}/durations.tsv
 [[ -f ${scores} ]] || die "${scores}: no such file (infer.sh makes it)"
 [[ -f ${truth} ]] || die "${truth}: no such file (only a set with strong labels can be scored)"
 use_folder "${out}"
 split_words "${score_args}"
 asked=$(printf '%s\n' "${dump}" ${words[@]+"${words[@]}"})
-state=$(state_of "${scores}" && cksum <"${truth}" && state_of_words)
-if [[ ${force} == false && -f ${result} ]] && { same "${out}/.score" "${asked}"$'\n'"${state}" ||
-    { same "${out}/.score" "${asked}" && [[ ! ${scores} -nt ${result} && ! ${truth} -nt ${result} ]]; }; }; then
+earlier=${asked}$'\n'$(state_of "${scores}" && cksum <"${truth}" && state_of_words)
+state=${earlier}$'\n'$([[ ! -f ${durations} ]] || cksum <"${durations}")
+# Earlier versions stored no state of the durations, or only the arguments: what is not stored counts by its time.
+if [[ ${force} == false && -f ${result} ]] && { same "${out}/.score" "${state}" ||
+    { [[ ! ${durations} -nt ${result} ]] && { same "${out}/.score" "${earlier}" ||
+        { same "${out}/.score" "${asked}" && [[ ! ${scores} -nt ${result} && ! ${truth} -nt ${result} ]]; }; }; }; }; then
     finished "${result}: already done"
 fi
 rm -f "${result}" "${out}/.score"
 "${cmd[@]}" "${out}/log/score.log" \
-    python3 -m sed.bin.score "${scores}" --ground-truth "${truth}" --durations "${labels}/durations.tsv" \
+    python3 -m sed.bin.score "${scores}" --ground-truth "${truth}" --durations "${durations}" \
     --jobs "${nj}" --out "${result}" ${words[@]+"${words[@]}"}
-remember "${out}/.score" "${asked}"$'\n'"${state}"
+remember "${out}/.score" "${state}"

@@ -316,6 +316,26 @@ train() {
     calls 8
 }
 
+@test "score: done again if the durations have changed, not because an earlier version did not note them" {
+    dump
+    train
+    "${root}/steps/infer.sh" --ngpu 0 dump/strong exp/x exp/x/strong
+    score() { run "${root}/steps/score.sh" dump/strong exp/x/strong; }
+    score
+    calls 7
+    printf 'a.wav\t11\n' >>dump/strong/durations.tsv
+    score
+    calls 8
+    score
+    [[ ${output} == *'already done' ]]
+    sed -i '$d' exp/x/strong/.score # as an earlier version wrote it
+    score
+    [[ ${output} == *'already done' ]]
+    touch -d '+1 hour' dump/strong/durations.tsv
+    score
+    calls 9
+}
+
 @test "pseudo_label: done again if a file that its options name has changed" {
     dump
     train
