@@ -43,7 +43,7 @@ Recording = str | Path | np.ndarray
 """a file, or samples in [-1, 1] of shape (samples,), (samples, channels) or (channels, samples)"""
 WHICH, PRECISIONS = ("teacher", "student"), ("float32", "bfloat16", "int8")
 MOST_THREADS = 1024  # as for `--threads`: with far more, OpenMP ends the process
-Recordings = list[str] | list[Path] | list[np.ndarray] | list[Recording]
+Recordings = list[str] | list[Path] | list[np.ndarray] | list[Recording] | tuple[Recording, ...]
 Events = str | Path | Mapping[str, Sequence[Event]]
 """a table of events, or {clip: its events}"""
 
@@ -168,7 +168,7 @@ class Model:
         """Return the events of a recording, in order of their onsets.
 
         Args:
-            recording: a file, an array of samples, or a list of these, whose windows share batches.
+            recording: a file, an array of samples, or a list or tuple of these, whose windows share batches.
             rate: sampling rate of arrays in Hz; unused for files.
             threshold: one threshold for all labels, 0 to 1, or {label: threshold}; labels that are not named, and all
                 labels with None, keep the model's.
@@ -178,20 +178,20 @@ class Model:
             batch_size: windows per batch; 0: 8, on a GPU 32.
 
         Returns:
-            The events; for a list of recordings, the events of each, in the list's order.
+            The events; for a list or tuple of recordings, the events of each, in its order.
 
         Raises:
             UserError: a recording cannot be read, an array comes without its rate, a label is unknown, or a threshold,
                 the overlap, the rate or the batch size is out of range.
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
-        sources: Sequence[Recording] = recording if isinstance(recording, list) else [recording]
+        sources: Sequence[Recording] = recording if isinstance(recording, list | tuple) else [recording]
         sinks = [BaseSink() for _ in sources]
         tracks = self._run(
             sources, rate, sinks, post, overlap=overlap, centre_events=centre_events, batch_size=batch_size
         )
         events = [[_event(detection) for detection in track.result.detections] for track in tracks]
-        return events if isinstance(recording, list) else events[0]
+        return events if isinstance(recording, list | tuple) else events[0]
 
     def posteriors(
         self,

@@ -70,6 +70,13 @@ def test_a_list_of_one_recording_gives_a_list_of_one_list(model: sed.Model, reco
     assert model.detect(recordings[:1]) == [model.detect(recordings[0])]
 
 
+def test_a_tuple_of_recordings_is_several_not_one_of_several_channels(model: sed.Model, recordings: list[Path]) -> None:
+    arrays = tuple(read_audio(path, model.sample_rate)[:100_000] for path in recordings[:2])
+    expected = [rounded(model.detect(array, model.sample_rate)) for array in arrays]
+    assert [rounded(events) for events in model.detect(arrays, model.sample_rate)] == expected
+    assert model.detect(tuple(recordings[:1])) == [model.detect(recordings[0])]
+
+
 def test_a_recording_may_end_just_after_a_window_without_overlap(model: sed.Model, recordings: list[Path]) -> None:
     samples = read_audio(recordings[1], model.sample_rate)[: 20 * model.sample_rate + 10]
     found, without_end = (model.detect(some, model.sample_rate, overlap=0) for some in (samples, samples[:-10]))
