@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sed.evaluation.postprocessing.options import add_arguments as add_post_processing_arguments
 from sed.evaluation.postprocessing.options import resolve
@@ -15,6 +16,8 @@ from sed.prediction.window_settings import resolve as resolve_windows
 if TYPE_CHECKING:
     from sed.config import Parser
     from sed.prediction.model import Opened
+
+log = logging.getLogger("sed.pack")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -56,7 +59,7 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
     from sed.checkpoints.packed import save_pack
     from sed.evaluation.postprocessing.stored import to_stored
     from sed.prediction.card import card
-    from sed.prediction.model import gather_results, open_model, training_facts
+    from sed.prediction.model import open_model, training_facts
     from sed.provenance import without_folders
 
     recover(folder)  # completes a replacement that a killed run left unfinished; `args.model` may be this folder
@@ -64,11 +67,11 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
     opened = open_model(source, which=args.which)
     post = resolve(args, opened.model.labels, stored=opened.post_processing)
     windows = resolve_windows(args, opened.windows)
+    which = _network_of(source, args.which)
     # without_folders: no paths of this machine in what is published
-    results = without_folders(gather_results(source) if source.is_dir() else {})
+    results = without_folders(_results_of(source, which))
     info = without_folders({**opened.model.info, **training_facts(source)})
     model = replace(opened.model, info=info, config=without_folders(opened.model.config))
-    which = _network_of(source, args.which)
     text = card(
         args.name or name,
         model,
@@ -90,6 +93,26 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
         source=f"{without_folders(str(args.model))} ({which})",
     )
     return opened
+
+
+def _results_of(model: Path, which: str) -> dict[str, Any]:
+    """Return {set: content of its result.json} without the results of an experiment's other network, and of several.
+
+    Args:
+        model: folder of an experiment or packed model, or a checkpoint, which has no results.
+        which: the network that is packed.
+    """
+    from sed.checkpoints.packed import is_packed
+    from sed.prediction.model import gather_results
+
+    results = gather_results(model) if model.is_dir() else {}
+    if is_packed(model):
+        return results
+    attrs = {name: (result.get("input") or {}).get("attrs", {}) for name, result in results.items()}
+    others = [name for name, facts in attrs.items() if facts.get("which", which) != which or "ensemble" in facts]
+    for name in others:
+        log.info("%s: not in the card: scores of another network than the %s, or of several", model / name, which)
+    return {name: result for name, result in results.items() if name not in others}
 
 
 def _network_of(model: Path, which: str) -> str:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_model import call, pack_tiny, save_tiny
+from tiny_model import LABELS, call, pack_tiny, save_tiny
 
 from sed.bin import pack
 from sed.checkpoints.importers import IMPORTERS, LICENCES
@@ -60,6 +60,28 @@ def test_a_card_names_its_network(tmp_path: Path) -> None:
     for which, named in (("teacher", "the teacher (moving average of the weights)"), ("student", "the student")):
         assert call(pack, "--which", which, experiment, tmp_path / which) == 0
         assert f"M parameters, {named}\n" in body(tmp_path / which)
+
+
+def test_a_card_has_no_scores_of_another_network_than_the_packed_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = save_tiny(tmp_path / "exp")
+    for name, attrs in (("one", {"which": "teacher"}), ("two", {"which": "student"}), ("mean", {"ensemble": ["a"]})):
+        result = {
+            "event_f1_macro": 0.5,
+            "clips": 1,
+            "clips_expected": 1,
+            "input": {"kind": "", "path": "", "attrs": attrs},
+        }
+        result |= {"post_processing": {"steps": []}, "threshold": dict.fromkeys(LABELS, 0.5)}
+        (experiment / name).mkdir()
+        (experiment / name / "result.json").write_text(json.dumps(result))
+    for which, kept in (("teacher", "one"), ("student", "two")):
+        assert call(pack, "--which", which, experiment, tmp_path / which) == 0
+        assert [name for name in ("one", "two", "mean") if f"| {name} | 1 of 1 |" in body(tmp_path / which)] == [kept]
+        assert "mean: not in the card: scores of another network" in capsys.readouterr().err
+        assert call(pack, tmp_path / which, tmp_path / f"{which}_again") == 0
+        assert f"| {kept} | 1 of 1 |" in body(tmp_path / f"{which}_again")
 
 
 def test_a_pack_that_is_packed_again_keeps_its_network(tmp_path: Path) -> None:
