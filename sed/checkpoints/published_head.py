@@ -32,7 +32,7 @@ from sed.models.encoders import check_front_end
 
 # in names of tensors: the head that is loaded, and layers between encoder and head, which are refused
 HEAD, SEQUENCE = "strong_head.", "seq_model."
-# of the weights: if the class names are AudioSet-strong's, as in PretrainedSED's files; with any other names
+# licences of weights: of a head with AudioSet-strong's class names, as in PretrainedSED's files; of any other head
 LICENCE, OTHER_LICENCE = "MIT, as PretrainedSED publishes them", "licence not stated"
 AUDIOSET_STRONG = Path(__file__).with_name("audioset_strong_classes.txt")
 # options that all published detectors have in common; also the defaults of these keys in a config that the user gives
