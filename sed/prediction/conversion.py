@@ -1,4 +1,4 @@
-"""Events of label files in the output formats of prediction."""
+"""Events of label files in the output formats of prediction; tables also name the recordings without events."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from sed.data.recorder_names import clock_time, start_of
-from sed.data.tables import EVENT_COLUMNS, event_row
+from sed.data.tables import EVENT_COLUMNS, Event, event_row
 from sed.prediction.decisions import Detection
 from sed.prediction.recording import Result
 
@@ -91,6 +91,9 @@ class JsonLines(Format):
             "score": None if math.isnan(detection.score) else round(detection.score, 4),
         }
         return json.dumps(fields, ensure_ascii=False) + "\n"
+
+    def silent(self, name: str) -> str:
+        return json.dumps({"filename": name, **dict.fromkeys((*Event._fields, "score"))}, ensure_ascii=False) + "\n"
 
 
 class Audacity(Format):

@@ -55,13 +55,15 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
     """Return {key of `named_columns.NAMES`: value as text} of an event.
 
     A duration beside an offset is left out. Times that are text stay as they are: `annotation` parses or refuses them.
+    null is an empty text: a recording without events has no other value than its name.
 
-    Raises ValueError if a value is missing, or neither text nor a number.
+    Raises ValueError if a key is missing, or a value is neither text, a number nor null.
     """
     columns, values = columns_of(list(found)), list(found.values())
     if missing := missing_in(columns):
         raise ValueError(missing)
     row = {key: values[place] for key, place in columns.items() if key != "duration" or "offset" not in columns}
+    row = {key: "" if value is None else value for key, value in row.items()}
     if not all(isinstance(value, (str, int, float)) for value in row.values()):
         raise ValueError("neither text nor number")
     numbers = {key for key in TIMES if not isinstance(row.get(key, ""), str)}

@@ -17,12 +17,20 @@ from sed.errors import UserError
     [
         ("e.jsonl", FILES["jsonl"][1] + "{}\n", r"e.jsonl:3: not an event"),
         ("e.jsonl", FILES["jsonl"][1] + "[[\n", r"e.jsonl:3: not an event"),
-        ("e.jsonl", FILES["jsonl"][1].replace("1.25", "null"), r"e.jsonl:1: not an event"),
+        ("e.jsonl", FILES["jsonl"][1].replace("1.25", "null"), r"e.jsonl:1: broken row of a.wav"),
     ],
 )
 def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, name, text))
+
+
+def test_a_recording_whose_other_values_are_null_has_no_events(tmp_path: Path) -> None:
+    text = '{"filename": "b.wav", "onset": null, "offset": null, "label": null}\n' + FILES["jsonl"][1]
+    assert {clip: len(events) for clip, events in by_clip(read_rows(write(tmp_path, "e.jsonl", text))).items()} == {
+        "b": 0,
+        "a": 2,
+    }
 
 
 def test_a_label_may_hold_what_only_python_takes_for_a_line_end(tmp_path: Path) -> None:
