@@ -251,10 +251,11 @@ def terminal(a: System, b: System) -> str:
         seeds, over = f" ({len(a.samples)} and {len(b.samples)} seeds)", "clips and seeds"
     lines = [f"{b.name} - {a.name}{seeds}, 95 % intervals over {over}", ""]
     width = max(len(entry.row) for entry in ENTRIES) + 2
-    lines.append(f"{'number':<{width}}{a.name[:12]:>12}{b.name[:12]:>12}{'difference':>12}  interval")
+    of_a, of_b = (max(12, len(system.name) + 2) for system in (a, b))  # widths of the columns
+    lines.append(f"{'number':<{width}}{a.name:>{of_a}}{b.name:>{of_b}}{'difference':>12}  interval")
     for d in differences(a, b):
         entry = BY_KEY[d.number]
-        values = f"{entry.plain(d.a):>12}{entry.plain(d.b):>12}{entry.plain(d.value, '+'):>12}"
+        values = f"{entry.plain(d.a):>{of_a}}{entry.plain(d.b):>{of_b}}{entry.plain(d.value, '+'):>12}"
         mark = "" if d.clear else "  (0 is inside)"
         lines.append(f"{entry.row:<{width}}{values}  [{entry.plain(d.low, '+')}, {entry.plain(d.high, '+')}]{mark}")
     return "\n".join(lines)

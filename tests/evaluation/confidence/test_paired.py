@@ -83,6 +83,13 @@ def test_the_table_has_the_unit_of_each_number() -> None:
     assert "(0 is inside)" in terminal(system("a", 0.3), system("b", 0.3))
 
 
+def test_the_table_has_whole_names_apart() -> None:
+    names = ["ast_sed_lr2e-4", "ast_sed_lr2e-5"]
+    lines = terminal(*(system(name, 0.3) for name in names)).splitlines()
+    assert lines[2].split() == ["number", *names, "difference", "interval"]
+    assert lines[3].index("30.00") + len("30.00") == lines[2].index(names[0]) + len(names[0])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
