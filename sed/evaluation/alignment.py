@@ -46,13 +46,17 @@ class Reference:
         """Return the reference without the clips of a list (`sed.evaluation.exclusion`).
 
         Raises:
-            UserError: the list names none of the clips.
+            UserError: the list names none of the clips, or all of them.
         """
         found = listed(read_list(path), self.durations)
         excluded = frozenset(clip for clips in found.values() for clip in clips)
         if not excluded:
             raise UserError(
                 f"{path}: names none of the {len(self.durations)} clips of {self.durations_path} (another set?)"
+            )
+        if len(excluded) == len(self.durations):
+            raise UserError(
+                f"{path}: names all {len(excluded)} clips of {self.durations_path} (leave some to be scored)"
             )
         unknown = [name for name, clips in found.items() if not clips]
         if unknown:
@@ -343,8 +347,8 @@ def _detections(problem: Problem, path: Path, events: RawEvents) -> EventTable:
     outside = len(table) - len(problem.inside(table))
     if outside:
         logger.warning(
-            "%s: %d detections of no length or beyond their recording: false alarms to the event-based F1, as "
-            "sed_eval counts, and left out by all other metrics",
+            "%s: %d detections of no length or beyond their recording: counted by the event-based F1, as sed_eval "
+            "does, and by --scores errors; left out by all other metrics",
             path,
             outside,
         )

@@ -184,3 +184,6 @@ def test_clips_of_a_list_are_in_neither_truth_nor_durations_and_their_output_is_
     path.write_text("elsewhere.wav\n")
     with pytest.raises(UserError, match="names none of the 3 clips"):
         reference().without(path)
+    path.write_text("a\nb\nc\n")
+    with pytest.raises(UserError, match="names all 3 clips"):
+        reference().without(path)
