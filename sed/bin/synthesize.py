@@ -2,7 +2,7 @@
 
 usage: python3 -m sed.bin.synthesize [options] <out dir>
 
-The same options give the same files, whatever the number of processes; a killed run is resumed.
+The same options and recordings give the same files, whatever the number of processes; a killed run is resumed.
 """
 
 from __future__ import annotations
@@ -44,30 +44,42 @@ _bank: Bank | None = None
 
 @entry
 def main() -> None:
+    from sed.data.synthesis.soundbank import SoundBank
+
     args = _parser().parse_args()
     setup_logging()
     out = args.out
     sizes = {name: getattr(args, name) for name in PLANS}
     config = {key: value for key, value in vars(args).items() if key not in ("out", "nj", "force")}
     config["soundbank"] = str(Path(args.soundbank).resolve()) if args.soundbank else ""
-    labels = _open_bank(args.soundbank, args.seed).labels
+    bank = _open_bank(args.soundbank, args.seed)
+    recordings = bank.digest() if isinstance(bank, SoundBank) else None
     with lock(out):
         stamp = out / "synthesis.yaml"
         if not stamp.exists():
             _refuse_others(out)
         if args.force:
             _clear(out)
-        if stamp.exists() and load_config(stamp) != config:
-            raise UserError(f"{out}: holds a corpus made with other options, see {stamp} (--force, or another folder)")
+        if stamp.exists():
+            made = load_config(stamp)
+            known = made.pop("recordings", recordings)  # not stored by earlier versions
+            if made != config:
+                raise UserError(
+                    f"{out}: holds a corpus made with other options, see {stamp} (--force, or another folder)"
+                )
+            if known != recordings:
+                raise UserError(
+                    f"{out}: made of other recordings than {args.soundbank} has now (--force, or another folder)"
+                )
         if (out / MARKER).exists():
             log.info("%s: complete, nothing to do", out)
             return
         if not stamp.exists():
-            save_config(stamp, config)
+            save_config(stamp, {**config, "recordings": recordings})
         suffix = f".{args.format}"
         seconds = {name: args.pretrain_seconds if name == "pretrain" else args.clip_seconds for name in sizes}
         _make(blocks(sizes), out, args, seconds, suffix)
-        make_tables(out, sizes, labels, seconds=seconds, suffix=suffix)
+        make_tables(out, sizes, bank.labels, seconds=seconds, suffix=suffix)
         shutil.rmtree(out / ".blocks", ignore_errors=True)  # notes of the finished blocks, which `make_tables` has read
         write_text(out / MARKER, "")
     log.info("%s: %s", out, ", ".join(f"{size} {name}" for name, size in sizes.items() if size))

@@ -6,6 +6,7 @@ Its foreground folders define the labels. Training and validation draw from thei
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 from pathlib import Path
 
@@ -61,6 +62,12 @@ class SoundBank:
     def sustained(self, label: str) -> bool:
         """Return whether recordings of `label` are textures, of which events are stretches."""
         return self.typical_seconds(label) >= SUSTAINED
+
+    def digest(self) -> str:
+        """Return a hash of the paths and sizes of all recordings, by which a changed soundbank is noticed."""
+        folders = (found for of_role in self._files.values() for found in of_role.values())
+        lines = sorted(f"{file.relative_to(self.path)}\t{file.stat().st_size}\n" for files in folders for file in files)
+        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def has(self, split: str, label: str) -> bool:
         """Return whether `split` has recordings of `label`."""

@@ -1,6 +1,7 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import soundfile
 from tiny_model import call
@@ -88,3 +89,22 @@ def test_force_makes_an_own_corpus_again(tmp_path):
         made.append(recording.read_bytes())
     assert made[0] != made[1]
     assert (tmp_path / "made" / "metadata/train/weak.tsv").is_file()
+
+
+def test_a_corpus_of_a_soundbank_that_has_changed_is_refused(tmp_path, capsys):
+    """Once, it counted as complete, and a killed run mixed the rest of its clips from the new recordings."""
+    for split in ("train", "validation"):
+        (tmp_path / "bank" / split / "foreground" / "Dog").mkdir(parents=True)
+        soundfile.write(tmp_path / "bank" / split / "foreground" / "Dog" / "a.wav", np.ones(8000), 16000)
+    sizes = [word for name in synthesize.SIZES for word in (f"--{name.replace('_', '-')}", int(name == "weak"))]
+    options = [*sizes, "--clip-seconds", 1, "--nj", 1, "--soundbank", tmp_path / "bank"]
+    assert call(synthesize, *options, tmp_path / "made") == 0
+    assert call(synthesize, *options, tmp_path / "made") == 0
+    soundfile.write(tmp_path / "bank/train/foreground/Dog/b.wav", np.ones(8000), 16000)
+    capsys.readouterr()
+    assert call(synthesize, *options, tmp_path / "made") == 2
+    assert "made: made of other recordings than" in capsys.readouterr().err
+    assert call(synthesize, *options, "--force", tmp_path / "made") == 0
+    stamp = tmp_path / "made" / "synthesis.yaml"
+    stamp.write_text("".join(line for line in stamp.open() if not line.startswith("recordings")))
+    assert call(synthesize, *options, tmp_path / "made") == 0  # of an earlier version, which did not store them
