@@ -25,7 +25,7 @@ source "${root}/utils/step.sh"
 python3 -m sed.bin.check_data_dir "${data}"
 use_folder "${dump}"
 if [[ ${force} == true ]]; then
-    rm -f "${dump}"/feats.* "${dump}"/split/*
+    rm -f "${dump}"/{,.}feats.* "${dump}"/split/* # .feats.*: unfinished shards, which would be continued
 fi
 [[ ! -d ${data}/recordings ]] || mkdir -p "${dump}/recordings"
 tables=(events.tsv soft.tsv tags.tsv durations.tsv coverage.tsv recordings/{windows,events,durations}.tsv)
@@ -52,7 +52,7 @@ if [[ -s ${dump}/feats.scp ]] && cmp -s <(cut -d' ' -f1 "${data}/wav.scp") <(cut
 fi
 if ((changed > 0)); then
     say "${dump}: audio files that have changed: ${changed}; all features are computed again"
-    rm -f "${dump}"/feats.*
+    rm -f "${dump}"/{,.}feats.*
 fi
 note_audio
 

@@ -86,8 +86,10 @@ train() {
     [[ ${status} == 0 && ${output} == *'already done'* ]]
     calls 4 # two jobs, and check_dump twice
     checked '/y/a.wav\t100\t7\t10\t\n/y/b.wav\t101\t9\t10\t\n/y/c.wav\t1\t1\t1\t\n'
+    touch dump/strong/.feats.1.h5.{part,journal} # of a killed run, whose recordings are not those of now
     FAIL=sed.bin.dump_features dump --nj 2
     [[ ${status} == 2 && ${output} == *'dump/strong: audio files that have changed: 1;'* && ! -e dump/strong/feats.scp ]]
+    [[ ! -e dump/strong/.feats.1.h5.part && ! -e dump/strong/.feats.1.h5.journal ]]
     dump --nj 2
     [[ ${status} == 0 && ${output} != *changed* && -e dump/strong/feats.scp ]]
     calls 9
@@ -110,8 +112,10 @@ train() {
     [[ ${status} == 0 && ${output} == *'already done, 5 clips' ]]
     calls 3 # the last looks whether the shards are whole
     grep -qx 'sed.bin.check_dump --config logmel.yaml dump/strong' "${CALLS}"
+    touch dump/strong/.feats.1.h5.{part,journal}
     dump --nj 2 --force
     calls 5
+    [[ ! -e dump/strong/.feats.1.h5.part && ! -e dump/strong/.feats.1.h5.journal ]]
 }
 
 @test "dump: shards that check_dump has removed are made again" {
