@@ -45,7 +45,7 @@ python3 -m sed.bin.synthesize --soundbank "${soundbank}" --seed "${seed}" --nj "
 
 isolated=${downloads}/pretrain
 if [[ ${force} == true || ! -e ${isolated}/feats.scp ]]; then
-    rm -f "${isolated}/feats.scp"
+    [[ ${force} == false ]] || rm -f "${isolated}"/{,.}feats.* # of other recordings, perhaps, with the same names
     python3 -m sed.bin.dump_features --config "${feature_conf}" --clip-seconds "${pretrain_seconds}" \
         --threads "${nj}" "${isolated}/wav.scp" "${isolated}/feats.1.h5"
     cp "${isolated}/feats.1.scp" "${isolated}/.feats.scp.part"
