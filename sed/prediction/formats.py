@@ -187,40 +187,54 @@ class Raven(Format):
 class TextGrid(Format):
     """Praat's TextGrid: an interval tier per label, with empty intervals between events.
 
-    Events of one label that overlap are distributed over several tiers.
+    Events of one label that overlap are distributed over several tiers. Those without length, which label files may
+    have, are on a tier of points.
     """
 
     suffix, together, whole = ".TextGrid", False, True
 
     def end(self, result: Result) -> str:
         events = [detection.event for detection in result.detections]
-        tiers = [
-            (label if count == 1 else f"{label} {count}", label, spans)
-            for label in sorted({event.label for event in events})
-            for count, spans in enumerate(_apart([event[:2] for event in events if event.label == label]), 1)
-        ]
         longest = max([result.seconds, *(event.offset for event in events)])
+        tiers = []
+        for label in sorted({event.label for event in events}):
+            spans = [event[:2] for event in events if event.label == label]
+            groups = _apart(span for span in spans if span[0] < span[1])
+            if points := sorted({span for span in spans if span[0] == span[1]}):
+                groups.append(points)
+            for count, group in enumerate(groups, 1):
+                lines = self._points(label, group) if group is points else self._intervals(label, group, longest)
+                name = self._quoted(label if count == 1 else f"{label} {count}")
+                kind = "TextTier" if group is points else "IntervalTier"
+                tiers.append([f'class = "{kind}"', f"name = {name}", "xmin = 0", f"xmax = {longest!r}", *lines])
         head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {longest!r}"]
         head += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
         for number, tier in enumerate(tiers, 1):
-            head += [f"    item [{number}]:", *self._tier(*tier, longest)]
+            head += [f"    item [{number}]:", *(f"        {line}" for line in tier)]
         return "\n".join(head) + "\n"
 
-    def _tier(self, name: str, label: str, spans: Sequence[tuple[float, float]], end: float) -> list[str]:
+    def _intervals(self, label: str, spans: Sequence[tuple[float, float]], end: float) -> list[str]:
         intervals: list[tuple[float, float, str]] = []
         reached = 0.0
         for onset, offset in spans:
             intervals += [(reached, onset, "")] * (onset > reached) + [(onset, offset, label)]
             reached = offset
         intervals += [(reached, end, "")] * (end > reached)
-        name = name.replace('"', '""')
-        lines = ['class = "IntervalTier"', f'name = "{name}"', "xmin = 0", f"xmax = {end!r}"]
-        lines += [f"intervals: size = {len(intervals)}"]
+        lines = [f"intervals: size = {len(intervals)}"]
         for number, (onset, offset, text) in enumerate(intervals, 1):
-            quoted = text.replace('"', '""')
             lines += [f"intervals [{number}]:", f"    xmin = {onset!r}", f"    xmax = {offset!r}"]
-            lines += [f'    text = "{quoted}"']
-        return [f"        {line}" for line in lines]
+            lines += [f"    text = {self._quoted(text)}"]
+        return lines
+
+    def _points(self, label: str, points: Sequence[tuple[float, float]]) -> list[str]:
+        lines = [f"points: size = {len(points)}"]
+        for number, (time, _) in enumerate(points, 1):
+            lines += [f"points [{number}]:", f"    number = {time!r}", f"    mark = {self._quoted(label)}"]
+        return lines
+
+    def _quoted(self, text: str) -> str:
+        doubled = text.replace('"', '""')
+        return f'"{doubled}"'
 
 
 class LabelStudio(Format):

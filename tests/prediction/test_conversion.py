@@ -127,3 +127,12 @@ def test_a_second_run_does_not_read_what_the_first_wrote_below_its_input(
         written.append({path: path.read_text() for path in (tmp_path / "in").rglob("*.tsv")})
     assert written[0] == written[1] and len(written[0]) == 1
     assert call(convert, "in", "--out-dir", "in/../in") == 2
+
+
+def test_events_without_length_are_points_of_a_textgrid(tmp_path: Path) -> None:
+    events = [Event(0.0, 0.0, "cat"), Event(1.0, 1.0, "dog"), Event(1.0, 2.0, "dog"), Event(2.0, 2.0, "dog")]
+    path = tmp_path / "x.TextGrid"
+    path.write_text(in_one_file({"x.wav": events}, "textgrid"))
+    tiers = {tier.name: [tuple(entry) for entry in tier.entries] for tier in textgrid.openTextgrid(str(path), False)}
+    assert tiers == {"cat": [(0.0, "cat")], "dog": [(1.0, 2.0, "dog")], "dog 2": [(1.0, "dog"), (2.0, "dog")]}
+    assert sorted(by_clip(read_rows(path))["x"]) == events
