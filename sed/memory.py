@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,25 +13,60 @@ _SYSTEM = Path("/proc/meminfo")
 _GROUPS, _MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
+class _Limit:
+    """Limit on the process's memory, for the blocks of `limited` that its threads are in.
+
+    Attributes:
+        soft: limit outside of blocks.
+        base: bytes that were in use when a block began, without those that other blocks may take.
+        more: {thread: bytes that its block may take}.
+    """
+
+    def __init__(self) -> None:
+        self.soft, self.base, self.more = resource.RLIM_INFINITY, 0, dict[int, int]()
+        self.lock = threading.Lock()
+
+    def change(self, more: int | None, used: int = 0) -> int | None:
+        """Set what the calling thread's block may take, None: nothing; return what it was before.
+
+        used: bytes in use, at a block's start.
+        """
+        me = threading.get_ident()
+        with self.lock:
+            soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            if not self.more:
+                self.soft, self.base = soft, 0
+            self.base = max(self.base, used - sum(self.more.values()))
+            before = self.more.pop(me, None)
+            if more is not None:
+                self.more[me] = more if before is None else min(more, before)
+            bounds = [self.base + sum(self.more.values())] if self.more else []
+            bounds += [bound for bound in (self.soft, hard) if bound != resource.RLIM_INFINITY]
+            resource.setrlimit(resource.RLIMIT_DATA, (min(bounds, default=self.soft), hard))
+        return before
+
+
+_limit = _Limit()
+
+
 @contextmanager
 def limited(more: int) -> Iterator[None]:
     """Limit this process to the given bytes of additional memory; beyond it allocations fail as if memory ran out.
 
     The limit is on writable memory (RLIMIT_DATA) instead of address space, as threads reserve much more address space
-    than they use. A lower limit that is set already stays. On systems other than Linux nothing is limited.
+    than they use. A lower limit that is set already stays; blocks of several threads may take their bytes together. On
+    systems other than Linux nothing is limited.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     try:
-        has = int(_STATM.read_text().split()[5]) * resource.getpagesize()  # field 6 of statm: data and stack, in pages
+        used = int(_STATM.read_text().split()[5]) * resource.getpagesize()  # field 6 of statm: data and stack, in pages
     except (OSError, IndexError, ValueError):
         yield
         return
-    lowest = min((bound for bound in (soft, hard) if bound != resource.RLIM_INFINITY), default=has + more)
-    resource.setrlimit(resource.RLIMIT_DATA, (min(has + more, lowest), hard))
+    outer = _limit.change(more, used)
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        _limit.change(outer)
 
 
 def available() -> int:

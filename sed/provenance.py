@@ -33,9 +33,8 @@ def git_hash() -> str:
 
 def _git(*arguments: str) -> str:
     """Return what git prints about the checkout around ROOT."""
-    return subprocess.run(
-        ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    printed = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=True).stdout
+    return os.fsdecode(printed).strip()  # paths may be invalid UTF-8
 
 
 def command_line() -> str:

@@ -42,7 +42,8 @@ if [[ ${force} == false && -f ${out}/feats.scp ]] && { same "${out}/.asked" "${a
         [[ -z $(find -L "${model}/final.pt" "${inputs[@]}" -newer "${out}/feats.scp") ]]; }; }; then
     finished "${out}: already done"
 fi
-rm -f "${out}"/{feats.scp,.asked}
+# A set of another kind stays as it is; pseudo_label refuses it.
+[[ ! -f ${out}/pseudo_labels.json ]] || rm -f "${out}"/{feats.scp,.asked}
 "${cmd[@]}" --gpu "$((ngpu > 0))" "${out}/log/label.log" \
     python3 -m sed.bin.pseudo_label --model "${model}" ${words[@]+"${words[@]}"} "${sets[@]}" "${out}"
 remember "${out}/.asked" "${asked}"$'\n'"${state}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,35 @@ def test_what_goes_beyond_the_limit_fails_inside_and_only_there() -> None:
             np.ones(512 << 20, np.uint8)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
     assert len(np.ones(512 << 20, np.uint8)) == 512 << 20
+
+
+def test_blocks_of_several_threads_leave_the_limit_as_it_was_and_do_not_share_their_bytes() -> None:
+    """The first block ends within the second: its own limit must not come back at the end of the second."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    began, beside, ended = (threading.Event() for _ in range(3))
+
+    def first() -> int:
+        with limited(256 << 20):
+            began.set()
+            beside.wait(60)
+            taken = len(np.ones(200 << 20, np.uint8))
+        ended.set()
+        return taken
+
+    def second() -> int:
+        began.wait(60)
+        with limited(256 << 20):
+            own = np.ones(200 << 20, np.uint8)
+            beside.set()
+            ended.wait(60)
+            with pytest.raises(MemoryError):
+                np.ones(512 << 20, np.uint8)
+            return len(own)
+
+    with ThreadPoolExecutor(2) as pool:
+        taken = [pool.submit(block) for block in (first, second)]
+        assert [one.result() for one in taken] == [200 << 20] * 2
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -41,9 +42,12 @@ def test_folders_go_from_all_texts_of_a_json_value() -> None:
     assert without_folders(value) == {"a": ["y", 1, None, {"b": "z"}], "c": True}
 
 
+@pytest.mark.parametrize("name", [b"plain", b"caf\xe9"])  # the latter is invalid UTF-8
 def test_the_commit_is_that_of_our_checkout_not_of_one_around_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes
 ) -> None:
+    tmp_path /= os.fsdecode(name)
+
     def git(*arguments: str) -> str:
         identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
         made = subprocess.run(

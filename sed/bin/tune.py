@@ -119,9 +119,10 @@ def _keep_budget(args: argparse.Namespace) -> None:
     from sed.parallel import free_processors
     from sed.prediction.alarms import keep_budget, poisson_interval
     from sed.prediction.session import open_predictor
-    from sed.prediction.sources import find_recordings, read_recording
+    from sed.prediction.sources import find_recordings, is_stream, read_recording
 
     names, problems = find_recordings(args.input)
+    problems += [f"{name}: a stream, which can be read only once (give files)" for name in names if is_stream(name)]
     if problems:
         raise UserError("; ".join(problems))
     onnx = str(args.model).endswith(".onnx")

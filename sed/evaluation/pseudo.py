@@ -20,7 +20,9 @@ from sed.files import write_json
 from sed.input_files import Each, misfit, read_json
 
 ORIGIN = "pseudo_labels.json"
-"""file in a set's folder with the origin of its labels"""
+"""file in a set's folder with the origin of its labels, written before `TABLES`"""
+TABLES = ("feats.scp", "wav.scp", "durations.tsv", "events.tsv", "tags.tsv")
+"""files of a set that pseudo-labels replace"""
 
 log = logging.getLogger("sed.pseudo")
 
@@ -107,15 +109,17 @@ class Bias(NamedTuple):
     def corrected(self, events: Sequence[Event], duration: float) -> list[Event]:
         """Return the events with the bias subtracted from their times.
 
-        Times at the start and end of the clip stay; events that lose their length are dropped. duration: of the clip,
-        in seconds.
+        Times at the start and end of the clip stay; events that lose their length are dropped.
+
+        events: with times rounded to milliseconds, as those of `pseudo_events`; duration: of the clip, in seconds.
         """
         moved = []
         for onset, offset, label in events:
-            start = max(0.0, onset - self.onset) if onset > 0 else 0.0
-            end = min(duration, offset - self.offset) if offset < duration else duration
-            if round(end - start, 3) > 0:
-                moved.append(Event(round(start, 3), round(end, 3), label))
+            start = round(max(0.0, onset - self.onset), 3) if onset > 0 else 0.0
+            at_end = offset >= round(duration, 3)  # the offset is rounded, so it may be just before the end
+            end = round(duration if at_end else min(duration, offset - self.offset), 3)
+            if start < end:
+                moved.append(Event(start, end, label))
         return sorted(moved)
 
 
@@ -200,8 +204,8 @@ def read_published(
 
 
 def check_output(out: Path) -> None:
-    """Raise UserError if a folder has a set with features of its own, which pseudo-labels would overwrite."""
-    if (out / "feats.scp").exists() and not (out / ORIGIN).exists():
+    """Raise UserError if a folder has a set of another kind, which pseudo-labels would overwrite."""
+    if any((out / name).exists() for name in TABLES) and not (out / ORIGIN).exists():
         raise UserError(f"{out}: a set that is not of pseudo-labels (the last folder is written: name another)")
 
 
@@ -233,13 +237,14 @@ def write_pseudo_set(
     wavs: dict[str, str] = {}
     features: dict[str, str] = {}
     seen: set[str] = set()
+    folder = os.path.realpath(out)  # `..` of a folder that is reached by a link leads elsewhere
     for source in (sources := list(sources)):
         for clip, place in read_scp(source / "feats.scp").items():
             if clip in seen:
                 raise UserError(f"{source}: clip '{clip}' is in another of the sets too (ids are unique)")
             seen.add(clip)
             if clip in events:
-                features[clip] = os.path.relpath(source / place, out)
+                features[clip] = os.path.relpath(os.path.realpath(source / place), folder)
         wavs |= read_scp(source / "wav.scp")
     for clip in events:
         for name, table in (("feats.scp", features), ("wav.scp", wavs)):
@@ -248,6 +253,7 @@ def write_pseudo_set(
                 raise UserError(f"{lists}: no clip '{clip}', which has labels (dump its set again)")
     out.mkdir(parents=True, exist_ok=True)
     (out / "feats.scp").unlink(missing_ok=True)
+    write_json(out / ORIGIN, dict(origin))
     write_scp(out / "wav.scp", {clip: wavs[clip] for clip in features})
     write_durations_tsv(out / "durations.tsv", {clip: durations[clip] for clip in features})
     write_events_tsv(out / "events.tsv", events)
@@ -256,7 +262,6 @@ def write_pseudo_set(
     else:
         found = {clip: [event.label for event in own] for clip, own in events.items()}
         write_tags_tsv(out / "tags.tsv", {c: sorted({*found[c], *tags.get(c, ())}) for c in events})
-    write_json(out / ORIGIN, dict(origin))
     write_scp(out / "feats.scp", features)
 
 

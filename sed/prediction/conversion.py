@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from sed.data.recordings import shown
 from sed.data.tables import Event
 from sed.prediction.decisions import Detection
 from sed.prediction.formats import Format
@@ -39,6 +40,7 @@ def _labels(recordings: Mapping[str, Sequence[Event]]) -> list[str]:
 
 
 def _body(format: Format, name: str, events: Sequence[Event]) -> str:
+    name = shown(name)
     detections = [Detection(event, math.nan) for event in sorted(events)]  # label files have no scores
     result = Result(name, max((event.offset for event in events), default=0.0), detections)
     rows = "".join(format.event(name, detection) for detection in detections) or format.silent(name)

@@ -7,7 +7,7 @@ const NUDGE = 0.02;   // seconds by which a key moves a border
 class Kept {   // corrections of this page in the browser; where they cannot be kept, leaving the page asks first
     constructor() {
         let low = 0x811c9dc5, high = 0x1b873593;   // two 32-bit sums (FNV-1a and a variant) of what the page shows: another page has another name
-        for (const s of document.querySelectorAll("script[id='about-data'], script[id^='info-']"))
+        for (const s of document.querySelectorAll("script[id='about-data'], script[id^='info-'], script[id^='posteriors-']"))
             for (const c of s.textContent) { const p = c.codePointAt(0); low = Math.imul(low ^ p, 0x01000193); high = Math.imul(high ^ p, 0x01000193) ^ low >>> 15; }
         this.prefix = `ast-sed ${(low >>> 0).toString(16)}${(high >>> 0).toString(16)} `;
         this.works = true;

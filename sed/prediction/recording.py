@@ -107,7 +107,7 @@ class Track:
         self.result = Result(name, 0.0)
         self.failed = False
         self._plan, self._predictor, self._decisions, self._sink = plan, predictor, decisions, sink
-        self._centring, self._live = centring, live
+        self._centring, self.live = centring, live
         self._classes = len(predictor.labels)
         self._join = Join(plan, self._classes)
         self._samples = 0
@@ -177,7 +177,10 @@ class Track:
         if self._sink.uses_logmel:
             own = logmel()
             if window.next_first is not None:  # frames that the next window also covers are left to it
-                own = own[: round(self._plan.hop * self._predictor.frame_seconds / self._predictor.feature_seconds)]
+                # From the recording's start: a hop may not be a whole number of them, and rounding it would add up.
+                per_frame = self._predictor.frame_seconds / self._predictor.feature_seconds
+                first, end = (round(frame * per_frame) for frame in (window.start, window.start + self._plan.hop))
+                own = own[: end - first]
             self._sink.logmel(own)
         self._decide(rows)
         if window.next_first is None:
@@ -193,14 +196,14 @@ class Track:
     def _cut(self, found: list[Detection]) -> list[Detection]:
         """Cut a stream's events at the end of the audio received so far; return those of other recordings unchanged."""
         end = self._samples / self._predictor.rate
-        if not self._live:
+        if not self.live:
             return found
         cut = [one._replace(event=one.event._replace(offset=min(one.event.offset, end))) for one in found]
         return [one for one in cut if one.event.onset < end]
 
     def _report(self, found: list[Detection]) -> None:
         if found := self._cut(found):
-            if not self._live:  # a stream may have no end
+            if not self.live:  # a stream may have no end
                 self.result.detections += found
             self._sink.detections(found)
 
@@ -226,8 +229,12 @@ def refuse_short(track: Track, window: Window, predictor: Predictor) -> None:
         predictor: the model.
     """
     if window.first is None and len(window.samples) < predictor.min_samples:
-        seconds = predictor.min_samples / predictor.rate
-        raise UserError(f"{track.result.name}: shorter than the model's {seconds:g} s analysis window (leave it out)")
+        raise _too_short(track, predictor)
+
+
+def _too_short(track: Track, predictor: Predictor) -> UserError:
+    seconds = predictor.min_samples / predictor.rate
+    return UserError(f"{track.result.name}: shorter than the model's {seconds:g} s analysis window (leave it out)")
 
 
 def run(
@@ -295,8 +302,12 @@ def _read(
     """Yield the recordings' windows; for one that cannot be read any further, the error in place of the rest."""
     for track, windows in tracks:
         try:
+            empty = True
             for window in windows(track):
+                empty = False
                 refuse_short(track, window, predictor)
                 yield track, window
+            if empty and not track.live:  # a few samples at a high rate are none at the model's
+                raise _too_short(track, predictor)
         except UserError as error:
             yield track, error

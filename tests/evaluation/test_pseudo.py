@@ -97,12 +97,40 @@ def test_the_set_refers_to_the_features_of_the_others_and_is_a_data_directory(se
         pseudo.read_origins(tmp_path / "dump", ["pseudo"])
 
 
+def test_a_set_below_a_link_finds_the_features(sets, tmp_path):
+    (tmp_path / "disk" / "deep" / "folder").mkdir(parents=True)
+    (tmp_path / "linked").symlink_to(tmp_path / "disk" / "deep" / "folder")
+    (sets[0] / "feats.1.h5:0").touch()
+    out = tmp_path / "linked" / "pseudo"
+    pseudo.write_pseudo_set(out, sets, {"weak_1": []}, {"weak_1": 10.0}, {})
+    assert (out / read_scp(out / "feats.scp")["weak_1"]).is_file()
+
+
 def test_a_set_with_its_own_features_is_not_overwritten(sets, tmp_path):
     with pytest.raises(UserError, match=r"unlabelled: a set that is not of pseudo-labels"):
         pseudo.check_output(sets[1])
     pseudo.check_output(tmp_path / "pseudo")
     pseudo.write_pseudo_set(tmp_path / "pseudo", sets[:1], {"weak_1": []}, {"weak_1": 10.0}, {})
     pseudo.check_output(tmp_path / "pseudo")  # pseudo-labels are replaced
+    (sets[1] / "feats.scp").unlink()  # a data directory, which has no features, or a dump that is not finished
+    with pytest.raises(UserError, match=r"unlabelled: a set that is not of pseudo-labels"):
+        pseudo.check_output(sets[1])
+
+
+@pytest.mark.parametrize("name", ["wav.scp", "events.tsv", "feats.scp"])
+def test_a_set_whose_writing_was_killed_is_written_again(sets, tmp_path, monkeypatch, name):
+    def killed(path, *_):
+        if path.name == name:
+            raise KeyboardInterrupt
+        path.touch()
+
+    out = tmp_path / "pseudo"
+    with monkeypatch.context() as patched:
+        patched.setattr(pseudo, "write_scp", killed)
+        patched.setattr(pseudo, "write_events_tsv", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pseudo.write_pseudo_set(out, sets[:1], {"weak_1": []}, {"weak_1": 10.0}, {})
+    pseudo.check_output(out)
 
 
 def test_a_clip_in_two_of_the_sets_is_refused(sets, tmp_path):
@@ -163,6 +191,10 @@ def test_times_at_the_clip_s_ends_stay_and_events_that_lose_their_length_are_dro
     events = [Event(0.0, 10.0, "Dog"), Event(0.2, 3.0, "Cat"), Event(4.0, 4.1, "Cat")]
     assert bias.corrected(events, 10.0) == [Event(0.0, 2.8, "Cat"), Event(0.0, 10.0, "Dog"), Event(3.5, 3.9, "Cat")]
     assert pseudo.Bias(onset=-0.3, offset=0.0).corrected([Event(1.0, 1.2, "Cat")], 10.0) == []
+    to_the_end = [Event(9.0, 10.031, "Cat")]  # of a clip of 10.03125 s, rounded
+    assert bias.corrected(to_the_end, 10.03125) == [Event(8.5, 10.031, "Cat")]
+    # 0.6 ms are left, less than a data directory can write
+    assert pseudo.Bias(onset=0.0994, offset=0.1988).corrected([Event(1.1, 1.2, "Cat")], 10.0) == []
 
 
 HEAD = "filename\tonset\toffset\tevent_label\n"

@@ -177,3 +177,14 @@ def test_a_budget_of_0_and_options_that_a_budget_does_not_use_are_refused_before
 
     assert call(tune, "--model", "no such model", *options, "--out", tmp_path / "t.json", tmp_path / "x.wav") == 2
     assert message in capsys.readouterr().err and not (tmp_path / "t.json").exists()
+
+
+def test_streams_are_refused_since_recordings_are_read_again_for_every_rise_of_the_thresholds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tiny_model import call
+
+    from sed.bin import tune
+
+    assert call(tune, "--model", "none", "--alarms-per-hour", "5", "--out", tmp_path / "t.json", "-") == 2
+    assert "-: a stream, which can be read only once (give files)" in capsys.readouterr().err

@@ -136,3 +136,10 @@ def test_events_without_length_are_points_of_a_textgrid(tmp_path: Path) -> None:
     tiers = {tier.name: [tuple(entry) for entry in tier.entries] for tier in textgrid.openTextgrid(str(path), False)}
     assert tiers == {"cat": [(0.0, "cat")], "dog": [(1.0, 2.0, "dog")], "dog 2": [(1.0, "dog"), (2.0, "dog")]}
     assert sorted(by_clip(read_rows(path))["x"]) == events
+
+
+@pytest.mark.parametrize("name", ["tsv", "raven"])
+def test_a_recording_s_name_with_tab_line_end_or_broken_bytes_is_one_field(name: str) -> None:
+    text = in_one_file({"a\tb\nc\udcff.wav": [Event(0.5, 1.0, "dog")]}, name)
+    header, row = text.encode().decode().splitlines()
+    assert row.count("\t") == header.count("\t") and "a\\tb\\nc\\udcff.wav" in row.split("\t")

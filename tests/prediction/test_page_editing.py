@@ -26,25 +26,28 @@ def chromium(tmp_path_factory):
         yield running
 
 
-@pytest.fixture
-def page(tmp_path):
-    """A page of two recordings of ten seconds.
+def write_page(path, seed=0):
+    """Write a page of two recordings of ten seconds; `seed`: of their posteriors.
 
     It shows the test's folder as its text `about`, since the browser keeps corrections by what a page shows, and would
     restore those of an earlier test.
     """
     file = io.StringIO()
-    page = Page(file, str(tmp_path))
+    page = Page(file, str(path.parent))
     for name in NAMES:
         sink = PageSink(page, rate=8000, feature_seconds=0.02, frame_seconds=0.02, labels=LABELS, thresholds=[0.5] * 3)
         sink.audio(np.random.default_rng(0).normal(0, 0.01, 80000).astype(np.float32))
         sink.logmel(np.random.default_rng(0).normal(size=(500, 8)))
-        sink.processed(np.random.default_rng(0).random((500, 3)).astype(np.float32))
+        sink.processed(np.random.default_rng(seed).random((500, 3)).astype(np.float32))
         sink.finish(Result(f"a/{name}", 10.0, [Detection(e, 0.75) for e in GIVEN], np.zeros(3)))
     page.close()
-    path = tmp_path / "page.html"
     path.write_text(file.getvalue(), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def page(tmp_path):
+    return write_page(tmp_path / "page.html")
 
 
 def on_page(chromium, number=0):
@@ -160,6 +163,15 @@ def test_fields_change_label_and_times_and_nothing_is_lost_on_reload(chromium, p
     chromium.tap("document.querySelectorAll('#export button')[1]")  # discard, after a question
     chromium.load(page)
     assert on_page(chromium, 1) == on_page(chromium, 0)
+
+
+def test_corrections_are_not_restored_on_the_page_of_another_recording_of_the_same_name(chromium, page):
+    chromium.open(page)
+    chromium.js("recordings[0].editing.review(true)")
+    chromium.load(write_page(page.with_name("other.html"), seed=1))
+    assert chromium.js("recordings[0].editing.reviewed") is False
+    chromium.load(page)
+    assert chromium.js("recordings[0].editing.reviewed") is True
 
 
 def test_a_recording_without_any_event_is_exported_by_its_name(chromium, page):

@@ -39,6 +39,25 @@ def test_what_sinks_get_covers_the_recording_once():
     assert len(np.concatenate(sink.logmel_frames)) == 3400 + 1000
 
 
+class Fine(Loudness):
+    """A model with 2.5 frames of log-mel per frame of posteriors; each frame of log-mel holds its time in seconds."""
+
+    feature_seconds = 0.004
+
+    def __call__(self, waveforms):
+        times = np.arange(2500)[:, None] * 0.004
+        # the tests' waveforms begin with their time in seconds
+        shown = [lambda waveform=waveform: waveform[0] + times for waveform in waveforms]
+        return super().__call__(waveforms)._replace(logmel=shown)
+
+
+def test_the_picture_does_not_drift_if_a_hop_is_not_a_whole_number_of_its_columns():
+    audio = np.arange(60 * RATE, dtype=np.float32) / RATE
+    (sink,), _, _ = predict([audio], overlap=7.99, model=Fine())  # windows 2.01 s apart: 502.5 columns
+    times = np.concatenate(sink.logmel_frames)[:, 0]
+    assert np.abs(times - np.arange(len(times)) * 0.004).max() <= 0.0021
+
+
 class NoLogMel(Loudness):
     """A model whose log-mel nobody may ask for."""
 
@@ -76,11 +95,12 @@ def test_batches_over_recordings_change_nothing(batch_size):
 def test_a_recording_that_breaks_off_harms_no_other():
     bad = np.zeros(30 * RATE, np.float32)
     bad[-5] = np.nan
-    recordings = [burst(1, 1, 25), bad, burst(2, 1, 5), np.zeros(3, np.float32)]
+    recordings = [burst(1, 1, 25), bad, burst(2, 1, 5), np.zeros(3, np.float32), np.zeros(0, np.float32)]
     sinks, problems, _ = predict(recordings)
-    assert [sink.abandoned for sink in sinks] == [False, True, False, True]
+    assert [sink.abandoned for sink in sinks] == [False, True, False, True, True]
     assert sinks[1].result is None and sinks[0].result.detections and sinks[2].result.detections
     assert dict(problems)["1"] == "broken" and "shorter than" in dict(problems)["3"]
+    assert dict(problems)["4"] == "4: shorter than the model's 0.01 s analysis window (leave it out)"
 
 
 def test_a_stream_s_events_are_passed_on_and_not_kept():

@@ -372,6 +372,15 @@ train() {
     [[ ${output} == *'already done' ]]
 }
 
+@test "pseudo_label: a refused set of another kind keeps its features" {
+    dump
+    train
+    cp dump/strong/feats.scp before.scp
+    FAIL=sed.bin.pseudo_label run "${root}/steps/pseudo_label.sh" --ngpu 0 exp/x dump/strong dump/strong
+    [[ ${status} != 0 ]]
+    cmp before.scp dump/strong/feats.scp
+}
+
 @test "tune_windows: once, and again if windows.json is gone" {
     dump
     train

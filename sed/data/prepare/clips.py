@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -196,7 +197,8 @@ def cut_recording(
 ) -> list[tuple[float, float]]:
     """Write a recording's windows into `folder` as 16-bit FLAC at its sample rate.
 
-    A clip that exists and is not older than the recording is kept.
+    A clip gets the recording's time of modification; one that exists with this time is kept. A comparison of which is
+    newer would keep the clips of a recording that an older file has replaced.
 
     Args:
         source: the recording; it is read block by block, in constant memory.
@@ -226,8 +228,9 @@ def cut_recording(
                     break
                 found.append(span)
                 path = folder / f"{window_name(name, *span)}.flac"
-                if not path.exists() or path.stat().st_mtime_ns < changed:
+                if not path.exists() or path.stat().st_mtime_ns != changed:
                     write_sound(path, samples.clip(-1, 1), sound.rate)
+                    os.utime(path, ns=(changed, changed))
                     written.append(path)
                     clipped += int((np.abs(samples[max(0, counted - start) :]) > 1).sum())
                     counted = start + len(samples)

@@ -1,7 +1,7 @@
 """A data directory from a metadata TSV and a folder of audio: the clips that have annotation and intact audio.
 
 The audio check decodes every file once. Its results are kept in the data directory with the file's size and time of
-modification, so that a later run decodes only changed files.
+modification, so that a later run decodes only changed files, and those that could not be read.
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ def check_audio(files: Mapping[str, Path], kept: Path, *, jobs: int) -> dict[str
 
     Args:
         files: {clip id: file}.
-        kept: table of earlier results, which is updated; unchanged files in it are not read again.
+        kept: table of earlier results, which is updated; unchanged files in it are not read again, except those that
+            could not be read: ffmpeg, or a permission, may have been missing.
         jobs: threads.
 
     Returns:
@@ -137,7 +138,7 @@ def check_audio(files: Mapping[str, Path], kept: Path, *, jobs: int) -> dict[str
     stats = {clip: path.stat() for clip, path in files.items()}
     # What identifies an unchanged file in the table: its path (as a table can hold it), size and time of modification.
     keys = {clip: (shown(str(files[clip])), str(stat.st_size), str(stat.st_mtime_ns)) for clip, stat in stats.items()}
-    found = {clip: known[key] for clip, key in keys.items() if key in known}
+    found = {clip: known[key] for clip, key in keys.items() if key in known and known[key][0]}
     todo = [clip for clip in files if clip not in found]
     if todo:
         with ThreadPoolExecutor(jobs) as pool, Progress(len(todo), "file", title="checked", logger=log) as progress:

@@ -116,6 +116,8 @@ def _candidates(sums, half):  # type: ignore[no-untyped-def]
         change = (after - before) / half
         if abs(change) < 1e-9:  # no change except for rounding errors of the sums
             continue
+        if change < 0 and count == 1 and best_at < 0:  # a fall after rises too small to count: an onset comes first
+            continue
         if (change > 0) != rising:
             if best_at >= 0:
                 borders[count] = best_at

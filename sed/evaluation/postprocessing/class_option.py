@@ -23,7 +23,7 @@ def per_class(text: str) -> dict[str, float]:
     values: dict[str, float] = {}
     for part in text.split(","):
         name, equals, value = part.strip().rpartition("=")
-        label = name if equals else "*"
+        label = name.strip() if equals else "*"
         if label in values:
             what = f"'{label}' comes twice" if equals else "two numbers without a label (decimals take a point)"
             raise argparse.ArgumentTypeError(f"'{text}': {what}")
@@ -117,7 +117,7 @@ class ClassOption:
                 raise UserError(f"{self.flag}: unknown label '{label}' (known: {', '.join(labels)})")
             try:
                 self.checked(float(value))
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise UserError(f"{self.flag}: {error}") from None
         return {label: float(values.get(label, values.get("*", self.default))) for label in labels}
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 TOGETHER = 1 << 20
 """number of scores that are filtered together, which limits the copies"""
+LONGEST = 3600.0
+"""seconds; largest length of a filter (our choice), which limits the memory that its reflected edges take"""
 
 
 def window_frames(seconds: float, frame_seconds: float) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sed.evaluation.postprocessing.class_option import ClassOption
-from sed.evaluation.postprocessing.filters import filtered, reach
+from sed.evaluation.postprocessing.filters import LONGEST, filtered, reach
 from sed.evaluation.postprocessing.step import OneNumber
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Maximum(OneNumber):
             name="maximum",
             help="seconds of the maximum filters, 0 for none: one number, or label=seconds,...",
             default=0.0,
+            most=LONGEST,
         ),
     )
     needs_clip: ClassVar[bool] = False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sed.evaluation.postprocessing.class_option import ClassOption
-from sed.evaluation.postprocessing.filters import filtered, reach
+from sed.evaluation.postprocessing.filters import LONGEST, filtered, reach
 from sed.evaluation.postprocessing.step import OneNumber
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Median(OneNumber):
             name="median",
             help="seconds of the median filters, 0 for none: paper, one number, or label=seconds,...",
             default=OTHER_MEDIAN,
+            most=LONGEST,
             tables={"paper": PAPER_MEDIAN},
             unset="paper",
         ),

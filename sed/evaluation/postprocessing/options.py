@@ -105,7 +105,7 @@ def options_of(*, post_processing: str | None = None, threshold: str | None = No
     parser = Parser(title)
     add_arguments(parser)
     try:
-        named = post_processing and steps(post_processing)
+        named = None if post_processing is None else steps(post_processing)
     except argparse.ArgumentTypeError as error:
         raise UserError(f"{title}: {error}") from None
     return argparse.Namespace(**{**parser.defaults(), "post_processing": named, "threshold": threshold})

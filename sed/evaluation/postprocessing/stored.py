@@ -80,7 +80,7 @@ def from_stored(
         )
     except KeyError as error:
         raise UserError(f"{where}: broken post-processing: no {error} ({again})") from None
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(f"{where}: broken post-processing: {error} ({again})") from None
 
 

@@ -120,6 +120,15 @@ def test_the_audio_check_is_done_once(raw, monkeypatch):
     assert sorted(read) == ["a.wav", "b.wav", "b.wav", "c.wav"]
 
 
+def test_files_that_could_not_be_read_are_read_again(raw, monkeypatch):
+    """ffmpeg may be installed in the meantime, or a permission granted: the file itself is then unchanged."""
+    with monkeypatch.context() as lacking:
+        lacking.setattr("sed.data.prepare.data_directory.inspect", lambda _: (0.0, "not audio that libsndfile reads"))
+        with pytest.raises(UserError, match="3 of 3 files are bad"):
+            strong(raw)
+    assert strong(raw).clips == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "says"),
     [

@@ -65,6 +65,13 @@ def test_a_shallow_gap_merges_and_a_deep_one_does_not():
     assert len(boxes_of(values, absolute=0.2, relative=2.0)) == 2
 
 
+def test_events_and_gaps_keep_their_places_after_a_rise_too_small_to_count():
+    values = np.zeros(100)
+    values[:3] = [0.9e-9, 1.8e-9, 2.7e-9]  # each change is below the limit, and the fall after them is above it
+    values[50:70] = 0.75
+    assert boxes_of(values, filter_seconds=0.04) == [(1.0, 1.4, 0.75)]
+
+
 def test_silence_has_no_boxes_and_a_constant_one_box():
     assert boxes_of(np.zeros(50)) == []
     assert boxes_of(np.full(50, 0.5)) == [(0.0, 1.0, 0.5)]

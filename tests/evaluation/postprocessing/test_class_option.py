@@ -20,7 +20,7 @@ def parsed(*arguments: str) -> argparse.Namespace:
 
 def test_text_is_one_number_or_numbers_per_class() -> None:
     assert per_class("0.4") == {"*": 0.4}
-    assert per_class("Speech=0.4, *=0.6,a=b=1") == {"Speech": 0.4, "*": 0.6, "a=b": 1.0}
+    assert per_class("Speech = 0.4, *=0.6,a=b=1") == {"Speech": 0.4, "*": 0.6, "a=b": 1.0}
     with pytest.raises(argparse.ArgumentTypeError, match="'x=y' is neither"):
         per_class("0.1,x=y")
 

@@ -10,7 +10,7 @@ from sed.evaluation.postprocessing.class_option import per_class
 from sed.evaluation.postprocessing.csebbs import BoxParameters, Csebbs
 from sed.evaluation.postprocessing.maximum import Maximum
 from sed.evaluation.postprocessing.median import Median
-from sed.evaluation.postprocessing.options import add_arguments, given, resolve, steps
+from sed.evaluation.postprocessing.options import add_arguments, given, options_of, resolve, steps
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.postprocessing.stored import write_tuned
 from sed.evaluation.postprocessing.threshold import Threshold
@@ -28,6 +28,21 @@ def test_steps_are_named_in_order_or_by_auto_none_and_paper():
     assert steps("median, csebbs") == ["median", "csebbs"]
     with pytest.raises(argparse.ArgumentTypeError, match=r"'smooth' is no step \(auto, none, paper, or some of "):
         steps("median,smooth")
+
+
+def test_steps_from_python_are_refused_as_those_of_a_command_line():
+    assert options_of().post_processing is None and options_of(post_processing="none").post_processing == []
+    for text in ("", "smooth"):
+        with pytest.raises(UserError, match=f"post-processing: '{text}' is no step"):
+            options_of(post_processing=text)
+
+
+@pytest.mark.parametrize("option", ["--median", "--maximum"])
+def test_a_filter_that_memory_could_not_hold_is_refused(option):
+    resolve(post_processing_options(option, "3600"), LABELS)
+    for length in ("1e12", "1e308"):
+        with pytest.raises(UserError, match=rf"{option}: .* is out of range \(0.0 to 3600.0\)"):
+            resolve(post_processing_options(option, length), LABELS)
 
 
 def test_options_that_are_not_given_are_none_and_the_help_has_their_defaults():

@@ -75,6 +75,7 @@ def test_of_an_experiment_the_newest_result_counts(tmp_path):
         ({"steps": None}, "broken"),
         ({"median_seconds": {"a": 0.1}}, "broken post-processing: no 'b'"),
         ({"median_seconds": {"a": 0.1, "b": "long"}}, "broken post-processing: could not convert"),
+        ({"median_seconds": {"a": 10**400, "b": 0.1}}, "broken post-processing: int too large"),
         ({"csebbs": {}}, "broken"),
         ({"threshold": {"a": 0.1}}, "broken"),
     ],
