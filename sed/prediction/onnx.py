@@ -40,6 +40,8 @@ _SHAPE = {"front_end": dict, "post_processing": dict, "bin_hertz": [(int, float)
 """types of the facts that are not checked otherwise"""
 OPSET = 18
 """version of ONNX's operator set"""
+MOST = (2 << 30) - (64 << 20)
+"""largest size of the weights in bytes: protobuf's limit of 2 GiB for a file, less 64 MiB for the rest of the graph"""
 LOADING, RUNNING, WINDOW, THREAD = 1 << 30, 1 << 29, 1 << 28, 1 << 24
 """memory in bytes that a model may take while it is loaded, while it runs, per window, and per thread; multiples of its
 file's size are added to these.
@@ -62,7 +64,7 @@ def export(
         windows: window settings to store in the file, for `sed.bin.predict --onnx`, which cuts windows itself.
 
     Raises:
-        UserError: the package onnx is missing.
+        UserError: the package onnx is missing, or the weights are too large for one file.
     """
     import torch
 
@@ -72,6 +74,8 @@ def export(
         import onnx
     except ImportError:
         raise UserError("ONNX export needs the package onnx (pip install onnx onnxruntime onnxscript)") from None
+    if (size := 4 * sum(weight.numel() for weight in model.detector.state_dict().values())) > MOST:
+        raise UserError(f"the model's weights take {size / 1e9:.1f} GB, an ONNX file at most 2 GB (pack the model)")
     graph = PredictionGraph(detector=model.detector, front_end=model.front_end, plan=plan).eval()
     example = torch.zeros(2, plan.samples + plan.hop * plan.frame_samples)  # two recordings of two windows each
     axes = {

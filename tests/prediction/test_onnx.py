@@ -18,6 +18,7 @@ from sed.compatibility import FORMAT
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import options_of
 from sed.features.logmel import FrontEnd
+from sed.prediction import onnx as onnx_module
 from sed.prediction.model import open_model
 from sed.prediction.onnx import KEY
 from sed.prediction.predictor import TorchPredictor, predict_windows
@@ -107,6 +108,13 @@ def test_short_clips_are_padded_alike_everywhere(padding, wave_norm, tmp_path):
         output = torch_predictor([window.samples])
         rows.append(join.add(window, output.frame[0], output.clip[0])[:, : len(LABELS)])
     np.testing.assert_allclose(onnx.whole(long[None])[0][0, :330], np.concatenate(rows)[:330], atol=5e-4)
+
+
+def test_weights_that_exceed_one_file_are_refused_at_once(tmp_path, experiment, monkeypatch, capsys):
+    monkeypatch.setattr(onnx_module, "MOST", 1000)
+    assert call(monkeypatch, export_onnx, experiment, tmp_path / "model.onnx") == 2
+    assert "GB, an ONNX file at most 2 GB (pack the model)" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 ENCODERS = {
