@@ -6,7 +6,8 @@ import csv
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def sources(bank: Path) -> dict[str, str]:
     known: dict[str, str] = {}
     if table.is_file():
         _, rows = _attribution(table)
-        for row in rows:
+        for row in _matched(rows, files):
             source = next((row[key] for key in COLUMNS if row.get(key)), None)
             if row["file"] and source:
                 known[row["file"]] = source
@@ -60,6 +61,19 @@ def _attribution(table: Path) -> tuple[list[str], list[dict[str, str]]]:
         # reader.line_num is that of the last whole row
         raise UserError(f"{table}: {error}, at or before line {reader.reader.line_num} (correct the row)") from None
     return columns, rows
+
+
+def _matched(rows: Iterable[dict[str, str]], files: Iterable[str]) -> list[dict[str, str]]:
+    """Return rows of ATTRIBUTION.tsv with each `file` as it is in `files`, if any of these is the same file.
+
+    Tables may begin paths with `./`, and macOS decomposes letters with accents in names of files.
+    """
+
+    def usual(name: str) -> str:
+        return unicodedata.normalize("NFC", os.path.normpath(name))
+
+    same = {form: file for file in files for form in (usual(file), file)}
+    return [{**row, "file": same.get(row["file"]) or same.get(usual(row["file"]), row["file"])} for row in rows]
 
 
 def split(files: Mapping[str, str], share: float, seed: int) -> dict[str, str]:
@@ -159,7 +173,8 @@ def write(bank: Path, out: Path, sides: Mapping[str, str]) -> None:
         with (part / ATTRIBUTION).open("w", encoding="utf-8", newline="") as new:
             writer = csv.DictWriter(new, columns, delimiter="\t", lineterminator="\n")
             writer.writeheader()
-            writer.writerows({**row, "file": names[row["file"]]} for row in rows if row["file"] in names)
+            kept = (row for row in _matched(rows, names) if row["file"] in names)
+            writer.writerows({**row, "file": names[row["file"]]} for row in kept)
     if out.exists():
         shutil.rmtree(out)
     part.rename(out)

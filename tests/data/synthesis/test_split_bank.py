@@ -108,6 +108,19 @@ def test_an_attribution_that_would_not_keep_sources_together_is_refused(bank, ch
         split_bank.sources(bank)
 
 
+def test_an_attribution_may_begin_paths_with_a_dot_and_decompose_letters(tmp_path):
+    bank, files = tmp_path / "bank", [f"train/foreground/Dog/h\u00e4{n}.wav" for n in range(2)]  # composed: one letter
+    for file in files:
+        (bank / file).parent.mkdir(parents=True, exist_ok=True)
+        (bank / file).touch()
+    named = ["./" + files[0], files[1].replace("\u00e4", "a\u0308")]
+    (bank / "ATTRIBUTION.tsv").write_text("file\tsource\n" + "".join(f"{name}\tkennel\n" for name in named))
+    assert split_bank.sources(bank) == dict.fromkeys(files, "kennel")
+    split_bank.write(bank, tmp_path / "out", dict.fromkeys(files, "validation"))
+    moved = [file.replace("train", "validation") for file in files]
+    assert split_bank.sources(tmp_path / "out") == dict.fromkeys(moved, "kennel")
+
+
 def test_attributed_files_that_the_bank_lacks_are_counted(bank, log_lines):
     (bank / "train/foreground/Dog/a.wav").rename(bank / "train/foreground/Dog/z.wav")
     split_bank.sources(bank)
