@@ -202,6 +202,8 @@ train() {
     [[ ${status} == 2 && ${output} == 'train: bad: sed.bin.train' ]]
     calls 7
     cmp exp/x/log/train.log train.log
+    FAIL=sed.bin.train train --force
+    [[ ${status} != 0 && -e exp/x/.done ]] # a wrong option does not cost the earlier training
     train --force
     [[ $(tail -n 1 "${CALLS}") == 'sed.bin.train --config x.yaml --force dump exp/x' ]]
 }
