@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Write a dumped strong set with the pseudo-labels of a trained model; it refers to the features of the given sets.
+# Write a dumped strong set with the pseudo-labels of a trained or packed model; it refers to the features of the given sets.
 #
 # usage: steps/pseudo_label.sh [options] <exp/x> <dump/set...> <dump/pseudo>
 #
@@ -21,7 +21,9 @@ model=${1%/} out=${*: -1} sets=("${@:2:$#-2}")
 out=${out%/}
 source "${root}/utils/step.sh"
 
-[[ -f ${model}/final.pt ]] || die "${model}/final.pt: no such file (train the model first)"
+weights=${model}/final.pt
+[[ ! -f ${model}/model.json ]] || weights=${model}/model.json # a packed model, with the checksum of its weights
+[[ -f ${weights} ]] || die "${weights}: no such file (train the model first)"
 for set in "${sets[@]}"; do
     [[ -f ${set}/feats.scp ]] || die "${set}/feats.scp: no such file (run stage 2 first)"
 done
@@ -35,11 +37,11 @@ for set in "${sets[@]}"; do
         [[ ! -f ${file} ]] || inputs+=("${file}")
     done
 done
-state=$(state_of "${model}/final.pt" "${inputs[@]}" && state_of_words)
+state=$(state_of "${weights}" "${inputs[@]}" && state_of_words)
 # Earlier versions stored only the arguments in .asked: their labels count as current if they are newer than model and sets.
 if [[ ${force} == false && -f ${out}/feats.scp ]] && { same "${out}/.asked" "${asked}"$'\n'"${state}" ||
     { same "${out}/.asked" "${asked}" &&
-        [[ -z $(find -L "${model}/final.pt" "${inputs[@]}" -newer "${out}/feats.scp") ]]; }; }; then
+        [[ -z $(find -L "${weights}" "${inputs[@]}" -newer "${out}/feats.scp") ]]; }; }; then
     finished "${out}: already done"
 fi
 # A set of another kind stays as it is; pseudo_label refuses it.

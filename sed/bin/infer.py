@@ -57,18 +57,6 @@ def parser() -> Parser:
     return p
 
 
-def _load(source: Path, which: str, device: Any) -> Any:
-    """Return a packed model, or the student or the teacher of an experiment or checkpoint."""
-    from sed.checkpoints.checkpoint import load_detector
-    from sed.checkpoints.packed import is_packed, load_pack
-
-    if not is_packed(source):
-        return load_detector(source, which=which, device=device)
-    if which != "teacher":  # the scores would be reported as the student's
-        raise UserError(f"{source}: a packed model has one network (leave out --which)")
-    return load_pack(source, device)[0]
-
-
 def _add_cost(file: Path, source: Path, model: Any, clips: int, device: Any) -> None:
     """Add an inference's multiply-accumulates to energy.json: of all clips, and per 10 s of audio, as DCASE asks.
 
@@ -112,6 +100,7 @@ def main() -> None:
     args = parser().parse_args()
     logger = setup_logging()
     from sed.checkpoints.hub import local_model
+    from sed.checkpoints.packed import load_model
     from sed.data.scores import export_tsv, write_scores
     from sed.device import choose_device
     from sed.evaluation.inference import infer_set
@@ -119,11 +108,10 @@ def main() -> None:
 
     device = choose_device(args.device)
     source = local_model(args.model)
-    model = _load(source, args.which, device)
+    model = load_model(source, args.which, device)
     if args.band is not None:
         model.detector.use_band(args.band)
     amp = args.amp and device.type == "cuda"
-    number, parts = args.part
     _check_energy(args, source, device)
     file = args.output.parent / FILE
     with metered(file, "inference", again=False) if args.energy else nullcontext():
@@ -136,8 +124,8 @@ def main() -> None:
             batch_size=args.batch_size,
             device=device,
             amp=amp,
-            number=number,
-            parts=parts,
+            number=args.part[0],
+            parts=args.part[1],
         )
         rate = len(scores.clips) / (time.monotonic() - started)
     if args.energy:

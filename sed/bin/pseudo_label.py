@@ -35,7 +35,7 @@ def main() -> None:
     """Infer or read, decide, and write."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("folders", nargs="+", type=Path, help="dumped sets to label, and last the set to write")
-    p.option("model", "", "experiment folder or checkpoint (.pt)")
+    p.option("model", "", "experiment folder, checkpoint (.pt) or packed model")
     p.option("scores", [], "scores.h5 of each set, instead of --model", type=Path, nargs="+")
     p.option("events", [], "published tables of events, instead of --model", type=Path, nargs="+")
     p.option(
@@ -115,12 +115,12 @@ def _posteriors(args: Namespace, sources: list[Path]) -> Iterator[tuple[Path, Sc
             _check_labels(path, scores.labels, source)
             yield source, scores
         return
-    from sed.checkpoints.checkpoint import load_detector
+    from sed.checkpoints.packed import load_model
     from sed.device import choose_device
     from sed.evaluation.inference import infer_set
 
     device = choose_device(args.device)
-    model = load_detector(Path(args.model), which=args.which, device=device)
+    model = load_model(Path(args.model), args.which, device)
     for source in sources:
         _check_labels(args.model, model.labels, source)
     for source in sources:

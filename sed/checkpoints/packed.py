@@ -128,6 +128,29 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
     return model, facts
 
 
+def load_model(source: Path, which: str, device: torch.device | str) -> LoadedModel:
+    """Load a packed model, or the student or the teacher of an experiment or a checkpoint, in eval mode.
+
+    Args:
+        source: the pack, the folder of the experiment or the file of the checkpoint.
+        which: `teacher` or `student`.
+        device: device to load the model to.
+
+    Returns:
+        The model.
+
+    Raises:
+        UserError: it is missing, damaged or incomplete, or the student of a packed model is asked for.
+    """
+    from sed.checkpoints.checkpoint import load_detector
+
+    if not is_packed(source):
+        return load_detector(source, which=which, device=device)
+    if which != "teacher":  # the result would be reported as the student's
+        raise UserError(f"{source}: a packed model has one network (leave out --which)")
+    return load_pack(source, device)[0]
+
+
 def save_pack(
     folder: Path,
     model: LoadedModel,

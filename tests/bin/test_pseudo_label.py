@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_training import LABELS, SECONDS, write_set
+from tiny_training import LABELS, SECONDS, make_config, write_set
 
 from sed.bin import pseudo_label
+from sed.checkpoints.checkpoint import LoadedModel
+from sed.checkpoints.packed import save_pack
 from sed.data.batches import load_set
 from sed.data.directory import read_scp
 from sed.data.scores import Scores, write_scores
 from sed.data.tables import Event, read_events_tsv
 from sed.evaluation.reports.results_table import Row, weights
+from sed.features.logmel import FrontEnd
+from sed.models.detector import build_detector
 
 
 @pytest.fixture
@@ -44,6 +48,15 @@ def scores_of(path: Path, clips: list[str], labels: list[str] = LABELS) -> Path:
     attrs = {"ensemble": ["exp/x_seed1", "exp/x_seed2"]}
     write_scores(path, Scores(clips=clips, labels=labels, frame=frame, clip=clip, frame_seconds=0.02, attrs=attrs))
     return path
+
+
+def test_a_packed_model_labels_as_an_experiment_does(dump: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config()
+    model = LoadedModel(build_detector(config, len(LABELS)).eval(), FrontEnd.from_config(config), LABELS, config, {})
+    save_pack(Path("model"), model, post_processing={}, windows={}, results={}, card="", source="a test")
+    assert call(monkeypatch, "--model", "model", "--threshold", "0", dump / "weak", dump / "pseudo") == 0
+    assert [*read_scp(dump / "pseudo" / "feats.scp")] == [f"weak_00{number}" for number in range(4)]
+    assert json.loads((dump / "pseudo" / "pseudo_labels.json").read_text())["models"] == ["model"]
 
 
 def test_a_published_table_becomes_a_set_whose_origin_results_name(dump: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -356,6 +356,20 @@ train() {
     calls 7
 }
 
+@test "pseudo_label: by a packed model; done again if it has changed" {
+    dump
+    mkdir -p model
+    echo 1 >model/model.json
+    label() { run "${root}/steps/pseudo_label.sh" --ngpu 0 model dump/strong dump/pseudo; }
+    label
+    [[ ${status} == 0 && $(tail -n 1 "${CALLS}") == 'sed.bin.pseudo_label --model model dump/strong dump/pseudo' ]]
+    label
+    [[ ${output} == *'already done' ]]
+    echo 2 >model/model.json
+    label
+    [[ ${output} != *'already done' ]]
+}
+
 @test "pseudo_label: done again if the features or the tags of a set have changed" {
     dump
     train
