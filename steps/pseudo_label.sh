@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Write a dumped strong set with the pseudo-labels of a trained or packed model; it refers to the features of the given sets.
+# Write a dumped strong set with pseudo-labels of a trained or packed model; it refers to the features of the given sets.
 #
 # usage: steps/pseudo_label.sh [options] <exp/x> <dump/set...> <dump/pseudo>
 #
@@ -38,7 +38,7 @@ for set in "${sets[@]}"; do
     done
 done
 state=$(state_of "${weights}" "${inputs[@]}" && state_of_words)
-# Earlier versions stored only the arguments in .asked: their labels count as current if they are newer than model and sets.
+# Earlier versions stored only the arguments in .asked: such labels are current if they are newer than model and sets.
 if [[ ${force} == false && -f ${out}/feats.scp ]] && { same "${out}/.asked" "${asked}"$'\n'"${state}" ||
     { same "${out}/.asked" "${asked}" &&
         [[ -z $(find -L "${weights}" "${inputs[@]}" -newer "${out}/feats.scp") ]]; }; }; then
