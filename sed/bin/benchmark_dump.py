@@ -48,6 +48,8 @@ def main() -> None:
     log = setup_logging()
     if args.scratch.exists() and any(args.scratch.iterdir()):
         raise UserError(f"{args.scratch}: not empty (name a new folder)")
+    if args.nj > args.clips:
+        raise UserError(f"--nj {args.nj}: more jobs than --clips {args.clips} (give fewer)")
     lists = _lists(args)
 
     # The bare loop runs on fewer clips, to save time.
@@ -58,7 +60,7 @@ def main() -> None:
     log.info("bare read, resample, front end: %.1f clips/s per core", sum(bare) / len(bare))
 
     shards = [args.scratch / f"feats.{job}.h5" for job in range(1, args.nj + 1)]
-    dump = ["-m", "sed.bin.dump_features"]
+    dump = ["-m", "sed.bin.dump_features", "--clip-seconds", str(args.seconds)]
     begun = time.monotonic()
     peaks = _memory([[sys.executable, *dump, scp, str(shard)] for scp, shard in zip(lists, shards, strict=True)])
     spent = time.monotonic() - begun

@@ -1,6 +1,29 @@
 """sed.bin.benchmark_dump."""
 
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
 from sed.bin import benchmark_dump
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sed.bin.benchmark_dump", *arguments, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.thorough
+def test_clips_longer_than_the_front_ends_default_are_dumped_whole_as_the_bare_loop_reads_them(tmp_path: Path) -> None:
+    options = ["--clips", "100", "--files", "1", "--seconds", "10.5", "--rate", "16000", "--nj", "1"]
+    done = run(*options, folder=tmp_path / "scratch")
+    assert done.returncode == 0 and "were cut" not in done.stdout + done.stderr
+
+
+def test_more_jobs_than_clips_are_refused(tmp_path: Path) -> None:
+    done = run("--clips", "100", "--nj", "101", folder=tmp_path / "scratch")
+    assert done.returncode == 2 and "--nj 101: more jobs than --clips 100" in done.stderr
 
 
 def test_a_job_that_ends_early_has_used_memory() -> None:
