@@ -9,7 +9,7 @@
 #
 # A line of the list: config of a front end, a tab, folder of its dump (`steps/experiments.sh features` prints such
 # lists); `-` reads the list from standard input. Each <data>/<set> becomes <folder>/<set>. Prints a warning if the sets
-# differ by more than 10 dB in level.
+# differ by more than 10 dB in level, or if a folder has features of another set.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -31,6 +31,11 @@ for front_end in ${front_ends[@]+"${front_ends[@]}"}; do
         "${root}/steps/dump_features.sh" --cmd "${asked_cmd}" --nj "${nj}" --conf "${conf}" --force "${force}" \
             "${data}/${set}" "${dump}/${set}"
         dumps+=("${dump}/${set}")
+    done
+    for scp in "${dump}"/*/feats.scp; do
+        set=$(basename "$(dirname "${scp}")")
+        [[ ! -e ${scp} || -e ${data}/${set}/wav.scp || -e ${dump}/${set}/pseudo_labels.json ]] ||
+            say "${dump}/${set}: features of a set that is not in ${data}; configs that name it still use it (remove it if it is stale)"
     done
     python3 -m sed.bin.compare_levels "${dumps[@]}"
 done

@@ -182,6 +182,19 @@ train() {
     [[ $(ls dump) == $'labels.txt\nsoft\nstrong\nweak' ]]
 }
 
+@test "dump: features of a set that is not among the data directories any more are named" {
+    cp -R data/strong data/weak
+    sets() { run "${root}/steps/dump_sets.sh" --nj 1 data list.tsv; }
+    printf 'logmel.yaml\tdump\n' >list.tsv
+    sets
+    [[ ${status} == 0 && ${output} != *'is not in data'* ]]
+    cp -R dump/weak dump/pseudo
+    touch dump/pseudo/pseudo_labels.json
+    rm -r data/weak
+    sets
+    [[ ${status} == 0 && ${output} == *'dump/weak: features of a set that is not in data;'* && ${output} != *'dump/pseudo:'* ]]
+}
+
 @test "dump: a job that fails leaves no feats.scp" {
     FAIL=sed.bin.dump_features dump --nj 2
     [[ ${status} == 2 && ${output} == *'dump_features: bad'* && ! -e dump/strong/feats.scp ]]
