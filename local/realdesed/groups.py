@@ -50,7 +50,10 @@ def write_groups(metadata: Path, out: Path) -> None:
     Raises:
         UserError: the metadata are missing or lack a column.
     """
-    rows = [(audio_stem(row[0]), row[1], device(row[2]), _rooms(row[3])) for _, row in csv_rows(metadata, COLUMNS)]
+    rows = [
+        (audio_stem(row[0]), " ".join(row[1].split()), device(row[2]), _rooms(row[3]))
+        for _, row in csv_rows(metadata, COLUMNS)
+    ]
     rooms = sorted({room for *_, recorded_in in rows for room in recorded_in})
     write_tsv(
         out,

@@ -46,6 +46,12 @@ def test_a_recording_is_in_the_group_of_each_of_its_rooms(tmp_path: Path) -> Non
     assert groups("living room") == {"a_b": "living room", "c": "", "d": ""}
 
 
+def test_line_ends_and_blanks_of_a_field_make_no_line_or_group_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text(HEAD + 'a.wav,"on the\ntable",Zoom,\nb.wav,on the  table ,Zoom,\n')
+    write_groups(tmp_path / "metadata.csv", tmp_path / "groups.tsv")
+    assert read_groups(tmp_path / "groups.tsv", "device_placement") == {"a": "on the table", "b": "on the table"}
+
+
 def test_metadata_without_a_column_are_refused(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("filename,device_placement\na.wav,static\n")
     with pytest.raises(UserError, match=r"metadata\.csv:1: no column 'recording_device'"):
