@@ -67,11 +67,14 @@ def seen_and_unseen(names: Sequence[str], results: Results, training: Mapping[st
         if run is None or seen is None or run.get("event_f1_macro") is None:
             continue
         unseen = run["event_f1_macro"]
+        parts = (
+            f"of the {100 * (1 - unseen):.1f} points that are missing, {100 * (1 - seen):.1f} are missing on its "
+            f"training clips too and {100 * (seen - unseen):.1f} only where clips and sources are new to it"
+        )
         lines.append(
             f"`{name}` (seed {seed}) has an EB-F1 of {100 * seen:.1f} % on the {training[name]['set']} clips that it "
-            f"was trained on and {100 * unseen:.1f} % on validation: of the {100 * (1 - unseen):.1f} points that are "
-            f"missing, {100 * (1 - seen):.1f} are missing on its training clips too and {100 * (seen - unseen):.1f} "
-            "only where clips and sources are new to it."
+            f"was trained on and {100 * unseen:.1f} % on validation: "
+            f"{parts if seen > unseen else 'no points are missing only where clips and sources are new to it'}."
         )
     return lines
 

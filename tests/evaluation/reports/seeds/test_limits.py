@@ -41,6 +41,9 @@ def test_the_gap_is_split_at_the_same_seed() -> None:
     assert "75.0 % on the strong_real clips" in text and "30.0 % on validation: of the 70.0 points" in text
     assert "25.0 are missing on its training clips too and 45.0 only" in text
     assert limits.seen_and_unseen(["mine"], {"mine": RUNS[1:]}, training) == []
+    worse = {"mine": {**training["mine"], "event_f1_macro": 0.2}}
+    (text,) = limits.seen_and_unseen(["mine"], {"mine": RUNS}, worse)
+    assert "30.0 % on validation: no points are missing only" in text
 
 
 def test_rank_correlations_need_three_classes_that_differ() -> None:
