@@ -253,13 +253,15 @@ def make_data_dir(
     soft_events = None if soft is None else _read_soft(soft, labels)
     origin_of = read_origins(origins, audio.name) if origins else None  # its first column is the recordings' folder
     stated = read_durations_tsv(durations) if durations else {}
-    files = {clip: path.resolve() for clip, path in find_audio(audio).items() if clip in annotation.clips}
+    places = {clip: path for clip, path in find_audio(audio).items() if clip in annotation.clips}
+    files = {clip: path.resolve() for clip, path in places.items()}
     out.mkdir(parents=True, exist_ok=True)
     checked = check_audio(files, out / CHECKED, jobs=jobs)
     bad = faults(checked, stated, shortest=shortest, longest=longest)
     name, expected = out.name, len(annotation.clips)
-    write_tsv(out / "bad_audio.tsv", ("filename", "reason"), ((files[clip].name, bad[clip]) for clip in sorted(bad)))
-    _check_bad(bad, files, out / "bad_audio.tsv", max_bad)
+    listed = ((shown(places[clip].name), bad[clip]) for clip in sorted(bad))  # a link's own name, as in the metadata
+    write_tsv(out / "bad_audio.tsv", ("filename", "reason"), listed)
+    _check_bad(bad, places, out / "bad_audio.tsv", max_bad)
     wavs = {clip: str(path) for clip, path in files.items() if clip not in bad}
     _check_share(len(wavs), expected, audio, tsv, min_coverage)
     seconds = {clip: checked[clip][0] for clip in wavs}

@@ -107,6 +107,15 @@ def test_a_bad_recording_is_listed_with_its_reason(raw, name, make, reason):
     assert row.startswith(name) and reason in row
 
 
+def test_a_bad_recording_is_listed_by_the_name_of_its_link(raw):
+    (raw / "audio/a.wav").rename(raw / "xyz.wav")
+    put(raw / "xyz.wav", value=0)
+    (raw / "audio/a.wav").symlink_to(raw / "xyz.wav")
+    with pytest.raises(UserError, match=r"a\.wav: silent"):
+        strong(raw)
+    assert (raw / "out" / "bad_audio.tsv").read_text() == "filename\treason\na.wav\tsilent\n"
+
+
 def test_the_audio_check_is_done_once(raw, monkeypatch):
     strong(raw)
     read = []
