@@ -283,3 +283,17 @@ def window_events(
                 parts[index] += within([event], *windows[index])
         cut |= {window_name(name, *window): own for window, own in zip(windows, parts, strict=True)}
     return cut
+
+
+def warn_of_late_events(
+    events: Mapping[str, Sequence[Event]], found: Mapping[str, Sequence[tuple[float, float]]]
+) -> None:
+    """Warn of events that begin after their recording's last window, and so are in none (see `window_events`)."""
+    ends = {name: windows[-1][1] for name, windows in found.items() if windows}
+    late = [name for name, end in ends.items() for event in events.get(name, []) if event.onset > end - BRIEFEST]
+    if late:
+        log.warning(
+            "%d of %d events left out, the first in %s: they begin beyond the recording, or in its rest of under %g s, "
+            "which is no clip (are the times in seconds?)",
+            *(len(late), sum(len(events.get(name, [])) for name in found), late[0], SHORTEST),
+        )

@@ -22,6 +22,7 @@ from sed.data.prepare.clips import (
     csv_rows,
     cut_recording,
     read_annotations,
+    warn_of_late_events,
     window_events,
     window_name,
     within,
@@ -126,6 +127,7 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
     windows = {ids[name]: spans for name, spans in found.items()}
     events = {ids[name]: labels[name].events if name in labels else [] for name in found}
     events_of = window_events(events, windows)
+    warn_of_late_events(events, windows)
     _note(tsv).unlink(missing_ok=True)  # of an earlier set, whose soft labels and recordings are replaced from here on
     _write_soft(soft_table(tsv), {ids[name]: labels[name].soft for name in found if name in labels}, windows)
     _write_recordings(recordings_folder(tsv), events, windows if cut.overlapping else {})

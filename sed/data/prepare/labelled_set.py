@@ -16,7 +16,7 @@ from sed.cli import explained
 from sed.data.annotations.annotation import read_text
 from sed.data.annotations.registry import recognised
 from sed.data.audio import duration
-from sed.data.prepare.clips import window_events
+from sed.data.prepare.clips import warn_of_late_events, window_events
 from sed.data.prepare.cutting import cut_all, digest, finish, finished
 from sed.data.recordings import files_below, recordings_of, shown
 from sed.data.tables import Event, audio_stem, read_lines
@@ -86,7 +86,9 @@ def lay_out_set(
         _link(files[name], audio / link)
     longer = {str(path.relative_to(recordings)): name for name, path in files.items() if name not in links}
     found = cut_all(list(longer), recordings, audio, seconds=seconds, max_bad=max_bad, jobs=jobs) if longer else {}
-    cut = window_events(events, {longer[path]: spans for path, spans in found.items()})
+    windows = {longer[path]: spans for path, spans in found.items()}
+    cut = window_events(events, windows)
+    warn_of_late_events(events, windows)
     clips = {link: events[name] for name, link in links.items()} | {
         f"{clip}.flac": clip_events for clip, clip_events in cut.items()
     }

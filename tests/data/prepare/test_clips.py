@@ -17,6 +17,7 @@ from sed.data.prepare.clips import (
     read_annotations,
     recording_of,
     spans,
+    warn_of_late_events,
     window_events,
     window_name,
     within,
@@ -81,6 +82,14 @@ def test_events_too_short_for_a_clip_are_counted(log_lines):
         "a_0.000_5.000": [Event(2, 3, "x")]
     }
     assert log_lines == ["1 events shorter than 0.01 s left out, the first in a"]
+
+
+def test_events_after_the_last_clip_are_counted(log_lines):
+    found = {"a": spans(20.5, 10), "b": spans(8, 10)}
+    warn_of_late_events({"a": [Event(1, 2, "x"), Event(19.98, 20.2, "x")], "b": []}, found)
+    assert log_lines == []
+    warn_of_late_events({"a": [Event(1, 2, "x"), Event(20.1, 20.4, "x")], "b": [Event(1500, 2500, "x")]}, found)
+    assert len(log_lines) == 1 and log_lines[0].startswith("2 of 3 events left out, the first in a")
 
 
 REALDESED = Columns(annotator="annotator_id", status="review_status")
