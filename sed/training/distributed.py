@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from sed.errors import UserError
+from sed.errors import RunError, UserError, first_lines
 from sed.parallel import launched
 
 
@@ -95,6 +95,7 @@ def joined(device: torch.device) -> Iterator[World]:
 
     Raises:
         UserError: WORLD_SIZE is set, but not the other variables, or their values do not fit.
+        RunError: the processes do not reach one another.
     """
     size = launched("WORLD_SIZE", 1)
     if size == 1:
@@ -107,9 +108,17 @@ def joined(device: torch.device) -> Iterator[World]:
 
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        dist.init_process_group("nccl", device_id=device)
-    else:
-        dist.init_process_group("gloo")
+    try:
+        if device.type == "cuda":
+            dist.init_process_group("nccl", device_id=device)
+        else:
+            dist.init_process_group("gloo")
+    except RuntimeError as error:  # such as a port in use, or processes that do not come
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise RunError(
+            f"{size} processes cannot join at {where}: {first_lines(error)} (check MASTER_ADDR, or choose another "
+            "MASTER_PORT)"
+        ) from None
     yield World(dist.get_rank(), size)
     # Not after an error: leaving the group waits for the other processes, which may be waiting for this one in an
     # operation, so that the error would be reported minutes later or never. torchrun ends them.

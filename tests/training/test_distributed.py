@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sed.errors import UserError
+from sed.errors import RunError, UserError
 from sed.training.distributed import World, joined
 
 SCRIPT = """
@@ -69,6 +70,21 @@ def test_an_environment_without_a_process_group_is_refused(
 
 
 @pytest.mark.thorough
+def test_a_port_in_use_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        values = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+        with (
+            pytest.raises(RunError, match=rf"2 processes cannot join at 127\.0\.0\.1:{port}: .*in use"),
+            joined(torch.device("cpu")),
+        ):
+            pass
+
+
 def test_two_processes_agree(tmp_path: Path) -> None:
     script = tmp_path / "ranks.py"
     script.write_text(SCRIPT)
