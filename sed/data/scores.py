@@ -359,12 +359,13 @@ def average_scores(members: Mapping[str, Scores]) -> Scores:
             if getattr(other, what) != getattr(first, what):
                 raise UserError(f"{path}: other {what} than {first_path} (an ensemble is of one set)")
     longest = max(member.frame_seconds for member in members.values())
+    finest = {member.frame.shape[1] for member in members.values() if member.frame_seconds == seconds}
     for path, member in members.items():
         count, length = member.frame.shape[1], member.frame_seconds
-        # With longer frames, a member's clips may differ by less than two of them from the grid. The grid may be that
-        # of such a member: those with the shortest frames may differ by less than two of the longest. If all frames
-        # are of one length, all clips are.
-        slack = 2 * (length if length > seconds else longest) if longest > seconds else seconds / 2
+        # With longer frames, a member's clips may differ by less than two of them from the grid. If the grid is that of
+        # such a member, those with the shortest frames may differ by less than two of the longest, but not among
+        # themselves.
+        slack = 2 * length if length > seconds else 2 * longest if len(finest) == 1 else seconds / 2
         if abs(frames * seconds - count * length) >= slack:
             raise UserError(
                 f"{path}: {count} frames of {length:g} s, but clips are of {frames * seconds:g} s (infer again)"

@@ -100,6 +100,8 @@ def test_clips_of_an_ensemble_may_differ_by_less_than_two_of_the_longer_frames()
     # AST-SED's and the Conformer's frames of ten seconds, of which the Conformer's last ends at 10.013 s
     mean = average_scores({"a": make(frames=1000), "b": make(frames=62, frame_seconds=0.1615)})
     assert mean.frame.shape[1] == 1001
+    with pytest.raises(UserError, match=r"99 frames of 0\.01 s, but clips are of 1 s"):
+        average_scores({"a": make(frames=100), "b": make(frames=99), "c": make(frames=6, frame_seconds=0.16)})
 
 
 def test_incomplete_parts_are_refused():
