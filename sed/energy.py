@@ -34,7 +34,7 @@ def read_energy(path: Path) -> dict[str, Any]:
         found = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and all(isinstance(entry, dict) for entry in found.values()) else {}
 
 
 def write_energy(path: Path, values: Mapping[str, Any]) -> None:

@@ -87,10 +87,10 @@ def test_a_training_that_goes_on_adds_up_and_counts_what_was_killed(
 @pytest.mark.usefixtures("codecarbon")
 def test_other_work_in_the_file_stays_and_a_damaged_file_is_begun_again(tmp_path: Path) -> None:
     file = tmp_path / FILE
-    for damaged in ("{", "[]", '{"inference": {"kwh": 1e999}}'):
+    for damaged in ("{", "[]", '{"inference": 5}', '{"inference": {"kwh": 1e999}}'):
         file.write_text(damaged)
         write_energy(file, {"training": {"kwh": 9}})
-        with metered(file, "inference", again=False):
+        with metered(file, "inference", again=True):
             pass
         assert json.loads(file.read_text())["training"] == {"kwh": 9}
         assert "inference" in read_energy(file)
