@@ -63,6 +63,13 @@ def main() -> None:
 
     if not args.recordings.is_dir():
         raise UserError(f"{args.recordings}: no such folder of recordings (check the path)")
+    written = args.downloads.resolve()
+    for folder in (args.recordings, *([Path(args.events)] if args.events else [])):
+        if folder.resolve() in (written, *written.parents):
+            raise UserError(
+                f"{args.downloads}: in {folder}, of which all files are read: another run would read what this one "
+                "writes (choose a folder outside of it: --work of run.sh)"
+            )
     if not (args.events or args.tags):  # label files must be beside the recordings
         try:
             label_files(args.recordings)

@@ -90,6 +90,15 @@ def test_own_recordings_get_desed_s_layout(corpus, monkeypatch):
         assert len(list((audio / "validation" / "validation").iterdir())) == 6
 
 
+def test_clips_are_not_written_where_another_run_would_read_them_as_recordings(corpus, monkeypatch, capsys):
+    args = ("--events", corpus / "events.tsv", corpus / "rec")
+    for out in (corpus / "rec" / "out", corpus / "rec", corpus / "rec" / "deep" / ".." / "new"):
+        assert call(monkeypatch, *args, out) == 2
+        assert f"{out}: in {corpus / 'rec'}, of which all files are read" in capsys.readouterr().err
+    assert call(monkeypatch, "--events", corpus, corpus / "rec", corpus / "out") == 2
+    assert not (corpus / "rec" / "out").exists() and not (corpus / "out").exists()
+
+
 def test_an_unreadable_recording_is_named_and_the_others_are_used(corpus, monkeypatch, capsys):
     (corpus / "rec" / "deep" / "e1.wav").write_text("text")
     args = ("--events", corpus / "events.tsv", corpus / "rec", corpus / "out")
