@@ -162,7 +162,8 @@ def _rows(path: Path, table: Any) -> Iterator[Member]:
         for number, row in enumerate(rows):
             name = Path(str(row[key] if key else (row.get(sound) or {}).get("path") or ""))
             stem = name.stem if name.suffix.lower() in SUFFIXES else name.name
-            if start and row[start] is not None and "_" not in stem[VIDEO_ID:]:  # the name has no times
+            # The name has no times; the last _ of `Yabcdefghij_` is that of an id.
+            if start and row[start] is not None and "_" not in stem[VIDEO_ID:].rstrip("_"):
                 stem = f"{stem}_{float(row[start]):.3f}"
             yield Member(stem, "", functools.partial(sounds.at, number))
 

@@ -64,6 +64,10 @@ def test_parquet_tables_are_read_by_the_names_of_their_columns(tmp_path: Path) -
     assert [(one.key, one.read()) for one in members(timed)] == [
         (f"{i}_30.000", b) for i, b in zip(ids, sounds, strict=True)
     ]
+    ends = table(
+        tmp_path / "ends.parquet", {"id": ["Yabcdefghij_", "abcdefghij_"], "start": [30.0] * 2, "audio": [b"x"] * 2}
+    )
+    assert [m.key for m in members(ends)] == ["Yabcdefghij__30.000", "abcdefghij__30.000"]  # ids may end in _
     without = table(tmp_path / "without.parquet", {"video_id": ids[:2], "start": [None, 30.0], "audio": sounds[:2]})
     assert [one.key for one in members(without)] == [ids[0], f"{ids[1]}_30.000"]
     plain = table(tmp_path / "plain.parquet", {"YTID": ids, "flac": sounds, "label": ["x"] * 5})
