@@ -43,7 +43,7 @@ class Key(NamedTuple):
     """start in the video in milliseconds"""
 
     def __str__(self) -> str:
-        return f"{self.video} at {self.start / 1000:g} s"
+        return f"{self.video} at {self.start / 1000:.10g} s"  # exact: `Collection.wanted` is made of these
 
 
 def named(filename: str) -> Key:

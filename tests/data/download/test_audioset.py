@@ -53,6 +53,11 @@ def test_a_file_name_gives_its_possible_keys(stem, keys):
     assert candidates(stem) == [Key(*key) for key in keys]
 
 
+def test_a_key_is_written_to_the_millisecond():
+    """A note on a shard that was read depends on the text of the keys that were wanted."""
+    assert [str(Key(ID, start)) for start in (0, 30_000, 1_234_567)] == [f"{ID} at {s} s" for s in (0, 30, 1234.567)]
+
+
 def test_a_name_of_the_metadata_gives_one_key():
     assert named(f"Y{ID}_350.000_360.000.wav") == Key(ID, 350_000)
     assert named(f"Y{ID}_8.190_18.190.wav") == Key(ID, 8190)
