@@ -28,15 +28,20 @@ exp=${*: -1} dump=${*: -2:1} configs=("${@:1:$#-2}")
 exp=${exp%/} dump=${dump%/} asked_cmd=${cmd} # step.sh makes `cmd` an array; the steps below take the string
 source "${root}/utils/step.sh"
 
+declare -A contents=() # name of a config -> its content
 for conf in "${configs[@]}"; do
     [[ -f ${conf} ]] || die "${conf}: no such config (the ablations are in conf/ablation/)"
+    name=$(basename "${conf}" .yaml) content=$(python3 -m sed.bin.show_config "${conf}")
+    [[ ${contents[${name}]-${content}} == "${content}" ]] ||
+        die "${conf}: ${exp}/${name} is the experiment of another config called ${name}, too (rename one of them)"
+    contents[${name}]=${content}
 done
 declare -A trained=() # content of a config -> name of the first config with it
 pairs=()              # <config>=<its result.json>
 number=0
 for conf in "${configs[@]}"; do
     name=$(basename "${conf}" .yaml) number=$((number + 1))
-    content=$(python3 -m sed.bin.show_config "${conf}")
+    content=${contents[${name}]}
     if [[ -n ${trained[${content}]-} ]]; then
         say "${name} (${number} of ${#configs[@]}): the same as ${trained[${content}]}"
     else

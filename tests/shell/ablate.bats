@@ -55,6 +55,19 @@ EOF
     [ ! -e calls ]
 }
 
+@test "ablate refuses a bad config, and two of one name, before any training" {
+    printf 'upsample 5\n' >bad.yaml
+    run "${top}/steps/ablate.sh" --ngpu 0 ten.yaml bad.yaml dump exp
+    [[ ${status} == 2 && ${output} == *bad.yaml:1* && ! -e calls ]]
+    mkdir other
+    cp five.yaml other/ten.yaml
+    run "${top}/steps/ablate.sh" --ngpu 0 ten.yaml other/ten.yaml dump exp
+    [[ ${status} == 2 && ${output} == *"other/ten.yaml: exp/ten is the experiment of another config called ten, too"* && ! -e calls ]]
+    cp again.yaml other/ten.yaml
+    run "${top}/steps/ablate.sh" --ngpu 0 ten.yaml other/ten.yaml dump exp
+    [[ ${status} == 0 && $(grep -c '^train ' calls) == 1 ]]
+}
+
 @test "figure 3 scores every band, and with --retrain trains on each" {
     mkdir -p exp/ast_gru && touch exp/ast_gru/final.pt
     run "${top}/steps/figure3.sh" --ngpu 0 dump/validation exp/ast_gru exp/figure3
