@@ -31,7 +31,8 @@ source "${root}/utils/step.sh"
 declare -A contents=() # name of a config -> its content
 for conf in "${configs[@]}"; do
     [[ -f ${conf} ]] || die "${conf}: no such config (the ablations are in conf/ablation/)"
-    name=$(basename "${conf}" .yaml) content=$(python3 -m sed.bin.show_config "${conf}")
+    # with a colon, since the content may be empty, which bash refuses as a key
+    name=$(basename "${conf}" .yaml) content=:$(python3 -m sed.bin.show_config "${conf}")
     [[ ${contents[${name}]-${content}} == "${content}" ]] ||
         die "${conf}: ${exp}/${name} is the experiment of another config called ${name}, too (rename one of them)"
     contents[${name}]=${content}

@@ -37,6 +37,12 @@ EOF
     grep -q 'again.yaml=exp/ten/validation/result.json five.yaml=exp/five/validation/result.json$' calls
 }
 
+@test "ablate trains a config without keys, which has all defaults" {
+    echo '# all defaults' >plain.yaml
+    run "${top}/steps/ablate.sh" --ngpu 0 ten.yaml plain.yaml dump exp
+    [[ ${status} == 0 && $(grep -c '^train ' calls) == 2 ]]
+}
+
 @test "ablate trains every config from the weights that it is given" {
     run "${top}/steps/ablate.sh" --ngpu 0 --pretrained "my ast.pth" --train-args "--seed 2" ten.yaml five.yaml dump exp
     [ "${status}" -eq 0 ]
