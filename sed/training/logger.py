@@ -139,7 +139,8 @@ def logger_opener(config: Mapping[str, Any]) -> Callable[[Path, int], Logger]:
     """Return a function that opens the loggers of `--loggers`, given a run's folder and the step at which it starts.
 
     Raises:
-        UserError: a name is unknown, or its package is missing; raised here, before any work is done.
+        UserError: a name is unknown, or its package is missing; raised here, before any work is done. (TensorBoard's
+            package, which recipes install, is imported only when the logger is opened.)
     """
     builders = [_builder(name) for name in dict.fromkeys(config["loggers"])]
     return lambda folder, step: Several([build(folder, step, config) for build in builders])
