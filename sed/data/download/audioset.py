@@ -209,7 +209,7 @@ def is_foreign(path: Path) -> bool:
 
 
 def convert(source: Path, place: Path) -> str:
-    """Convert a file to a WAV at `place`; return "", or why the file cannot be read.
+    """Convert a file to a WAV at `place`; return "", or why the file cannot be read to its end.
 
     Raises:
         RunError: the WAV cannot be written.
@@ -218,10 +218,12 @@ def convert(source: Path, place: Path) -> str:
     if ffmpeg is None:
         return "ffmpeg is needed to read it"
     # file: since ffmpeg takes what stands before a colon in a relative path for a protocol
-    decode = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", f"file:{source}", "-c:a", "pcm_s16le", "-f"]
+    decode = [ffmpeg, "-nostdin", "-v", "error", "-xerror", "-y", "-i", f"file:{source}", "-c:a", "pcm_s16le", "-f"]
 
     def run(*output: str) -> None:
-        subprocess.run([*decode, *output], check=True, capture_output=True, timeout=MOST_SECONDS)
+        done = subprocess.run([*decode, *output], capture_output=True, timeout=MOST_SECONDS)
+        if done.returncode or done.stderr:  # ffmpeg may report damage, leave a gap, and still exit with 0
+            raise subprocess.CalledProcessError(done.returncode, ffmpeg, stderr=done.stderr)
 
     try:
         with replacing(place) as part:

@@ -187,6 +187,16 @@ def test_a_disk_without_room_is_no_fault_of_the_copy(foreign, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.m4a"]
 
 
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="converts by ffmpeg")
+def test_a_damaged_copy_is_not_converted_with_a_gap(tmp_path):
+    soundfile.write(tmp_path / "a.flac", np.random.default_rng(0).normal(0, 0.1, 80_000), 8000)
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 3000] = bytes(3000)
+    (tmp_path / "a.m4a").write_bytes(content)
+    assert convert(tmp_path / "a.m4a", tmp_path / "a.wav") == "ffmpeg cannot read it"
+    assert not (tmp_path / "a.wav").exists()
+
+
 def test_a_copy_that_takes_too_long_is_left_out_with_the_time(tmp_path, monkeypatch):
     program = tmp_path / "bin" / "ffmpeg"
     program.parent.mkdir()
