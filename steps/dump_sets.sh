@@ -22,7 +22,7 @@ data=${1%/} list=$2 asked_cmd=${cmd}
 source "${root}/utils/step.sh"
 
 compgen -G "${data}/*/wav.scp" >/dev/null || die "${data}: no data directories (run stage 1 first)"
-mapfile -t front_ends < <(cat "${list}")
+mapfile -t front_ends < <(grep . "${list}")
 for front_end in ${front_ends[@]+"${front_ends[@]}"}; do
     IFS=$'\t' read -r conf dump <<<"${front_end}"
     dumps=()

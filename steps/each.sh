@@ -32,7 +32,7 @@ what=$1 list=$2 exp=${3%/} asked_cmd=${cmd}
 [[ ${list} == - || -f ${list} ]] || die "${list}: no such file"
 source "${root}/utils/step.sh"
 
-mapfile -t lines < <(cat "${list}")
+mapfile -t lines < <(grep . "${list}")
 for line in ${lines[@]+"${lines[@]}"}; do
     IFS=$'\t' read -r name conf dump options checkpoint <<<"${line}"
     if [[ ${what} == train ]]; then

@@ -221,6 +221,15 @@ train() {
     [[ $(tail -n 1 "${CALLS}") == 'sed.bin.train --config x.yaml --force dump exp/x' ]]
 }
 
+@test "blank lines of a list are skipped by each.sh and dump_sets.sh, too" {
+    printf 'logmel.yaml\tdump\n\n' >front_ends.tsv
+    run "${root}/steps/dump_sets.sh" --nj 1 data front_ends.tsv
+    [[ ${status} == 0 ]]
+    printf '\nx\tx.yaml\tdump\n\n' >list.tsv
+    run "${root}/steps/each.sh" --ngpu 0 train list.tsv exp
+    [[ ${status} == 0 && $(grep -c sed.bin.train "${CALLS}") == 1 && -e exp/x/final.pt ]]
+}
+
 @test "train: several GPUs by torchrun" {
     dump
     CUDA_VISIBLE_DEVICES=0,1 run "${root}/steps/train.sh" --ngpu 2 x.yaml dump exp/x
