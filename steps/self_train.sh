@@ -18,8 +18,7 @@
 # events, if `pseudo` is among its train_sets, which stands for the latest labels; as posteriors, if its pseudo_weight is
 # not 0. The configs may be of any system, and differ, as in self-training of a Bi-CRNN by an FB-CRNN. The posteriors of
 # iteration i, averaged over its seeds, and tuned.json are in exp/x_it<i>, its events in <dump>/pseudo_x_it<i>. Finished
-# work is skipped, killed work is resumed; trained members whose labels, or the tags behind them,
-# would now be others are refused.
+# work is skipped, killed work is resumed; members trained with other labels than there are now are refused.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

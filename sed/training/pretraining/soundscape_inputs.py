@@ -1,10 +1,10 @@
 """Soundscapes mixed on the fly, on the device: a new batch at every step, a function of (seed, step).
 
-A clip has a background and a few kinds of sounds, each once or several times. A kind is all sounds of one name, and a
-class of the training; an event is a sound or background placed in a clip. Speed, gain and onset are drawn for every
-sound, the speed for every background, a filter for every track, and a room for every track of sounds. The distribution
-is broader than that of the synthetic corpus (`sed/data/synthesis/soundscape.py`), because pre-training should help with
-other recordings, too. Its constants are choices of ours, not taken from a publication.
+Most clips have a background, and a few kinds of sounds, each once or several times. A kind is all sounds of one name,
+and a class of the training; an event is a sound or background placed in a clip. Speed, gain and onset are drawn for
+every sound, the speed for every background, a filter for every track, and a room for every track of sounds. The
+distribution is broader than that of the synthetic corpus (`sed/data/synthesis/soundscape.py`), because pre-training
+should help with other recordings, too. Its constants are choices of ours, not taken from a publication.
 """
 
 from __future__ import annotations
