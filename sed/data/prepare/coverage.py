@@ -1,6 +1,7 @@
 """Coverage of a set: how many of the clips and events that its metadata names have audio.
 
-coverage.tsv has a row for the whole set (class `all`) and one for each class that the set's metadata name.
+coverage.tsv has a row for the whole set (class `all`) and one for each class that the set's metadata name; a class of
+that name has none of its own.
 """
 
 from __future__ import annotations
@@ -61,10 +62,10 @@ def write_coverage(
     expected_clips, expected_events, clips, events = (Counter[str]() for _ in range(4))
     for clip, labels in annotated.items():
         expected_clips.update({ALL: 1, **dict.fromkeys(labels, 1)})
-        expected_events.update({ALL: len(labels), **Counter(labels)})
+        expected_events.update({**Counter(labels), ALL: len(labels)})
         if clip in there:
             clips.update({ALL: 1, **dict.fromkeys(labels, 1)})
-            events.update({ALL: len(labels), **Counter(labels)})
+            events.update({**Counter(labels), ALL: len(labels)})
     rows: list[tuple[object, ...]] = [
         (name, label, clips[label], expected_clips[label], events[label], expected_events[label])
         for label in (ALL, *sorted(set(expected_clips) - {ALL}))
@@ -76,7 +77,7 @@ def write_coverage(
     by_label: dict[object, Counter[str]] = {ALL: Counter(copies.values())}
     for clip, labels in annotated.items():
         if clip in copies:
-            for label in set(labels):
+            for label in set(labels) - {ALL}:
                 by_label.setdefault(label, Counter())[copies[clip]] += 1
     write_tsv(path, (*COLUMNS, "from"), ((*row, _counted(by_label.get(row[1], Counter()))) for row in rows))
 

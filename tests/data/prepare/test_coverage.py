@@ -14,6 +14,13 @@ def test_existing_and_expected_clips_and_events_are_counted(tmp_path):
     }
 
 
+def test_a_class_called_all_does_not_change_the_numbers_of_the_whole_set(tmp_path):
+    annotated = {"a": ["all", "Dog"], "b": ["Dog", "Dog"]}
+    write_coverage(tmp_path / "c.tsv", "x", annotated, {"a"}, {"a": "mirror/1.tar"})
+    table = [line.split("\t")[1:] for line in (tmp_path / "c.tsv").read_text().splitlines()[1:]]
+    assert table == [["all", "1", "2", "2", "4", "mirror 1"], ["Dog", "1", "2", "1", "3", "mirror 1"]]
+
+
 def test_broken_coverage_is_named(tmp_path):
     write_coverage(tmp_path / "c.tsv", "x", {"a": []}, set())
     text = (tmp_path / "c.tsv").read_text()
