@@ -133,8 +133,8 @@ def lay_out(
     """Write `out`/audio and then `out`/metadata: strong, weak and unlabelled training sets, and a validation set.
 
     Recordings in `events` are split into strong training and validation, those only in `tags` are weak, the others
-    unlabelled. Recordings longer than `seconds` become several clips. A recording that cannot be read is logged and
-    left out.
+    unlabelled. A recording whose events are all dropped (`max_dropped`) counts as not in `events`. Recordings longer
+    than `seconds` become several clips. A recording that cannot be read is logged and left out.
 
     Args:
         audio: folder of recordings, at any depth.
