@@ -37,6 +37,7 @@ OPTIONS = {
         "most": 1,
     },
 }
+LEAST_COVERED = 0.9  # share of a clip; an encoder may leave out less than a patch at the end
 
 
 class PseudoLabels:
@@ -65,7 +66,7 @@ class PseudoLabels:
             threshold: posteriors of at least this value become 1, others 0; 0: posteriors are kept.
 
         Raises:
-            UserError: no set has scores, or scores are of other labels or lack a clip.
+            UserError: no set has scores, or scores are of other labels or shorter clips or lack a clip.
         """
         self.shape = (frames, len(labels))
         self.origins: dict[str, dict[str, Any]] = {}
@@ -78,6 +79,9 @@ class PseudoLabels:
                 self._targets.append(None)
                 continue
             scores = read_scores(path)
+            end, wanted = scores.frame.shape[1] * scores.frame_seconds, frames * frame_seconds
+            if end < LEAST_COVERED * wanted:
+                raise UserError(f"{path}: scores of {end:g} s, but clips are of {wanted:g} s (infer on whole clips)")
             found = resampled(_rows_of(scores, one, labels, path), scores.frame_seconds, frame_seconds, frames)
             if one.supervision == "weak" and one.targets is not None:  # classes without a tag are known to be absent
                 found = found * (one.targets[np.arange(len(one))] > 0)[:, None]

@@ -157,3 +157,9 @@ def test_refusals_say_what_to_do(
         write_scores(tmp_path / "weak" / "scores.h5", scores)
         with pytest.raises(UserError, match=message):
             of(sets, tmp_path)
+    clips = list(sets[2].store.clips)
+    frame = np.zeros((len(clips), 12, 3), np.float32)
+    scores = Scores(clips=clips, labels=LABELS, frame=frame, clip=frame[:, 0], frame_seconds=0.04)
+    write_scores(tmp_path / "weak" / "scores.h5", scores)
+    with pytest.raises(UserError, match=r"scores of 0\.48 s, but clips are of 1 s \(infer on whole clips\)"):
+        of(sets, tmp_path)
