@@ -14,7 +14,7 @@ import importlib.util
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,10 @@ class Plan:
         """Blocks per launch."""
         return self.units // self.slice * 2 * self.groups
 
+    def launches(self, clips: int) -> int:
+        """Return the number of launches for a batch."""
+        return math.ceil(math.ceil(clips / GROUP) / self.groups)
+
 
 def plan(
     units: int, clips: int, *, multiprocessors: int, shared_bytes: int, sharers: int, exact: bool = False
@@ -106,7 +110,9 @@ def plan(
     return None
 
 
-def plan_for(gru: nn.GRU, clips: int, device: torch.device, *, exact: bool = False) -> Plan | None:
+def plan_for(
+    gru: nn.GRU, clips: int, device: torch.device, *, exact: bool = False, beside: Plan | None = None
+) -> Plan | None:
     """Return how the persistent kernel can run these layers on this GPU, or None.
 
     It needs compute capability 9 (Hopper) or later. If several processes share the GPU (SED_GPU_SHARERS, set by
@@ -118,6 +124,7 @@ def plan_for(gru: nn.GRU, clips: int, device: torch.device, *, exact: bool = Fal
         clips: clips per batch.
         device: the device to run on.
         exact: whether to compute in float32, for inference.
+        beside: division of another layer that may run at the same time in this process.
 
     Returns:
         The division into blocks; None if the kernel cannot run.
@@ -133,7 +140,8 @@ def plan_for(gru: nn.GRU, clips: int, device: torch.device, *, exact: bool = Fal
     return plan(
         gru.hidden_size,
         clips,
-        multiprocessors=properties.multi_processor_count,
+        # a multiprocessor for each block of the other layer: where these have room for two, they may still spread
+        multiprocessors=properties.multi_processor_count - (beside.blocks * sharers if beside else 0),
         shared_bytes=properties.shared_memory_per_multiprocessor,
         sharers=sharers,
         exact=exact,
@@ -202,7 +210,7 @@ def kernel(name: str, plan: Plan, device: int) -> Any:
     return found
 
 
-def launch(name: str, plan: Plan, arguments: Sequence[Tensor | int], clips: int) -> None:
+def launch(name: str, plan: Plan, arguments: Sequence[Tensor | int], clips: int, part: slice = slice(None)) -> None:
     """Launch a kernel on the current stream, once or more, until it has run for all clips.
 
     Args:
@@ -210,6 +218,7 @@ def launch(name: str, plan: Plan, arguments: Sequence[Tensor | int], clips: int)
         plan: how the layer is divided.
         arguments: its arguments but the last, the number of the first group of clips.
         clips: clips of the batch.
+        part: which of the launches to make.
     """
     from cuda.bindings import driver
 
@@ -220,7 +229,7 @@ def launch(name: str, plan: Plan, arguments: Sequence[Tensor | int], clips: int)
     with torch.cuda.device(device):
         function = kernel(name, plan, device.index)
         stream = torch.cuda.current_stream(device).cuda_stream
-        for first in range(0, groups, plan.groups):
+        for first in range(0, groups, plan.groups)[part]:
             grid = (plan.units // plan.slice, 2, min(plan.groups, groups - first))
             given = ((*values, first), (*types, ctypes.c_int))
             checked(driver.cuLaunchKernel(function, *grid, 32 * plan.warps, 1, 1, plan.shared_bytes, stream, given, 0))
@@ -232,12 +241,32 @@ def unwritten(*shape: int, device: torch.device) -> Tensor:
     return torch.full((*sizes, last // 2), -1, dtype=torch.int32, device=device).view(torch.bfloat16)
 
 
+@dataclass(frozen=True)
+class Last:
+    """Last launches of a GRU's forward pass, which may run at the same time as another GRU."""
+
+    plan: Plan
+    """division of the last layer, from `plan_for` with `beside`"""
+    launches: int
+    """number of these launches, of that layer"""
+    between: Callable[[], None]
+    """called once, before them"""
+
+
 class _Layer(torch.autograd.Function):
     """One bidirectional layer, with time as the first dimension and `repeat` output frames per input frame."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, repeat: int, plan: Plan
+        ctx: Any,
+        x: Tensor,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor,
+        b_hh: Tensor,
+        repeat: int,
+        plan: Plan,
+        last: Last | None,
     ) -> Tensor:
         """Run the layer.
 
@@ -250,6 +279,7 @@ class _Layer(torch.autograd.Function):
             b_hh: recurrent biases (2, 3 units).
             repeat: output frames per input frame.
             plan: how the layer is divided.
+            last: for the last layer: its launches that may run at the same time as another GRU; None: none.
 
         Returns:
             States (inputs * repeat, clips, 2 units).
@@ -261,7 +291,13 @@ class _Layer(torch.autograd.Function):
         out = unwritten(frames, clips, 2 * units, device=x.device)
         save = any(ctx.needs_input_grad)
         saved = x.new_empty((frames, clips, 8 * units) if save else (1,))
-        launch("gru_forward", plan, (gi, w_hh, b_hh, out, saved, frames, clips, repeat, int(save)), clips)
+        arguments = (gi, w_hh, b_hh, out, saved, frames, clips, repeat, int(save))
+        if last is None:
+            launch("gru_forward", plan, arguments, clips)
+        else:
+            launch("gru_forward", last.plan, arguments, clips, slice(None, -last.launches))
+            last.between()
+            launch("gru_forward", last.plan, arguments, clips, slice(-last.launches, None))
         ctx.save_for_backward(x, w_ih, w_hh, out, saved)
         ctx.repeat, ctx.plan = repeat, plan
         return out
@@ -289,7 +325,7 @@ class _Layer(torch.autograd.Function):
         flat = dgi.view(-1, 6 * units)
         b_ih = flat.sum(0, dtype=torch.float32).to(out.dtype)
         dx = (flat @ w_ih).view_as(x) if ctx.needs_input_grad[0] else None
-        return dx, flat.t() @ x.reshape(-1, x.shape[2]), d_hh, b_ih, b_hh, None, None
+        return dx, flat.t() @ x.reshape(-1, x.shape[2]), d_hh, b_ih, b_hh, None, None, None
 
 
 def split(x: Tensor) -> Tensor:
@@ -365,7 +401,7 @@ def exact_gru(x: Tensor, weights: Sequence[LayerWeights], *, repeat: int, plan: 
     return x.transpose(0, 1)
 
 
-def bi_gru(x: Tensor, weights: Sequence[LayerWeights], *, repeat: int, plan: Plan) -> Tensor:
+def bi_gru(x: Tensor, weights: Sequence[LayerWeights], *, repeat: int, plan: Plan, last: Last | None = None) -> Tensor:
     """Run a bidirectional GRU by the persistent kernel.
 
     Args:
@@ -373,12 +409,13 @@ def bi_gru(x: Tensor, weights: Sequence[LayerWeights], *, repeat: int, plan: Pla
         weights: those of the layers, from `weights_of`.
         repeat: how many times each input frame is repeated.
         plan: how the layers are divided, from `plan_for`.
+        last: launches of the last layer that may run at the same time as another GRU; None: none.
 
     Returns:
         States (clips, inputs * repeat, 2 units) in bf16.
     """
     x = x.transpose(0, 1).to(torch.bfloat16)
-    for w in weights:
-        x = _Layer.apply(x, w.w_ih, w.w_hh, w.b_ih, w.b_hh, repeat, plan)
+    for i, w in enumerate(weights, 1):
+        x = _Layer.apply(x, w.w_ih, w.w_hh, w.b_ih, w.b_hh, repeat, plan, last if i == len(weights) else None)
         repeat = 1
     return x.transpose(0, 1)

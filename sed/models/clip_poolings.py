@@ -24,7 +24,7 @@ class ClipInputs(NamedTuple):
     posteriors: Tensor
     """frame posteriors (batch, frames, classes)"""
     hidden: Tensor
-    """input of the classifier (batch, frames, dim)"""
+    """input of the classifier (batch, frames, dim), under autocast maybe not in float32"""
     summary: Tensor | None = None
     """logits (batch, classes) of the decoder's summary, by the same classifier; None without a summary"""
     directions: Tensor | None = None
@@ -86,7 +86,7 @@ class AttentionPooling(nn.Module):
         self.attention = nn.Linear(decoder.dim, classes)
 
     def forward(self, inputs: ClipInputs) -> Tensor:
-        weights = self.attention(inputs.hidden).softmax(-1).clamp(LOW, 1.0)
+        weights = self.attention(inputs.hidden.float()).softmax(-1).clamp(LOW, 1.0)
         return ((inputs.posteriors * weights).sum(1) / weights.sum(1)).clamp(LOW, HIGH)
 
 

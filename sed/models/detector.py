@@ -44,6 +44,16 @@ OPTIONS_FROM = [
 ]
 
 
+RunClassifier = Callable[[nn.Module, Tensor], Tensor]
+"""function of (classifier, hidden (batch, frames, dim)) that returns float32 logits, outside of autocast"""
+
+
+def in_float32(classifier: nn.Module, hidden: Tensor) -> Tensor:
+    """Apply the classifier in float32; see `RunClassifier`."""
+    logits: Tensor = classifier(hidden.float())
+    return logits
+
+
 class DetectorOutput(NamedTuple):
     """Output of a detector: frame `logits` (batch, frames, classes) and `clip` posteriors (batch, classes).
 
@@ -61,6 +71,7 @@ class Detector(nn.Module):
 
     `frame_seconds` is the time from one output frame to the next, `num_frames` the number of output frames; together
     they cover `clip_seconds`, unless `input_frames` are fewer. `encoder_seconds` is the time between two patches.
+    `run_classifier` applies the classifier to frames; training on a GPU replaces it.
     """
 
     OF_CLASSES = ("classifier.", "clip_pooling.")
@@ -96,6 +107,7 @@ class Detector(nn.Module):
         self.pooling = pooling
         self.decoder = decoder
         self.classifier = classifier
+        self.run_classifier: RunClassifier = in_float32
         self.clip_pooling = clip_pooling
         self.mel_bins = mel_bins
         self.input_frames, self.input_padding = input_frames, input_padding
@@ -139,8 +151,8 @@ class Detector(nn.Module):
         hidden, summary = self.decoder(frames)
         near = self.decoder.near(frames) if isinstance(self.decoder, Directed) else None
         with torch.autocast(hidden.device.type, enabled=False):
-            hidden = hidden[:, : self.num_frames].float()
-            logits = self.classifier(hidden)
+            hidden = hidden[:, : self.num_frames]
+            logits = self.run_classifier(self.classifier, hidden)
             if isinstance(self.decoder, Directed):
                 return self._of_directions(logits, hidden, near)
             summary_logits = None if summary is None else self.classifier(summary.float())

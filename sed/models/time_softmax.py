@@ -24,4 +24,4 @@ class TimeSoftmax(nn.Module):
 
     def forward(self, inputs: ClipInputs) -> Tensor:
         """Pool frames to (batch, classes)."""
-        return (inputs.posteriors * self.attention(inputs.hidden).softmax(1)).sum(1).clamp(LOW, HIGH)
+        return (inputs.posteriors * self.attention(inputs.hidden.float()).softmax(1)).sum(1).clamp(LOW, HIGH)

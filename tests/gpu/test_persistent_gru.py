@@ -56,11 +56,11 @@ def emulated(tmp_path, monkeypatch):
         )
         library = ctypes.CDLL(str(code.with_suffix(".so")))
 
-        def launch(name, plan, arguments, clips):
+        def launch(name, plan, arguments, clips, part=slice(None)):
             shared = [a.clone().share_memory_() if isinstance(a, torch.Tensor) else a for a in arguments]
             given = [ctypes.c_void_p(a.data_ptr()) if isinstance(a, torch.Tensor) else a for a in shared]
             groups = -(-clips // persistent.GROUP)
-            for first in range(0, groups, plan.groups):
+            for first in range(0, groups, plan.groups)[part]:
                 assert not getattr(library, f"{name}_")(*given, first, min(plan.groups, groups - first))
             for a, b in zip(arguments, shared, strict=True):
                 if isinstance(a, torch.Tensor):
@@ -88,7 +88,10 @@ def test_the_kernel_s_arithmetic_is_torch_s(plan, held, clips, emulated):
         for p in gru.parameters():
             p.copy_(2 * p.bfloat16())  # so that only the states are rounded; larger, so that gates open and close
     x = torch.randn(clips, 3, 12).bfloat16().float().requires_grad_()
-    out = persistent.bi_gru(x, persistent.weights_of(gru, exact=False), repeat=2, plan=plan)
+    calls = []
+    last = persistent.Last(plan, 1, lambda: calls.append(1))
+    out = persistent.bi_gru(x, persistent.weights_of(gru, exact=False), repeat=2, plan=plan, last=last)
+    assert calls == [1]
     gradient = torch.randn_like(out)
     out.backward(gradient)
     found = [out.detach().float(), x.grad, *(p.grad for p in gru.parameters())]
@@ -161,6 +164,24 @@ def test_the_blocks_of_all_sharers_of_a_gpu_are_resident_at_once(units, clips, s
     if found:
         assert found.blocks * sharers <= 132 * found.resident
         assert (found.shared_bytes + 1024) * found.resident <= 228 * 1024
+
+
+@pytest.mark.parametrize(
+    ("units", "clips", "sharers", "blocks"),
+    [(768, 48, 1, 32), (768, 12, 1, 32), (256, 48, 2, None), (768, 64, 1, None)],
+)
+def test_the_blocks_of_a_kernel_beside_another_are_resident_with_the_other_s(
+    units, clips, sharers, blocks, monkeypatch
+):
+    hopper = SimpleNamespace(major=9, multi_processor_count=132, shared_memory_per_multiprocessor=228 * 1024)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: hopper)
+    monkeypatch.setenv("SED_GPU_SHARERS", str(sharers))
+    gru = nn.GRU(8, units, 2, batch_first=True, bidirectional=True, device="meta")
+    other = persistent.plan_for(gru, clips, torch.device("cuda"))
+    found = persistent.plan_for(gru, clips, torch.device("cuda"), beside=other)
+    assert (found.blocks if found else None) == blocks
+    if found:  # each block of the other may have a multiprocessor of its own
+        assert found.blocks * sharers <= (132 - other.blocks * sharers) * found.resident
 
 
 def test_a_gpu_with_less_shared_memory_has_smaller_blocks_and_more_launches():

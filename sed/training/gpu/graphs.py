@@ -22,7 +22,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from sed.models.detector import Detector, DetectorOutput
 from sed.models.encoders import Encoder, SplitEncoder
 from sed.training import losses
-from sed.training.gpu.gru_backend import by_cudnn, use_bf16, use_persistent
+from sed.training.gpu.classifier import classified_in_float32, split_linear
+from sed.training.gpu.gru_backend import beside_equal, by_cudnn, run_by, use_bf16, use_persistent
 from sed.training.inputs import StepInputs
 from sed.training.interpolation import mix_posteriors
 from sed.training.step import Prepared, StepValues, TrainingStep
@@ -39,6 +40,9 @@ class CompiledStep(TrainingStep):
         self._encode_teacher = compiled(self.teacher)
         self._side = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # the teacher's decoder
         self._persistent = self.precision == "bf16" and all(map(use_persistent, (self.student, self.teacher)))
+        if self.precision == "bf16":
+            for model in (self.student, self.teacher):
+                model.run_classifier = split_linear
 
     def freeze(self, frozen: bool) -> None:
         super().freeze(frozen)
@@ -51,21 +55,49 @@ class CompiledStep(TrainingStep):
         with self.autocast():
             with torch.no_grad():
                 frames = self._encode_teacher(prepared.teacher)
-                if self._side is None:
+            if self._side is None:
+                with torch.no_grad():
                     teacher = self.teacher.decode(frames)
-                else:
-                    current = torch.cuda.current_stream()
-                    self._side.wait_stream(current)
-                    with torch.cuda.stream(self._side):
-                        teacher = self.teacher.decode(frames)
+                return self.student.decode(self._encode_student(prepared.student)), teacher
+            current = torch.cuda.current_stream()
+            self._side.wait_stream(current)
             student_frames = self._encode_student(prepared.student)
-            if self._side is not None and self._persistent:
-                # Two persistent kernels running at once can deadlock, each waiting for the other's multiprocessors.
-                current.wait_stream(self._side)
+            teacher, free = self._decode_teacher(frames, len(student_frames), current.record_event())
+            current.wait_event(free)
             student = self.student.decode(student_frames)
-        if self._side is not None:
-            current.wait_stream(self._side)  # before `frames` is freed, so that its memory is not reused too early
+        current.wait_stream(self._side)  # before `frames` is freed, so that its memory is not reused too early
         return student, teacher
+
+    def _decode_teacher(
+        self, frames: Tensor, clips: int, encoded: torch.cuda.Event
+    ) -> tuple[DetectorOutput, torch.cuda.Event]:
+        """Decode the teacher's frames on the second stream.
+
+        It runs at the same time as the student's encoder, except for the GRU's last launches: these run at the same
+        time as the student's GRU, which leaves some multiprocessors idle. Persistent kernels that do not fit on the GPU
+        together could deadlock, each waiting for the other's multiprocessors: then the student's decoder begins after
+        the teacher's.
+
+        Args:
+            frames: output of the teacher's encoder (slots, patches, dim).
+            clips: clips of the student.
+            encoded: the end of the student's encoder.
+
+        Returns:
+            The output, and the event after which the student's decoder may begin.
+        """
+        assert self._side is not None
+        side, alone = self._side, []
+
+        def between() -> None:
+            alone.append(side.record_event())
+            side.wait_event(encoded)
+
+        run = run_by(self.teacher, beside_equal(clips, between)) if self._persistent else nullcontext()
+        with torch.no_grad(), torch.cuda.stream(side), run:
+            teacher = self.teacher.decode(frames)
+            ended = side.record_event() if self._persistent else encoded
+        return teacher, alone[0] if alone else ended
 
 
 def compiled(detector: Detector) -> Callable[[Tensor], Tensor]:
@@ -267,7 +299,7 @@ class GraphedStep(CompiledStep):
             some = slice(None, None, math.ceil(len(x) / 4))
             cudnn_gru = by_cudnn(model) if self.precision == "bf16" else nullcontext()
             attention = sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
-            with cudnn_gru, attention, self.autocast():
+            with cudnn_gru, classified_in_float32(model), attention, self.autocast():
                 errors.append(disagreement(seen[some], model(x[some]).logits))
         return errors
 
