@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shared by the backends (run.sh, slurm.sh, slurm_task.sh), which source it: jobs' numbers, logs, progress, report.
 
-# From the backend: `pick`, its option; `helpers`, background processes that only watch or show; `codes`, the jobs' exit
+# From the backend: `pick`, its option; `helpers`, background processes beside the jobs, which watch, show or wait; `codes`, the jobs' exit
 # statuses.
 
 # shellcheck disable=SC2154  # these variables are set by the backend
@@ -105,7 +105,9 @@ ended_well() { # ended_well <log>: does the log end with status 0?
 }
 
 log_body() { # log_body <log>: print the output of the command itself
-    awk 'NR == 1 || (NR <= 3 && /^# (Running|Started)/) || /^# (Elapsed [0-9]|Ended \(code)/ { next } 1' "$1"
+    # the header ends with the line after "# Running on"; the command before it may have line ends
+    awk '!begun { begun = /^# Running on /; next } begun == 1 && /^# Started at / { begun = 2; next }
+        /^# (Elapsed [0-9]|Ended \(code)/ { next } 1' "$1"
 }
 
 show_body() { # show_body: the same for a growing log on standard input; prints to standard error
@@ -145,18 +147,23 @@ progress() { # progress <running jobs> <seconds>: show a line; on a terminal it 
 }
 
 report() { # report: name the failed jobs' logs, and show the end of the first if there are several jobs
-    # Exit with the highest status in `codes`. Jobs with bad input (2) are not named: the line that is shown says which
-    # input, and mostly all jobs have the same.
-    local index log worst=0 failed=0 lines=20
+    # Exit with the highest status in `codes`. Jobs with bad input (2) are not named: the line of the first of them, which
+    # is shown, says which input, and mostly all have the same.
+    local index log worst=0 lines crashed="" refused=""
     for index in "${!jobs[@]}"; do
         ((codes[index] > 0)) || continue
         fill_in "${jobs[index]}"
         log=${filled[0]}
-        failed=$((failed + 1)) worst=$((codes[index] > worst ? codes[index] : worst))
-        if ((failed == 1 && ${#jobs[@]} > 1)); then # the log of a single job was shown as it grew
-            ((codes[index] != 2)) || lines=1        # bad input is reported in one line
-            log_body "${log}" | tail -n "${lines}" >&2
+        worst=$((codes[index] > worst ? codes[index] : worst)) lines=0
+        if ((codes[index] == 2)); then
+            [[ -n ${refused} ]] || lines=1 # bad input is reported in one line
+            refused=yes
+        else
+            [[ -n ${crashed} ]] || lines=20
+            crashed=yes
         fi
+        # the log of a single job was shown as it grew
+        ((lines == 0 || ${#jobs[@]} == 1)) || log_body "${log}" | tail -n "${lines}" >&2
         if ((codes[index] != 2)); then
             printf '%s: failed (code %d): the log is %s\n' "$(basename "$0")" "${codes[index]}" "${log}" >&2
         fi

@@ -68,6 +68,16 @@ has() { # has <file> <pattern>: does a line of the file match?
     [[ ${status} == 2 && ${output} == *'job: a.wav: not audio (remove it)'* && ${output} != *'reading'*'reading'* ]]
 }
 
+@test "bad input of one job is reported beside another job's failure" {
+    run "${cmd}" JOB=1:2 log/x.JOB.log bash -c 'echo "line of job JOB"; exit JOB'
+    [[ ${status} == 2 && ${output} == *'line of job 1'*'failed (code 1): the log is '*'line of job 2'* ]]
+}
+
+@test "a command with a line end is not shown as output" {
+    run "${cmd}" JOB=1:2 log/x.JOB.log bash -c $'echo out\ntrue; exit 3'
+    [[ ${status} == 3 && ${output} == *out* && ${output} != *true* && ${output} != *'Started at'* ]]
+}
+
 @test "a command that does not exist fails" {
     status=0
     "${cmd}" log/x.log no_such_command_here || status=$?
