@@ -6,7 +6,7 @@ Clips are random; only the config is read. On a GPU compilation takes some minut
 
 step          a training step; frozen: with a frozen encoder; eager, fp32: uncompiled, in the config's precision and in
               float32 (on a GPU)
-encoder       a mean-teacher step of the encoder alone; peer: of Hugging Face's AST of equal size, if installed
+encoder       a mean-teacher step of the encoder alone; peer: for an AST, of Hugging Face's, if installed
 convolutions  mixing convolutions of a CNN (FDY and the like) beside plain ones
 heads         all after the encoder
 gru           the decoder's Bi-GRU; on a GPU by each implementation: the persistent kernel, cuDNN, FlashRNN if installed
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sed.benchmark")
 PARTS = ["step", "frozen", "eager", "fp32", "encoder", "convolutions", "heads", "gru", "data", "inference", "peer"]
-STEP, FROZEN = "training step", "the same, encoder frozen"
+STEP, FROZEN = "training step", "training step, encoder frozen"
 DESED = {"strong_real": 3470, "strong_synth": 10000, "weak": 1578, "unlabelled": 14412, "pseudo": 1578 + 14412}
 """clips of DESED's sets; the pseudo-labelled one is made of weak and unlabelled"""
 
@@ -43,7 +43,7 @@ def parse() -> argparse.Namespace:
     parser = Parser(__doc__.split("\n\n")[0], config=True)
     parser.section("benchmark")
     parser.option("parts", PARTS, f"parts to time, comma-separated: {','.join(PARTS)}", type=words)
-    parser.option("repeats", 10, "number of batches over which each part is timed", least=1)
+    parser.option("repeats", 10, "number of batches over which each part is timed (data: as many as take 3 s)", least=1)
     parser.option(
         "clips",
         None,
@@ -93,8 +93,10 @@ def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_
     calls: dict[str, Callable[[], Row | list[Row] | None]] = {
         "step": lambda: benchmark.step(STEP, accelerate_as=args.accelerate, precision=precision),
         "frozen": lambda: benchmark.step(FROZEN, accelerate_as=args.accelerate, precision=precision, frozen=True),
-        "eager": lambda: benchmark.step(f"the same, eager {precision}", accelerate_as="eager", precision=precision),
-        "fp32": lambda: benchmark.step("the same, eager fp32", accelerate_as="eager", precision="fp32"),
+        "eager": lambda: benchmark.step(
+            f"training step, eager {precision}", accelerate_as="eager", precision=precision
+        ),
+        "fp32": lambda: benchmark.step("training step, eager fp32", accelerate_as="eager", precision="fp32"),
         "encoder": lambda: benchmark.bare_encoder("bare encoder's step", compiled=on_gpu),
         "convolutions": benchmark.convolutions,
         "heads": lambda: benchmark.heads("heads' step", graph=on_gpu),
@@ -152,7 +154,7 @@ def main() -> None:
     if STEP in times and FROZEN in times:
         print(f"with a frozen encoder the step is {times[STEP] / times[FROZEN]:.2f} times as fast")
     if STEP in times:
-        steps, seconds = training_seconds(config, times[STEP], args.clips)
+        steps, seconds = training_seconds(config, times[STEP], args.clips, times.get(FROZEN))
         print(f"{args.epochs} epochs, {steps} steps: {seconds / 60:.1f} minutes")
     if args.out:
         write_json(

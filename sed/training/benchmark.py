@@ -465,8 +465,10 @@ class Benchmark:
         """Time the step of `bare_encoder` with Hugging Face's AST of the config's size, eager but for fused attention.
 
         Returns:
-            The measurement; None if transformers is not installed.
+            The measurement; None if the config's encoder is no AST or transformers is not installed.
         """
+        if self.config["encoder"] != "ast":
+            return None
         try:
             from transformers import ASTConfig, ASTModel
         except ImportError:
@@ -530,13 +532,16 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def training_seconds(config: Mapping[str, Any], milliseconds: float, clips: list[int]) -> tuple[int, float]:
+def training_seconds(
+    config: Mapping[str, Any], milliseconds: float, clips: list[int], frozen: float | None = None
+) -> tuple[int, float]:
     """Estimate the duration of a training.
 
     Args:
         config: batch sizes and the options of the schedule are used.
         milliseconds: time per step.
         clips: clips of each training set, of `KINDS`.
+        frozen: time per step with a frozen encoder, in milliseconds; None: like `milliseconds`.
 
     Returns:
         The number of steps and their duration in seconds.
@@ -553,7 +558,8 @@ def training_seconds(config: Mapping[str, Any], milliseconds: float, clips: list
         if size
     ]
     steps = make_schedule(config, sets).steps
-    return steps, steps * milliseconds / 1e3
+    first = steps * min(config["frozen_epochs"], config["epochs"]) // config["epochs"] if frozen else 0
+    return steps, (first * (frozen or 0.0) + (steps - first) * milliseconds) / 1e3
 
 
 def write_random_dump(folder: Path, front_end: FrontEnd, clips: int) -> FeatureStore:

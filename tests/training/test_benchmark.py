@@ -93,6 +93,16 @@ def test_the_paper_s_schedule_has_3940_steps_and_980_in_batches_of_48(tiny_confi
     assert training_seconds(config, 100.0, [3470, 10000, 1578, 14412])[0] == 980
 
 
+def test_frozen_epochs_are_estimated_by_the_time_of_a_frozen_step(tiny_config):
+    config = tiny_config(epochs=10, steps_per_epoch=50, frozen_epochs=6)
+    assert training_seconds(config, 100.0, [10, 10, 10, 10], 60.0) == (500, 0.06 * 300 + 0.1 * 200)
+    assert training_seconds(config, 100.0, [10, 10, 10, 10]) == (500, 50.0)  # a frozen step was not timed
+
+
+def test_only_an_ast_is_compared_with_hugging_face_s(tiny_config):
+    assert Benchmark(tiny_config(encoder="cnn"), device=CPU, repeats=1).peer() is None
+
+
 def test_the_estimated_training_is_as_short_as_most_passes_makes_it(tiny_config):
     config = tiny_config(epochs=10, steps_per_epoch=0, batch_sizes=[2, 2, 4, 4], most_passes=1)
     # The labelled set seen least is the first: one pass over it takes 50 steps. Ten epochs of 10 steps, a pass over the
