@@ -16,7 +16,7 @@ OWNER = "RUN_OWNER"
 
 
 def end_with_parent() -> None:
-    """Make this process end when its parent ends, for whatever reason.
+    """Make this process end when its parent ends after this call, for whatever reason.
 
     On Linux the kernel kills it at the parent's end; elsewhere a thread checks once per second.
     """

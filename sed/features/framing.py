@@ -42,7 +42,7 @@ class Framing:
         )
         if found.window < 2 or found.shift < 1:
             length, shift = settings["frame_length"], settings["frame_shift"]
-            raise ValueError(f"frame_length {length} or frame_shift {shift} is shorter than a sample")
+            raise ValueError(f"frame_length {length} is shorter than two samples, or frame_shift {shift} than one")
         if found.fft_size < found.window:
             raise ValueError(f"fft_size {found.fft_size} is less than the window of {found.window} samples")
         if found.centring == "fade" and found.window < found.shift:

@@ -32,7 +32,8 @@ OPTIONS = {
     },
     "mixup_probability": {
         "default": 1.0,
-        "help": "probability that mixup is applied to a strong or weak clip (F: every step; D: 0.5)",
+        "help": "probability that mixup is applied to a strong or weak clip, with interpolation_consistency also to an "
+        "unlabelled one (F: every step; D: 0.5)",
         "least": 0,
         "most": 1,
     },

@@ -55,7 +55,7 @@ def test_the_shortest_waveform_has_a_frame(centring: str) -> None:
 
 def test_inconsistent_sizes_are_refused() -> None:
     for bad, message in (
-        ({"frame_length": 0.001, "sample_rate": 1000, "f_max": 400}, "shorter than a sample"),
+        ({"frame_length": 0.001, "sample_rate": 1000, "f_max": 400}, "shorter than two samples"),
         ({"fft_size": 256}, "less than the window"),
         ({"centring": "fade", "frame_shift": 0.05}, "less than a shift"),
     ):

@@ -102,7 +102,7 @@ trained() { # trained <experiment>: print the call that trained it
     [[ ${status} == 0 && $(calls dump_features) == 0 ]]
 }
 
-@test "--conf, --gru-conf, --tag and --feature-conf of earlier versions still work" {
+@test "--conf and --gru-conf replace the configs of the two default systems, --tag the name of the first, --feature-conf the front end" {
     printf 'mel_bins: 128\n' >mel.yaml
     printf 'upsample: 5\n' >mine.yaml
     desed --stage 2 --stop-stage 4 --conf mine.yaml --gru-conf conf/mini/ast_gru.yaml --feature-conf mel.yaml --pretrained none --tag other

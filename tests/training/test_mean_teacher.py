@@ -92,7 +92,7 @@ def test_the_flat_parameters_are_the_teacher_s_own_memory() -> None:
     average = MovingAverage(net, flat, teacher)
     assert sum(tensor.numel() for tensor in average.flat) == sum(p.numel() for p in teacher.parameters())
     with torch.no_grad():
-        for tensor in average.flat:  # as copies from the first process are written
+        for tensor in average.flat:  # in place, as the first of several processes sends its values to the others
             tensor.fill_(3.0)
     assert all(bool((p == 3).all()) for p in teacher.parameters())
     assert not any(bool((p == 3).all()) for p in net.parameters())

@@ -124,7 +124,10 @@ def _objects(where: str, value: Any) -> list[dict[str, Any]]:
     """Return a list of objects, an empty one for null; UserError for anything else. `where` is as in `_regions`."""
     found = [] if value is None else value
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise UserError(f"{where} has annotations without a `result` (JSON of another tool? a CSV is read, too)")
+        raise UserError(
+            f"{where} has an annotation or prediction whose `result` is missing or no list of objects (JSON of another "
+            "tool? give a table with a header instead)"
+        )
     return found
 
 
