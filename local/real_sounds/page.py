@@ -103,8 +103,8 @@ PROTOCOL_A = (
 PROTOCOL_B = (
     "Each AST system with the clip pooling, frozen epochs and learning rates that were best for it on a smaller "
     "soundbank (`conf/real_sounds/*_tuned.yaml`); the CRNN is that of protocol A. On a split of the training sources "
-    "of the present soundbank (`tuning/regime.json`: one seed, half of the steps) protocol A's way was as good or better. "
-    "Trainings of the full length bear this out for FTE only and AST-SED, not for AST-GRU and LGD only."
+    "of the present soundbank (`tuning/regime.json`: one seed, half of the steps) protocol A's way was as good or "
+    "better. Trainings of the full length bear this out for FTE only and AST-SED, not for AST-GRU and LGD only."
 )
 COMPARATORS = (
     "The paper's rivals beside AST-GRU and AST-SED of both protocols: all encoders pre-trained on the same "

@@ -125,8 +125,8 @@ def _objects(where: str, value: Any) -> list[dict[str, Any]]:
     found = [] if value is None else value
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise UserError(
-            f"{where} has an annotation or prediction whose `result` is missing or no list of objects (JSON of another "
-            "tool? give a table with a header instead)"
+            f"{where}: its annotations or predictions are not a list of objects with a `result`, a list of regions "
+            "(JSON of another tool? give a table with a header instead)"
         )
     return found
 

@@ -23,12 +23,28 @@ from sed.errors import UserError
         (
             "e.json",
             '{"audio_file": "a.wav", "annotations": [{"start_time": 1}]}',
-            r"task 1 has annotations without a `res",
+            r"task 1: its annotations or predictions are not a list",
         ),
-        ("e.json", '{"data": {"audio": "a.wav"}, "annotations": 3}', r"task 1 has annotations without a `res"),
-        ("e.json", '{"data": {"audio": "a.wav"}, "annotations": [3]}', r"task 1 has annotations without a `res"),
-        ("e.json", '{"data": {"audio": "a.wav"}, "annotations": [{"result": 3}]}', r"has annotations without a `res"),
-        ("e.json", '{"data": {"audio": "a.wav"}, "annotations": [{"result": [3]}]}', r"has annotations without a `res"),
+        (
+            "e.json",
+            '{"data": {"audio": "a.wav"}, "annotations": 3}',
+            r"task 1: its annotations or predictions are not a list",
+        ),
+        (
+            "e.json",
+            '{"data": {"audio": "a.wav"}, "annotations": [3]}',
+            r"task 1: its annotations or predictions are not a list",
+        ),
+        (
+            "e.json",
+            '{"data": {"audio": "a.wav"}, "annotations": [{"result": 3}]}',
+            r"task 1: its annotations or predictions are not a list",
+        ),
+        (
+            "e.json",
+            '{"data": {"audio": "a.wav"}, "annotations": [{"result": [3]}]}',
+            r"task 1: its annotations or predictions are not a list",
+        ),
         ("e.json", "[" * 100_000, r"not JSON"),
         ("e.json", LABEL_STUDIO.replace('"start": 2', '"start": "2"'), r"without a start and an end"),
         ("e.json", LABEL_STUDIO.replace('["Cat meow"]', "[]"), r"region without a label"),
