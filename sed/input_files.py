@@ -86,15 +86,21 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parse JSON; ValueError if it is malformed or has infinite numbers or NaN, which JSON lacks."""
+    """Parse JSON; ValueError if it is malformed or has NaN, infinite numbers or integers of thousands of digits."""
 
     def finite(number: str) -> float:
         if not math.isfinite(value := float(number)):
             raise ValueError(f"{number[:20]} is no number")
         return value
 
+    def whole(number: str) -> int:
+        try:
+            return int(number)
+        except ValueError:  # Python reads no integer of more than 4,300 digits
+            raise ValueError(f"{number[:20]}... has {len(number)} digits") from None
+
     try:
-        return json.loads(text, parse_constant=finite, parse_float=finite)
+        return json.loads(text, parse_constant=finite, parse_float=finite, parse_int=whole)
     except RecursionError:
         raise ValueError("nested too deep") from None
 

@@ -62,7 +62,7 @@ def test_the_limit_is_in_bytes_and_may_be_reached(
 
 
 @pytest.mark.parametrize("text", ["{", "", "[" * 100_000, "9" * 5000, "nul", "NaN", "[1e999]"])
-def test_what_is_not_json_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+def test_what_is_not_json_or_has_numbers_beyond_python_s_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
     with pytest.raises(UserError, match=rf"^{path}: not JSON: .* \(score again\)$"):

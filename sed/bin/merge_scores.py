@@ -7,10 +7,12 @@ The parts come from sed.bin.infer --part, in order; together they must cover the
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
+from sed.errors import UserError
 
 
 @entry
@@ -26,6 +28,8 @@ def main() -> None:
     from sed.data.directory import read_scp
     from sed.data.scores import merge_scores, read_scores, write_scores
 
+    if twice := [path for path, count in Counter(args.parts).items() if count > 1]:
+        raise UserError(f"{twice[0]}: given twice (give each part once)")
     parts = {str(path): read_scores(path) for path in args.parts}
     scores = merge_scores(parts, clips=list(read_scp(args.dump / "feats.scp")), where=str(args.dump / "feats.scp"))
     write_scores(args.output, scores)

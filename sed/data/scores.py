@@ -322,6 +322,8 @@ def merge_scores(parts: Mapping[str, Scores], *, clips: Sequence[str], where: st
                 )
     found = [clip for part in full.values() for clip in part.clips]
     if found != list(clips):
+        if sorted(found) == sorted(clips):
+            raise UserError(f"{first_path} and the other parts: not in the order of {where} (give them in its order)")
         raise UserError(
             f"{first_path} and the other parts: {len(found)} clips that are not the {len(clips)} of {where} "
             "(infer again)"

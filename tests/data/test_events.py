@@ -1,4 +1,4 @@
-"""Rules for the rows of event tables, alone and in the three commands that read such tables."""
+"""Rules for the rows of event tables, alone and in three commands that apply them."""
 
 from __future__ import annotations
 

@@ -115,6 +115,8 @@ def test_incomplete_parts_are_refused():
     ):
         with pytest.raises(UserError, match=message):
             merge_scores({"a": first, "b": second}, clips=whole.clips, where="feats.scp")
+    with pytest.raises(UserError, match=r"a and the other parts: not in the order of feats\.scp"):
+        merge_scores({"a": piece(whole, 2, 5), "b": first}, clips=whole.clips, where="feats.scp")
     with pytest.raises(UserError, match="no clips"):
         merge_scores({"a": piece(whole, 0, 0)}, clips=whole.clips, where="feats.scp")
 

@@ -76,9 +76,9 @@ def test_what_only_raw_posteriors_exceed_is_counted():
     scores = Scores(clips=["x"], labels=LABELS, frame=frame[None], clip=clip[None], frame_seconds=0.01).flat()
     processed = post.apply(scores).values
     np.testing.assert_array_equal(np.concatenate(seen), processed)
-    wanted = ((frame > thresholds.astype(np.float32)) & (processed <= thresholds.astype(np.float32))).sum(0)
+    wanted = ((frame > thresholds) & (processed <= thresholds)).sum(0)
     np.testing.assert_array_equal(decisions.suppressed, wanted)
-    assert wanted[1] == (frame[:, 1] > np.float32(0.3)).sum() > 0  # the clip is below b's threshold: all is masked
+    assert wanted[1] == (frame[:, 1] > 0.3).sum() > 0  # the clip is below b's threshold: all is masked
 
 
 def test_bounding_boxes_in_pieces_are_those_of_the_whole():
