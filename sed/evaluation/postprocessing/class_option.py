@@ -63,7 +63,10 @@ class ClassOption:
 
     def register(self, parser: Parser) -> None:
         """Add the option to a parser, with None as its default; the help text names the value that then applies."""
-        parser.option(self.name, None, f"{self.help} (default: {self.unset or f'{self.default:g}'})")
+        default = self.unset or f"{self.default:g}"
+        parser.option(
+            self.name, None, f"{self.help} (default: {default}; labels that are not named keep a model's own number)"
+        )
 
     def text(self, args: argparse.Namespace) -> str | None:
         """Return the option's text; None when it is not given."""
