@@ -65,7 +65,7 @@ class ClassOption:
         """Add the option to a parser, with None as its default; the help text names the value that then applies."""
         default = self.unset or f"{self.default:g}"
         parser.option(
-            self.name, None, f"{self.help} (default: {default}; labels that are not named keep a model's own number)"
+            self.name, None, f"{self.help}; labels that are not named keep a model's own number (default: {default})"
         )
 
     def text(self, args: argparse.Namespace) -> str | None:
