@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Shared by the backends (run.sh, slurm.sh, slurm_task.sh), which source it: jobs' numbers, logs, progress, report.
 
-# From the backend: `pick`, its option; `helpers`, background processes beside the jobs, which watch, show or wait; `codes`, the jobs' exit
-# statuses.
+# From the backend: `pick`, its option; `helpers`, background processes beside the jobs, which watch, show or wait;
+# `codes`, the jobs' exit statuses.
 
 # shellcheck disable=SC2154  # these variables are set by the backend
 
@@ -104,15 +104,12 @@ ended_well() { # ended_well <log>: does the log end with status 0?
     [[ -f $1 && $(tail -n 1 "$1") == '# Ended (code 0)' ]]
 }
 
-log_body() { # log_body <log>: print the output of the command itself
-    # the header ends with the line after "# Running on"; the command before it may have line ends
-    awk '!begun { begun = /^# Running on /; next } begun == 1 && /^# Started at / { begun = 2; next }
-        /^# (Elapsed [0-9]|Ended \(code)/ { next } 1' "$1"
+body() { # body [<option of sed>...] [<log>]: print the output of the command itself; the header ends with "# Started at"
+    sed -e '1,/^# Started at /d' -e '/^# Elapsed [0-9]/d' -e '/^# Ended (code /d' "$@"
 }
 
-show_body() { # show_body: the same for a growing log on standard input; prints to standard error
-    # by sed -u, since mawk buffers its input
-    sed -u -e '1,/^# Running on /d' -e '/^# Started at /d' -e '/^# Elapsed [0-9]/d' -e '/^# Ended (code /d' >&2
+show_body() {   # show_body: the same for a growing log on standard input; prints to standard error
+    body -u >&2 # mawk would buffer its input
 }
 
 alive() { # alive <process id>: is the process running (not a zombie)?
@@ -132,7 +129,7 @@ progress() { # progress <running jobs> <seconds>: show a line; on a terminal it 
     text="$((${#jobs[@]} - $1)) of ${#jobs[@]} jobs done, $2 s"
     for job in "${jobs[@]}"; do # and the last output of the first running job
         fill_in "${job}"
-        last=$(log_body "${filled[0]}" 2>/dev/null | tail -n 1)
+        last=$(body "${filled[0]}" 2>/dev/null | tail -n 1)
         [[ -z ${last} || $(tail -n 1 "${filled[0]}") == '# Ended (code '* ]] || {
             text+="; job ${job}: ${last}"
             break
@@ -163,7 +160,7 @@ report() { # report: name the failed jobs' logs, and show the end of the first i
             crashed=yes
         fi
         # the log of a single job was shown as it grew
-        ((lines == 0 || ${#jobs[@]} == 1)) || log_body "${log}" | tail -n "${lines}" >&2
+        ((lines == 0 || ${#jobs[@]} == 1)) || body "${log}" | tail -n "${lines}" >&2
         if ((codes[index] != 2)); then
             printf '%s: failed (code %d): the log is %s\n' "$(basename "$0")" "${codes[index]}" "${log}" >&2
         fi
