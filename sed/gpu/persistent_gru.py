@@ -241,93 +241,6 @@ def unwritten(*shape: int, device: torch.device) -> Tensor:
     return torch.full((*sizes, last // 2), -1, dtype=torch.int32, device=device).view(torch.bfloat16)
 
 
-@dataclass(frozen=True)
-class Last:
-    """Last launches of a GRU's forward pass, which may run at the same time as another GRU."""
-
-    plan: Plan
-    """division of the last layer, from `plan_for` with `beside`"""
-    launches: int
-    """number of these launches, of that layer"""
-    between: Callable[[], None]
-    """called once, before them"""
-
-
-class _Layer(torch.autograd.Function):
-    """One bidirectional layer, with time as the first dimension and `repeat` output frames per input frame."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        w_ih: Tensor,
-        w_hh: Tensor,
-        b_ih: Tensor,
-        b_hh: Tensor,
-        repeat: int,
-        plan: Plan,
-        last: Last | None,
-    ) -> Tensor:
-        """Run the layer.
-
-        Args:
-            ctx: context of autograd.
-            x: input frames (inputs, clips, dim).
-            w_ih: input weights (6 units, dim).
-            w_hh: recurrent weights (2, 3 units, units).
-            b_ih: input biases (6 units,).
-            b_hh: recurrent biases (2, 3 units).
-            repeat: output frames per input frame.
-            plan: how the layer is divided.
-            last: for the last layer: its launches that may run at the same time as another GRU; None: none.
-
-        Returns:
-            States (inputs * repeat, clips, 2 units).
-        """
-        inputs, clips, dim = x.shape
-        units = w_hh.shape[2]
-        frames = inputs * repeat
-        gi = torch.addmm(b_ih, x.reshape(-1, dim), w_ih.t())
-        out = unwritten(frames, clips, 2 * units, device=x.device)
-        save = any(ctx.needs_input_grad)
-        saved = x.new_empty((frames, clips, 8 * units) if save else (1,))
-        arguments = (gi, w_hh, b_hh, out, saved, frames, clips, repeat, int(save))
-        if last is None:
-            launch("gru_forward", plan, arguments, clips)
-        else:
-            launch("gru_forward", last.plan, arguments, clips, slice(None, -last.launches))
-            last.between()
-            launch("gru_forward", last.plan, arguments, clips, slice(-last.launches, None))
-        ctx.save_for_backward(x, w_ih, w_hh, out, saved)
-        ctx.repeat, ctx.plan = repeat, plan
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, w_ih, w_hh, out, saved = ctx.saved_tensors
-        frames, clips, width = out.shape
-        units = width // 2
-        dgh = unwritten(frames, clips, 6 * units, device=out.device)
-        dgi = torch.empty_like(dgh)
-        transposed = w_hh.transpose(1, 2).contiguous()
-        arguments = (grad.contiguous(), transposed, out, saved, dgi, dgh, frames, clips)
-        launch("gru_backward", ctx.plan, arguments, clips)
-        states = dgh.view(frames, clips, 2, 3 * units)
-        b_hh = states.sum((0, 1), dtype=torch.float32).to(out.dtype)
-        # Gate gradients with the previous state: that of the frame before (forward direction) or after (backward).
-        pairs = (
-            (states[1:, :, 0], out[:-1, :, :units]),
-            (states[:-1, :, 1], out[1:, :, units:]),
-        )
-        d_hh = torch.stack([g.flatten(0, 1).t() @ h.flatten(0, 1) for g, h in pairs])
-        if ctx.repeat > 1:
-            dgi = dgi.view(-1, ctx.repeat, clips, 6 * units).sum(1)
-        flat = dgi.view(-1, 6 * units)
-        b_ih = flat.sum(0, dtype=torch.float32).to(out.dtype)
-        dx = (flat @ w_ih).view_as(x) if ctx.needs_input_grad[0] else None
-        return dx, flat.t() @ x.reshape(-1, x.shape[2]), d_hh, b_ih, b_hh, None, None, None
-
-
 def split(x: Tensor) -> Tensor:
     """Split float32 values into bf16 values and bf16 rests: (...) to (2, ...)."""
     value = x.to(torch.bfloat16)
@@ -375,6 +288,176 @@ def weights_of(gru: nn.GRU, *, exact: bool) -> list[LayerWeights]:
     return layers
 
 
+@dataclass(frozen=True)
+class Last:
+    """Last launches of a GRU's forward pass, which may run at the same time as another GRU."""
+
+    plan: Plan
+    """division of the last layer, from `plan_for` with `beside`"""
+    launches: int
+    """number of these launches, of that layer"""
+    between: Callable[[], None]
+    """called once, before them"""
+
+
+@functools.cache
+def second_stream(device: torch.device) -> torch.cuda.Stream | None:
+    """Return a stream for what runs at the same time as the kernel; None on a CPU.
+
+    Its priority is the lowest, so that blocks of the kernel go first if the current stream's is higher.
+    """
+    return torch.cuda.Stream(device, priority=0) if device.type == "cuda" else None
+
+
+def run_layer(
+    x: Tensor, w: LayerWeights, *, repeat: int, plan: Plan, save: bool = False, last: Last | None = None
+) -> tuple[Tensor, Tensor]:
+    """Run one bidirectional layer.
+
+    Args:
+        x: input frames (inputs, clips, dim), bf16.
+        w: its weights.
+        repeat: output frames per input frame.
+        plan: how the layer is divided.
+        save: whether to save gates for `gate_gradients`.
+        last: for the last layer: its launches that may run at the same time as another GRU; None: none.
+
+    Returns:
+        States (inputs * repeat, clips, 2 units); gates and recurrent contributions (inputs * repeat, clips, 8 units),
+        (1,) if they are not saved.
+    """
+    inputs, clips, dim = x.shape
+    frames, units = inputs * repeat, plan.units
+    gi = torch.addmm(w.b_ih, x.reshape(-1, dim), w.w_ih.t())
+    out = unwritten(frames, clips, 2 * units, device=x.device)
+    saved = x.new_empty((frames, clips, 8 * units) if save else (1,))
+    arguments = (gi, w.w_hh, w.b_hh, out, saved, frames, clips, repeat, int(save))
+    if last is None:
+        launch("gru_forward", plan, arguments, clips)
+    else:
+        launch("gru_forward", last.plan, arguments, clips, slice(None, -last.launches))
+        last.between()
+        launch("gru_forward", last.plan, arguments, clips, slice(-last.launches, None))
+    return out, saved
+
+
+def gate_gradients(grad: Tensor, w_hh: Tensor, out: Tensor, saved: Tensor, *, plan: Plan) -> tuple[Tensor, Tensor]:
+    """Compute the gradients of a layer's gates.
+
+    Args:
+        grad: gradient of the states (frames, clips, 2 units).
+        w_hh: recurrent weights (2, 3 units, units).
+        out: states, from `run_layer`.
+        saved: gates, from `run_layer`.
+        plan: how the layer is divided.
+
+    Returns:
+        Gradients of the gates' inputs and of their recurrent contributions, each (frames, clips, 6 units).
+    """
+    frames, clips, width = out.shape
+    dgh = unwritten(frames, clips, 3 * width, device=out.device)
+    dgi = torch.empty_like(dgh)
+    arguments = (grad.contiguous(), w_hh.transpose(1, 2).contiguous(), out, saved, dgi, dgh, frames, clips)
+    launch("gru_backward", plan, arguments, clips)
+    return dgi, dgh
+
+
+def weight_gradients(x: Tensor, out: Tensor, dgi: Tensor, dgh: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Compute the gradients of a layer's weights.
+
+    Args:
+        x: input frames (inputs, clips, dim).
+        out: states (frames, clips, 2 units).
+        dgi: gradients of the gates' inputs, of repeated frames summed (inputs * clips, 6 units).
+        dgh: gradients of their recurrent contributions (frames, clips, 6 units).
+
+    Returns:
+        Gradients of the input weights, input biases, recurrent weights and recurrent biases.
+    """
+    frames, clips, width = out.shape
+    units = width // 2
+    states = dgh.view(frames, clips, 2, 3 * units)
+    b_hh = states.sum((0, 1), dtype=torch.float32).to(out.dtype)
+    # Gate gradients with the previous state: that of the frame before (forward direction) or after (backward).
+    pairs = (
+        (states[1:, :, 0], out[:-1, :, :units]),
+        (states[:-1, :, 1], out[1:, :, units:]),
+    )
+    w_hh = torch.stack([g.flatten(0, 1).t() @ h.flatten(0, 1) for g, h in pairs])
+    b_ih = dgi.sum(0, dtype=torch.float32).to(out.dtype)
+    return dgi.t() @ x.reshape(-1, x.shape[2]), b_ih, w_hh, b_hh
+
+
+class _Layers(torch.autograd.Function):
+    """Bidirectional layers, with time as the first dimension and `repeat` output frames per input frame.
+
+    In the backward pass the weights' gradients of a layer are computed at the same time as the kernel of the layer
+    before, which leaves some multiprocessors idle.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, repeat: int, plan: Plan, last: Last | None, *weights: Tensor) -> Tensor:
+        """Run the layers.
+
+        Args:
+            ctx: context of autograd.
+            x: input frames (inputs, clips, dim).
+            repeat: output frames per input frame of the first layer.
+            plan: how the layers are divided.
+            last: see `bi_gru`.
+            weights: the fields of each layer's `LayerWeights`.
+
+        Returns:
+            States (inputs * repeat, clips, 2 units).
+        """
+        layers = [LayerWeights(*weights[i : i + 4]) for i in range(0, len(weights), 4)]
+        kept = [x]
+        for i, w in enumerate(layers):
+            x, saved = run_layer(
+                x,
+                w,
+                repeat=1 if i else repeat,
+                plan=plan,
+                save=any(ctx.needs_input_grad),
+                last=last if i == len(layers) - 1 else None,
+            )
+            kept += [w.w_ih, w.w_hh, x, saved]
+        ctx.save_for_backward(*kept)
+        ctx.repeat, ctx.plan = repeat, plan
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        first, *kept = ctx.saved_tensors
+        layers = [kept[i : i + 4] for i in range(0, len(kept), 4)]
+        inputs = [first, *(out for _, _, out, _ in layers[:-1])]
+        side = second_stream(first.device)
+        found: list[Tensor] = []
+        above: list[tuple[Tensor, ...]] = []  # arguments of `weight_gradients` of the layers so far
+        for i in reversed(range(len(layers))):
+            w_ih, w_hh, out, saved = layers[i]
+            ready = torch.cuda.current_stream(first.device).record_event() if side else None
+            dgi, dgh = gate_gradients(grad, w_hh, out, saved, plan=ctx.plan)
+            if above:
+                if side and ready:
+                    side.wait_event(ready)
+                with torch.cuda.stream(side):
+                    found = [*weight_gradients(*above[-1]), *found]
+            if i == 0 and ctx.repeat > 1:
+                dgi = dgi.view(-1, ctx.repeat, *dgi.shape[1:]).sum(1)
+            flat = dgi.view(-1, dgi.shape[2])
+            if i or ctx.needs_input_grad[0]:
+                grad = (flat @ w_ih).view_as(inputs[i])
+            above.append((inputs[i], out, flat, dgh))
+        found = [*weight_gradients(*above[-1]), *found]
+        if side:
+            torch.cuda.current_stream(first.device).wait_stream(side)
+        # All of `above` is kept until here: memory that is freed on this stream is used again before the other one
+        # has read it.
+        del above
+        return (grad if ctx.needs_input_grad[0] else None), None, None, None, *found
+
+
 def exact_gru(x: Tensor, weights: Sequence[LayerWeights], *, repeat: int, plan: Plan) -> Tensor:
     """Run a bidirectional GRU by the persistent kernel in float32, without gradients.
 
@@ -401,7 +484,14 @@ def exact_gru(x: Tensor, weights: Sequence[LayerWeights], *, repeat: int, plan: 
     return x.transpose(0, 1)
 
 
-def bi_gru(x: Tensor, weights: Sequence[LayerWeights], *, repeat: int, plan: Plan, last: Last | None = None) -> Tensor:
+def bi_gru(
+    x: Tensor,
+    weights: Sequence[LayerWeights],
+    *,
+    repeat: int,
+    plan: Plan,
+    last: Last | None = None,
+) -> Tensor:
     """Run a bidirectional GRU by the persistent kernel.
 
     Args:
@@ -414,8 +504,5 @@ def bi_gru(x: Tensor, weights: Sequence[LayerWeights], *, repeat: int, plan: Pla
     Returns:
         States (clips, inputs * repeat, 2 units) in bf16.
     """
-    x = x.transpose(0, 1).to(torch.bfloat16)
-    for i, w in enumerate(weights, 1):
-        x = _Layer.apply(x, w.w_ih, w.w_hh, w.b_ih, w.b_hh, repeat, plan, last if i == len(weights) else None)
-        repeat = 1
-    return x.transpose(0, 1)
+    fields = [part for w in weights for part in (w.w_ih, w.b_ih, w.w_hh, w.b_hh)]
+    return _Layers.apply(x.transpose(0, 1).to(torch.bfloat16), repeat, plan, last, *fields).transpose(0, 1)

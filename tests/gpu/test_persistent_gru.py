@@ -3,6 +3,8 @@
 import ctypes
 import shutil
 import subprocess
+import weakref
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -199,3 +201,29 @@ def test_layers_that_the_kernel_does_not_compute_have_no_plan(monkeypatch):
         assert persistent.plan_for(gru, 48, device) is None
     assert persistent.plan_for(nn.GRU(8, 40, batch_first=True, bidirectional=True, device="meta"), 48, device) is None
     assert persistent.plan_for(nn.GRU(8, 256, batch_first=True, bidirectional=True), 48, torch.device("cpu")) is None
+
+
+def test_what_the_second_stream_reads_is_kept_until_it_is_done(monkeypatch):
+    waited, alive = [], []
+    event = SimpleNamespace()
+    current = SimpleNamespace(record_event=lambda: event, wait_stream=waited.append)
+    side = SimpleNamespace(wait_event=lambda _: None)
+    weight_gradients = persistent.weight_gradients
+
+    def recorded(*arguments):
+        assert not waited
+        for other in alive:
+            assert all(reference() is not None for reference in other)
+        alive.append([weakref.ref(a) for a in arguments])
+        return weight_gradients(*arguments)
+
+    monkeypatch.setattr(persistent, "launch", lambda *_: None)
+    monkeypatch.setattr(persistent, "weight_gradients", recorded)
+    monkeypatch.setattr(persistent, "second_stream", lambda _: side)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: current)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    gru = nn.GRU(12, 64, 3, batch_first=True, bidirectional=True)
+    x = torch.randn(2, 3, 12, requires_grad=True)
+    out = persistent.bi_gru(x, persistent.weights_of(gru, exact=False), repeat=2, plan=Plan(64, 32, 2, 1, 1))
+    out.sum().backward()
+    assert waited == [side] and len(alive) == 3

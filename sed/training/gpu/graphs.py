@@ -307,7 +307,7 @@ class GraphedStep(CompiledStep):
         """Compile and warm up on a separate stream, then capture both graphs."""
         assert self._static is not None
         self.release()
-        stream = torch.cuda.Stream(self.device)
+        stream = torch.cuda.Stream(self.device, priority=-1)  # before what runs at the same time (`second_stream`)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(self._WARM_UP):
