@@ -8,7 +8,7 @@ are sources, which `sed/models/__init__.py` names.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -96,6 +96,15 @@ class Attention(nn.Module):
         return self.proj(x.transpose(1, 2).reshape(batch, 1, dim))
 
 
+RunFirst = Callable[[nn.Module, Tensor], Tensor]
+"""Apply a linear map and a GELU: (..., dim) to (..., hidden)."""
+
+
+def linear_gelu(linear: nn.Module, x: Tensor) -> Tensor:
+    """Apply a linear map, and a GELU to its output; see `RunFirst`."""
+    return F.gelu(linear(x))
+
+
 class Mlp(nn.Module):
     """Two linear maps around a GELU."""
 
@@ -103,9 +112,10 @@ class Mlp(nn.Module):
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
         self.fc2 = nn.Linear(hidden, dim)
+        self.run_first: RunFirst = linear_gelu
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(self.run_first(self.fc1, x))
 
 
 class Block(nn.Module):

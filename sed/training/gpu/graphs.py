@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sed.gpu.joined_gelu import joined_gelus
 from sed.models.detector import Detector, DetectorOutput
 from sed.models.encoders import Encoder, SplitEncoder
 from sed.training import losses
@@ -37,7 +38,8 @@ class CompiledStep(TrainingStep):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._encode_student = compiled(self.student)
-        self._encode_teacher = compiled(self.teacher)
+        joins = self.precision == "bf16" and self.device.type == "cuda"
+        self._encode_teacher = (compiled_joined if joins else compiled)(self.teacher)
         self._side = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # the teacher's decoder
         self._persistent = self.precision == "bf16" and all(map(use_persistent, (self.student, self.teacher)))
         if self.precision == "bf16":
@@ -111,6 +113,17 @@ def compiled(detector: Detector) -> Callable[[Tensor], Tensor]:
         return torch.compile(detector.encode, dynamic=False)
     rest = torch.compile(lambda x: detector.pool(encoder.from_embedded(x)), dynamic=False)
     return lambda x: rest(encoder.embed(x))
+
+
+def compiled_joined(detector: Detector) -> Callable[[Tensor], Tensor]:
+    """Compile `detector.encode` as `compiled` does, for bf16 without gradients: with `joined_gelus`."""
+    encode = compiled(detector)
+
+    def run(x: Tensor) -> Tensor:
+        with joined_gelus(detector):
+            return encode(x)
+
+    return run
 
 
 def compiled_frozen(detector: Detector) -> Callable[[Tensor], Tensor]:
