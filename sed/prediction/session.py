@@ -6,7 +6,7 @@ import argparse
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -374,6 +374,10 @@ def _outputs(
         raise UserError(
             f"--format {','.join(args.format)}: two outputs are named {twice[0]} (give one format at a time)"
         )
+    if args.out_dir is not None:
+        _keep_labels(
+            args.out_dir, {name: [stem + f.suffix for f in formats if not f.together] for name, stem in stems.items()}
+        )
     page: Page | None = None
     if args.html:
         file = stack.enter_context(open_replacing(args.html))
@@ -409,6 +413,22 @@ def _outputs(
         return Sinks(sinks, files)
 
     return open_sinks
+
+
+def _keep_labels(folder: Path, outputs: Mapping[str, Sequence[str]]) -> None:
+    """Raise UserError if an output would replace a label file beside its recording: it may be made by hand.
+
+    `outputs` are the names of each recording's outputs in the folder that other tools read and write, too.
+    """
+    beside = [
+        names for name, names in outputs.items() if name != "-" and Path(name).parent.resolve() == folder.resolve()
+    ]
+    if there := [path for names in beside for path in (folder / name for name in names) if path.exists()]:
+        others = f", as {len(there) - 1} more" * (len(there) > 1)
+        raise UserError(
+            f"{there[0]}: a label file that is beside its recording already{others}: not replaced, since it may be"
+            " made by hand (move it away, or give another --out-dir)"
+        )
 
 
 def _growing(path: Path) -> IO[str]:

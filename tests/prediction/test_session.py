@@ -199,6 +199,21 @@ def test_formats_whose_outputs_would_have_one_name_are_refused(tmp_path, experim
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
+def test_labels_beside_their_recordings_are_not_replaced(tmp_path, experiment, monkeypatch, capsys):
+    for name in "abc":
+        write_sounds(tmp_path / f"{name}.wav", 2)
+    for name in "ac":
+        (tmp_path / f"{name}.txt").write_text("0.1\t0.5\tCat\n")
+    args = ("--model", experiment, "--out-dir", tmp_path)
+    assert call(monkeypatch, *args, "--format", "tsv,audacity", tmp_path) == 2
+    assert "a.txt: a label file that is beside its recording already, as 1 more" in capsys.readouterr().err
+    assert (tmp_path / "a.txt").read_text() == (tmp_path / "c.txt").read_text() == "0.1\t0.5\tCat\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "a.wav", "b.wav", "c.txt", "c.wav"]
+    assert call(monkeypatch, *args, "--format", "audacity", tmp_path / "b.wav") == 0
+    for _ in range(2):  # a table of detections is replaced
+        assert call(monkeypatch, *args, "--format", "tsv", tmp_path) == 0
+
+
 def test_a_fault_of_the_disk_is_one_of_its_recording(tmp_path, experiment, monkeypatch, capsys):
     def faulty(name, rate):
         if name.endswith("b.wav"):
