@@ -46,7 +46,8 @@ source "${root}/utils/gpus.sh"
 
 scratch=$(mktemp -d)
 trap 'mps_stop; rm -rf "${scratch}"' EXIT
-grep . "${list}" >"${scratch}/list" || { [[ ${list} == - ]] && exit 0; } || die "${list}: empty"
+# \037 separates the columns here, since `read` takes several tabs in a row for one, and columns may be empty
+grep . "${list}" | tr '\t' '\037' >"${scratch}/list" || { [[ ${list} == - ]] && exit 0; } || die "${list}: empty"
 total=$(wc -l <"${scratch}/list")
 mkdir -p "${exp}" || die "${exp}: cannot be made (see above)"
 gpus=()
@@ -113,7 +114,7 @@ worker() { # worker <slot>: work on the next experiment of the list until none i
     fi
     while kill -0 $$ 2>/dev/null; do # as long as the main script lives
         flock "${lock}"
-        IFS=$'\t' read -r name conf dump options before <&"${queue}" || break
+        IFS=$'\037' read -r name conf dump options before <&"${queue}" || break
         echo "${name}" >>"${scratch}/begun"
         number=$(wc -l <"${scratch}/begun")
         exec {busy}>"${scratch}/busy.${name//\//.}" # locked until the experiment has ended, well or not

@@ -96,6 +96,13 @@ sweep() {
     [[ ${status} == 1 && ${output} == *'failed: a b c' && ${output} == *'exp/a: no such model'* ]]
 }
 
+@test "an experiment without options of its own waits for the one that must end first" {
+    printf 'a\tx.yaml\twork/dump\t\t\nb\tx.yaml\twork/dump\t\ta\n' >list.tsv
+    TRAIN_SECONDS=0.5 sweep --jobs 2 train
+    [[ ${status} == 0 && ${output} == *' train a '*' train b '* ]]
+    grep -q '^sed.bin.train --config x.yaml work/dump exp/b @$' calls
+}
+
 @test "experiments are spread over the GPUs" {
     CUDA_VISIBLE_DEVICES=3,5 run "${root}/steps/sweep.sh" --ngpu 2 --jobs 2 train list.tsv exp
     [[ ${status} == 0 && $(calls '@3$') -ge 1 && $(calls '@5$') -ge 1 && $(calls '@$') == 0 ]]
