@@ -14,11 +14,14 @@ source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage
 source "${root}/utils/step.sh"
 
-asked="--share ${share} --seed ${seed}"
+options="--share ${share} --seed ${seed}"
+asked="${options} $(realpath -m -- "$1")"
 if [[ -e $2/.done ]]; then
-    [[ ! -s $2/.done ]] || same "$2/.done" "${asked}" || # it is empty in splits of earlier versions
-        die "$2: was split with $(<"$2/.done") (give these options or another folder, or remove $2)"
+    # in splits of earlier versions it is empty, or lacks the soundbank
+    [[ ! -s $2/.done ]] || same "$2/.done" "${asked}" || same "$2/.done" "${options}" ||
+        die "$2: was split with $(<"$2/.done") (give the same or another folder, or remove $2)"
     finished "$2: already done"
 fi
+rm -f "$2/.done.part" # of a run that was killed; the command replaces nothing but its own files
 python3 -m sed.bin.split_soundbank --share "${share}" --seed "${seed}" "$1" "$2"
 remember "$2/.done" "${asked}"

@@ -433,14 +433,20 @@ train() {
     calls 7
 }
 
-@test "split_soundbank: once; other options are refused, not ignored" {
+@test "split_soundbank: once; other options and another soundbank are refused, not ignored" {
     split() { run "${root}/steps/split_soundbank.sh" "$@" bank out; }
+    mkdir out && touch out/.done.part # of a killed run
     split
     [[ ${status} == 0 ]]
     split
     [[ ${status} == 0 && ${output} == *'out: already done' ]]
     split --share 0.5
-    [[ ${status} == 2 && ${output} == *'out: was split with --share 0.25 --seed 0 '* ]]
+    [[ ${status} == 2 && ${output} == *'out: was split with --share 0.25 --seed 0 '*'/bank ('* && ! -e out/.done.part ]]
+    run "${root}/steps/split_soundbank.sh" other out
+    [[ ${status} == 2 && ${output} == *'out: was split with '*'/bank ('* ]]
+    echo "--share 0.25 --seed 0" >out/.done # of an earlier version
+    split
+    [[ ${status} == 0 && ${output} == *'out: already done' ]]
     : >out/.done # of an earlier version
     split --share 0.5
     [[ ${status} == 0 ]]
