@@ -22,4 +22,4 @@ set=$(basename "${dump}") labels=$(labels_of "${dump}")
 split_words "${tune_args}"
 "${cmd[@]}" "${model}/${set}/log/tune.log" \
     python3 -m sed.bin.tune "${model}/${set}/scores.h5" --ground-truth "${labels}/events.tsv" \
-    --durations "${labels}/durations.tsv" --out "${out}" "${words[@]}"
+    --durations "${labels}/durations.tsv" --set "${set}" --out "${out}" "${words[@]}"

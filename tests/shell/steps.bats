@@ -433,6 +433,16 @@ train() {
     calls 7
 }
 
+@test "tune: the file names the set, also if its labels are those of the recordings that its clips were cut from" {
+    dump
+    train
+    mkdir dump/strong/recordings
+    touch dump/strong/recordings/windows.tsv
+    run "${root}/steps/tune.sh" --ngpu 0 --tune-args "--what threshold" dump/strong exp/x tuned.json
+    [[ ${status} == 0 ]]
+    grep -q 'sed.bin.tune .*--ground-truth dump/strong/recordings/events.tsv .*--set strong --out tuned.json --what threshold$' "${CALLS}"
+}
+
 @test "split_soundbank: once; other options and another soundbank are refused, not ignored" {
     split() { run "${root}/steps/split_soundbank.sh" "$@" bank out; }
     mkdir out && touch out/.done.part # of a killed run
