@@ -140,6 +140,16 @@ def _decide(
     return decide(problem, submission, post, points=args.operating_points, f1_from=args.event_f1_from), post, {}
 
 
+def _remove_earlier(out: Path) -> None:
+    """Remove an earlier result, its events and its report.
+
+    If this process is killed, or writes no events or no report, they must not stay beside what it has written.
+    """
+    if out.exists():
+        for path in (out, out.with_name("events.tsv"), out.with_name("report.html")):
+            path.unlink(missing_ok=True)
+
+
 @entry
 def main() -> None:
     """Read, score, write."""
@@ -190,12 +200,11 @@ def main() -> None:
     result |= cross_fitted
     add_more(result, problem, evaluation, reference=reference, raw=raw, groups=groups, options=vars(args))
     with lock(out.parent, "score", wait=True):  # two processes scoring into one folder must not mix their files
+        _remove_earlier(out)
         path, count = out.with_name("bootstrap.npz"), args.bootstrap
         add_confidence(result, problem, evaluation, path, samples=count, seed=args.bootstrap_seed, jobs=jobs)
         if decisions.detections is not None:
             write_events(out.with_name("events.tsv"), decisions.detections, problem.clips, problem.labels)
-        elif out.exists():  # an earlier scoring, whose events are not of this result
-            out.with_name("events.tsv").unlink(missing_ok=True)
         if sources is not None:
             write_report(out.with_name("report.html"), result, problem, evaluation, decisions, sources)
         result["seconds"] = round(time.monotonic() - started, 2)

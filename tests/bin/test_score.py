@@ -71,6 +71,25 @@ def test_events_of_an_earlier_scoring_do_not_stay_beside_a_result_without_detect
     assert not (place / "scored" / "events.tsv").exists()
 
 
+def test_an_earlier_result_does_not_stay_beside_files_of_a_later_scoring(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = place / "scored" / "result.json"
+    assert call(monkeypatch, "scores", "--out", "scored/result.json") == 0
+    (place / "scored" / "report.html").write_text("of the scoring before")
+    found = out.read_text()
+    assert call(monkeypatch, "scores", "--out", "scored/result.json") == 0
+    assert json.loads(out.read_text()).keys() == json.loads(found).keys()
+    assert not (place / "scored" / "report.html").exists()
+
+    def killed(*_: object, **__: object) -> None:
+        raise SystemExit(9)
+
+    monkeypatch.setattr("sed.evaluation.metrics.events.write_events", killed)
+    assert call(monkeypatch, "scores", "--out", "scored/result.json") == 9
+    assert not out.exists()
+
+
 def test_detections_in_the_folder_of_the_truth_are_not_read_as_truth(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
