@@ -43,16 +43,17 @@ def _selections(path: Path, header: Sequence[str], lines: Sequence[str]) -> Iter
     label = next((named[name.casefold()] for name in LABELS if name.casefold() in named), None)
     if label is None:
         raise UserError(f"{path}:1: no column of labels, such as {', '.join(LABELS)} (rename yours to {LABELS[0]})")
-    seen: set[tuple[str | None, ...]] = set()
+    seen: dict[tuple[str | None, ...], set[str]] = {}  # {selection: its labels}
     for line, content in enumerate(lines[1:], 2):
         if not content.strip():
             continue
         row = dict(zip(header, content.split("\t"), strict=False))
-        # In tables that were put together from several, numbers of selections repeat.
+        # In tables that were put together from several, numbers of selections repeat, even with equal times.
         selection = tuple(row.get(name) for name in ("Selection", *FILES, BEGIN, END, OFFSET))
-        if row.get("Selection") and selection in seen:  # the same selection in another view
+        labels, text = seen.setdefault(selection, set()), row.get(label, "").strip()
+        if row.get("Selection") and labels and text in {"", *labels}:  # the same selection in another view
             continue
-        seen.add(selection)
+        labels.add(text)
         yield _selection(path, line, row, label)
 
 

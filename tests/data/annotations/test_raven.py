@@ -41,6 +41,13 @@ def test_selections_of_one_number_are_all_read_if_they_differ(tmp_path: Path) ->
     assert found == {"a": [Event(1, 2, "Dog"), Event(5, 6, "Dog")], "b": [Event(1, 2, "Cat")]}
 
 
+def test_a_selection_of_the_same_number_and_times_but_another_label_is_another_event(tmp_path: Path) -> None:
+    rows = ["1\tW\t1\t2\tDog", "1\tS\t1\t2\tDog", "1\tS\t1\t2\tCat", "1\tW\t1\t2\t"]
+    text = "\n".join(["Selection\tView\tBegin Time (s)\tEnd Time (s)\tAnnotation", *rows])
+    found = by_clip(read_rows(write(tmp_path, "a.txt", text)))
+    assert found == {"a": [Event(1, 2, "Dog"), Event(1, 2, "Cat")]}
+
+
 def test_a_table_without_selections_or_a_column_of_files_is_a_recording_without_events(
     tmp_path: Path,
 ) -> None:
