@@ -108,9 +108,14 @@ def annotation(path: Path, line: int, recording: str, onset: str, offset: str, l
     Raises:
         UserError: times that are not numbers, negative or reversed, or an empty label.
     """
-    onset, offset = (text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text for text in (onset, offset))
     label = _ENDS.sub(" ", label.strip())
-    return Annotation(line, recording, event_of(f"{path}:{line}", recording, onset, offset, label))
+    event = event_of(f"{path}:{line}", recording, with_point(onset), with_point(offset), label)
+    return Annotation(line, recording, event)
+
+
+def with_point(text: str) -> str:
+    """Return a number's text with a point instead of a decimal comma; other texts are returned unchanged."""
+    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text
 
 
 def or_none(annotations: Iterable[Annotation], recording: str, line: int = 1) -> Iterator[Annotation]:

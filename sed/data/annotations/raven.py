@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sed.data.annotations.annotation import Annotation, annotation, lines_of, or_none, recording_of, seconds_text
+from sed.data.annotations.annotation import (
+    Annotation,
+    annotation,
+    lines_of,
+    or_none,
+    recording_of,
+    seconds_text,
+    with_point,
+)
 from sed.data.tables import number
 from sed.errors import UserError
 
@@ -63,8 +71,8 @@ def _selection(path: Path, line: int, row: Mapping[str, str], label: str) -> Ann
     recording = next((row[name].replace("\\", "/") for name in FILES if row.get(name)), recording_of(path))
     if row.get(OFFSET) and any(row.get(name) for name in FILES):
         where = f"{path}:{line}"
-        length = number(where, END, end) - number(where, BEGIN, begin)
-        begin = row[OFFSET].strip()
+        first, last, begin = (with_point(text) for text in (begin, end, row[OFFSET].strip()))
+        length = number(where, END, last) - number(where, BEGIN, first)
         end = seconds_text(round(number(where, OFFSET, begin) + length, 6))
     if not row.get(label, "").strip():
         raise UserError(f"{path}:{line}: nothing in column {label} (label the selection in Raven, or delete it)")

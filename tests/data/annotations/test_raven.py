@@ -48,6 +48,12 @@ def test_a_selection_of_the_same_number_and_times_but_another_label_is_another_e
     assert found == {"a": [Event(1, 2, "Dog"), Event(1, 2, "Cat")]}
 
 
+def test_decimal_commas_are_read_with_a_column_of_offsets_too(tmp_path: Path) -> None:
+    header = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tFile Offset (s)\tAnnotation"
+    path = write(tmp_path, "all.txt", f"{header}\n1\t10,5\t11,25\ta.wav\t0,5\tDog\n")
+    assert by_clip(read_rows(path)) == {"a": [Event(0.5, 1.25, "Dog")]}
+
+
 def test_a_table_without_selections_or_a_column_of_files_is_a_recording_without_events(
     tmp_path: Path,
 ) -> None:
