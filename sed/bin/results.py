@@ -16,7 +16,8 @@ from sed.evaluation.result_file import find_results
 from sed.files import write_text
 from sed.provenance import ROOT
 
-REFERENCE = str(ROOT / "conf" / "ast_sed.yaml")
+CONFIG = "conf/ast_sed.yaml"
+REFERENCE = str(ROOT / CONFIG)
 
 
 @entry
@@ -43,7 +44,7 @@ def main() -> None:
     if args.output:
         write_text(args.output.with_suffix(".csv"), csv_text(rows))
         write_text(args.output.with_suffix(".tex"), latex_text(rows))
-        write_text(args.output, markdown(rows, reference))
+        write_text(args.output, markdown(rows, reference, CONFIG if args.reference == REFERENCE else args.reference))
     print(terminal_table(rows))
 
 

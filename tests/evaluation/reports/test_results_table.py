@@ -65,6 +65,12 @@ def test_seeds_of_one_system_are_one_row_with_the_shortest_name() -> None:
     assert "pooling mean (fte)" in text and "Differs from `conf/ast_sed.yaml`: none" in text
 
 
+def test_the_page_names_the_config_that_systems_are_compared_with_and_says_nothing_without_one() -> None:
+    rows = group([found("ast_gru", 1, pooling="mean")])
+    assert "Differs from `my.yaml`: pooling mean (fte)" in markdown(rows, {"pooling": "fte"}, "my.yaml")
+    assert "Differs from" not in markdown(rows, {})
+
+
 @pytest.mark.parametrize(
     "other",
     [
