@@ -116,6 +116,8 @@ def _extract(container: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
 def _zip(path: Path) -> Iterator[Member]:
     with zipfile.ZipFile(path) as container:
         for info in container.infolist():
+            if Path(info.filename).name.startswith("."):  # such as macOS's ._a.tar, which is no tar
+                continue
             if info.filename.lower().endswith(".tar"):
                 with container.open(info) as file:
                     yield from _inner_tar(file)

@@ -44,7 +44,7 @@ def test_tars_compressed_or_not_and_zip_files_even_of_tars_are_read(tmp_path: Pa
         "a.tar": tar,
         "a.tar.gz": packed.getvalue(),
         "a.zip": zipped({f"x/{k}": b for k, b in SOUNDS.items()}),
-        "whole.zip": zipped({"wds-1.tar": tar, "note": b""}),
+        "whole.zip": zipped({"wds-1.tar": tar, "note": b"", "__MACOSX/._wds-1.tar": b"\0\5\x16\7" * 100}),
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
