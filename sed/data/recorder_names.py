@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 # AudioMoth 20260501_053000.WAV, Song Meter SITE_20260501_053000.wav, phones 2026-05-01 05.30.00.m4a, and the like.
 _START = re.compile(
-    r"(?<!\d)(\d{4})([-_.]?)(\d{2})\2(\d{2})[T_ -]{1,2}(\d{2})([-:.h_]?)(\d{2})[-:.m_]?(\d{2})(Z?)(?!\d)"
+    r"(?<!\d)(\d{4})([-_.]?)(\d{2})\2(\d{2})[T_ -]{1,2}(\d{2})([-:.h_]?)(\d{2})[-:.m_]?(\d{2})(Z(?![A-Za-z]))?(?!\d)"
 )
 
 

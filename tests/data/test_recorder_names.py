@@ -20,6 +20,8 @@ START = datetime(2026, 5, 1, 5, 30, 7)
         ("2026-05-01T05-30-07.m4a", START),
         ("2026-05-01 05.30.07.m4a", START),
         ("20260501T053007Z.flac", START.replace(tzinfo=UTC)),
+        ("20260501_053007Z_1.flac", START.replace(tzinfo=UTC)),
+        ("20260501_053007Zoo.wav", START),  # a name, not the mark of UTC
         ("Y-abcdefghij_350.000_360.000.wav", None),
         ("00000000_000000.wav", None),  # no year 0
         ("20261301_053007.wav", None),  # no month 13
