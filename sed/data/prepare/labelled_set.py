@@ -62,9 +62,11 @@ def lay_out_set(
         jobs: number of recordings that are cut at once.
 
     Raises:
-        UserError: the layout is unknown, a label is not one of the corpus's, a recording's header shows damage, or too
-            many recordings are unreadable.
+        UserError: the layout is unknown, a label is not one of the corpus's, a recording's header shows damage, too
+            many recordings are unreadable, or `audio` is in `recordings` or has a file where a link belongs.
     """
+    if recordings.resolve() in (audio.resolve(), *audio.resolve().parents):
+        raise UserError(f"{audio}: in {recordings}, of which all recordings are read (choose a folder outside of it)")
     files = _by_stem(recordings, None)
     tables = _by_stem(labels, suffix)
     if listed is not None:
@@ -177,10 +179,12 @@ def _events(path: Path, name: str, known: Collection[str]) -> list[Event]:
 
 
 def _link(source: Path, place: Path) -> None:
-    """Make `place` a relative link to a recording; an existing link is replaced atomically."""
+    """Make `place` a relative link to a recording; an existing link is replaced atomically, a file is refused."""
     target = os.path.relpath(source.resolve(), place.parent.resolve())
     if place.is_symlink() and str(place.readlink()) == target:
         return
+    if place.exists() and not place.is_symlink():
+        raise UserError(f"{place}: not a link, so no earlier run has written it (choose another folder for the clips)")
     part = place.with_name(f".{place.name}.part")
     part.unlink(missing_ok=True)
     part.symlink_to(target)

@@ -138,3 +138,20 @@ def test_missing_folders_are_named(corpus: Path) -> None:
     (corpus / "labels").mkdir()
     with pytest.raises(UserError, match=r"audio: no recordings in it"):
         lay_out(corpus)
+
+
+@pytest.mark.parametrize("clips", ["", "deep"])
+def test_clips_are_not_laid_out_among_the_recordings(corpus: Path, clips: str) -> None:
+    """A link would replace the recording that it leads to."""
+    before = (corpus / "audio" / "a.wav").read_bytes()
+    with pytest.raises(UserError, match="of which all recordings are read"):
+        lay_out_set(corpus / "audio", corpus / "labels", corpus / "audio" / clips, corpus / "set.tsv", suffix=".ann")
+    assert (corpus / "audio" / "a.wav").read_bytes() == before
+
+
+def test_a_file_is_not_replaced_by_a_link(corpus: Path) -> None:
+    (corpus / "clips").mkdir()
+    (corpus / "clips" / "a.wav").write_bytes(b"another corpus's")
+    with pytest.raises(UserError, match=r"clips/a\.wav: not a link"):
+        lay_out(corpus)
+    assert (corpus / "clips" / "a.wav").read_bytes() == b"another corpus's"
