@@ -92,6 +92,8 @@ run_task() { # run_task <number> <environment>: run that job with its log, and e
         wait "${pid}" 2>/dev/null || code=$?
     done
     ((stops == 0 || code > 0)) || code=143 # a command that was stopped is not finished, even if it exits with 0
+    # the output may end within a line
+    [[ -z $(tail -c 1 "${log}") ]] || printf '\n' >>"${log}"
     end_log "${code}" $((SECONDS - began)) >>"${log}"
     exit "${code}"
 }

@@ -91,3 +91,11 @@ setup() {
     "${run_sh}" JOB=1:2 JOBS/x.JOB.log true
     [[ -s JOBS/x.1.log ]]
 }
+
+@test "the last line of a command's output stands by itself, also without a line end" {
+    run "${run_sh}" JOB=1:2 log/x.JOB.log bash -c 'printf "clips.tsv:3: broken"; exit 2'
+    [[ ${status} == 2 && ${lines[-1]} == 'clips.tsv:3: broken' ]]
+    [[ $(tail -n 3 log/x.1.log | head -n 1) == 'clips.tsv:3: broken' ]]
+    "${run_sh}" log/y.log printf ''
+    ! grep -qx '' log/y.log
+}
