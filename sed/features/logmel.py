@@ -152,6 +152,14 @@ OPTIONS = {
 }
 
 
+def _converted(key: str, value: Any, default: Any) -> Any:
+    """Return a setting's value in the type of its default; raise ValueError if it is none of that type."""
+    try:
+        return type(default)(value)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError(f"{key} {str(value)[:40]} is no {type(default).__name__}") from None
+
+
 def _check(settings: Mapping[str, Any]) -> None:
     """Raise ValueError for a value that is not finite, or outside its option's choices and bounds.
 
@@ -213,7 +221,7 @@ class FrontEnd(nn.Module):
         super().__init__()
         if unknown := settings.keys() - {*self.KEYS}:
             raise TypeError(f"FrontEnd has no setting {sorted(unknown)[0]}")
-        given = {key: type(default)(settings.get(key, default)) for key, default in defaults().items()}
+        given = {key: _converted(key, settings.get(key, default), default) for key, default in defaults().items()}
         _check(given)
         self.settings: Mapping[str, Any] = resolved(given)
         for key, value in self.settings.items():

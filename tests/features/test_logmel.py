@@ -39,7 +39,10 @@ def test_too_short_and_impossible_are_refused():
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("log", "x"), ("power", 3), ("mel_bins", -1), ("mel_scale", "x"), ("frame_shift", float("inf")), ("top_db", -1.0)],
+    [
+        *(("log", "x"), ("power", 3), ("mel_bins", -1), ("mel_scale", "x"), ("frame_shift", float("inf"))),
+        *(("top_db", -1.0), ("sample_rate", float("inf")), ("clip_seconds", 10**400), ("f_min", None)),
+    ],
 )
 def test_stored_settings_outside_their_options_are_refused(key, value):
     with pytest.raises(UserError, match=f"^{key} "):
