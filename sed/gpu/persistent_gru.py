@@ -14,6 +14,7 @@ import importlib.util
 import itertools
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from sed.errors import UserError
 
 SOURCE = Path(__file__).with_suffix(".cu")
 # whether cuda-bindings is installed
@@ -110,6 +113,14 @@ def plan(
     return None
 
 
+def gpu_sharers() -> int:
+    """Return how many processes share the GPU: SED_GPU_SHARERS, which utils/mps.sh sets, else 1."""
+    text = os.environ.get("SED_GPU_SHARERS") or "1"
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
+        raise UserError(f"SED_GPU_SHARERS={text!r}: not a number of processes (unset it: utils/mps.sh sets it)")
+    return int(text)
+
+
 def plan_for(
     gru: nn.GRU, clips: int, device: torch.device, *, exact: bool = False, beside: Plan | None = None
 ) -> Plan | None:
@@ -136,7 +147,7 @@ def plan_for(
     properties = torch.cuda.get_device_properties(device)
     if properties.major < 9:
         return None
-    sharers = int(os.environ.get("SED_GPU_SHARERS") or 1)
+    sharers = gpu_sharers()
     return plan(
         gru.hidden_size,
         clips,

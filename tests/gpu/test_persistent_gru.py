@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from sed.errors import UserError
 from sed.gpu import persistent_gru as persistent
 from sed.gpu.persistent_gru import Plan, plan
 
@@ -227,3 +228,10 @@ def test_what_the_second_stream_reads_is_kept_until_it_is_done(monkeypatch):
     out = persistent.bi_gru(x, persistent.weights_of(gru, exact=False), repeat=2, plan=Plan(64, 32, 2, 1, 1))
     out.sum().backward()
     assert waited == [side] and len(alive) == 3
+
+
+@pytest.mark.parametrize("text", ["0", "two", "1.5", "-1"])
+def test_a_number_of_sharers_that_is_none_is_refused(text, monkeypatch):
+    monkeypatch.setenv("SED_GPU_SHARERS", text)
+    with pytest.raises(UserError, match="SED_GPU_SHARERS="):
+        persistent.gpu_sharers()
