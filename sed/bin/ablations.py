@@ -15,7 +15,7 @@ from sed.provenance import ROOT
 
 @entry
 def main() -> None:
-    from sed.evaluation.reports.ablations import Ablation, aligned, markdown, rows
+    from sed.evaluation.reports.ablations import Ablation, Reference, aligned, markdown, rows
     from sed.evaluation.result_file import read_result
     from sed.files import write_text
 
@@ -30,7 +30,7 @@ def main() -> None:
     for pair in args.pairs:
         config, result = _halves(pair)
         ablations.append(Ablation(name=Path(config).stem, config=load_config(config), result=read_result(result)))
-    reference = load_config(args.reference)
+    reference = Reference(name=Path(args.reference).stem, config=load_config(args.reference))
     if args.out:
         write_text(args.out, markdown(ablations, reference))
     print(aligned(rows(ablations, reference)))

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sed.config import recipe_options
+from sed.config import default_options, recipe_options
 from sed.config.yaml_file import canonical
 from sed.evaluation.metrics.table import shown_in
 from sed.evaluation.reports.certainty import caveat
 from sed.evaluation.reports.published import PUBLISHED, on_their_set
 from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
 
-AST_SED, AST_GRU, CRNN = PUBLISHED[:3]  # the AST-SED paper's two systems and its baseline
+# {config: its published numbers}, of the AST-SED paper's two systems and its baseline.
+SYSTEMS = dict(zip(("ast_sed", "ast_gru", "crnn_wide"), PUBLISHED[:3], strict=True))
+DEFAULTS = default_options("sed.features.logmel", "sed.models.detector", "sed.training.build")
 COLUMNS = shown_in("published")
 NUMBERS = tuple(head for entry in COLUMNS for head in (entry.column, "paper"))
 HEADS = ("config", "differs in", "weights", "parameters", "clips", *NUMBERS)
@@ -31,33 +33,43 @@ class Ablation:
     result: Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Name and options of the config from which each row's differences are listed."""
+
+    name: str
+    config: Mapping[str, Any]
+
+
 def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
-    """Return the options that differ from the reference's or are new: `pooling mean, upsample 1`; `-` for none."""
+    """Return the options that differ from the reference's: `pooling mean, upsample 1`; `-` for none."""
     ours, theirs = _learned(config), _learned(reference)
     return ", ".join(f"{key} {value}" for key, value in ours.items() if theirs.get(key) != value) or "-"
 
 
 def _learned(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the options of a config that affect training."""
-    return {key: value for key, value in canonical(config).items() if key not in recipe_options.OPTIONS}
+    """Return the options of a config that affect training; the defaults of those that it does not set."""
+    options = canonical({**DEFAULTS, **config})
+    return {key: value for key, value in options.items() if key not in recipe_options.OPTIONS}
 
 
-def paper(ablation: Ablation, reference: Mapping[str, Any]) -> list[str]:
+def paper(ablation: Ablation, reference: Reference) -> list[str]:
     """Return the AST-SED paper's number for each of `COLUMNS`, or its verbal statement if it gives no number.
 
-    `-` if the paper says nothing, and for results on other labels or sets than the paper's.
+    A config that equals the reference has the reference's numbers. `-` if the paper says nothing, and for results on
+    other labels or sets than the paper's.
     """
     if not on_their_set(ablation.result):
         return ["-"] * len(COLUMNS)
-    known = {"ast_sed": AST_SED, "ast_gru": AST_GRU, "crnn_wide": CRNN}.get(ablation.name)
-    if _learned(ablation.config) == _learned(reference):
-        known = AST_SED
+    known = SYSTEMS.get(ablation.name)
+    if known is None and _learned(ablation.config) == _learned(reference.config):
+        known = SYSTEMS.get(reference.name)
     if known:
         return known.shown()
     return [SAID.get(ablation.name, "-")] * len(COLUMNS)
 
 
-def rows(ablations: Sequence[Ablation], reference: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def rows(ablations: Sequence[Ablation], reference: Reference) -> list[tuple[str, ...]]:
     """Return the table's cells, one tuple for each ablation, in the order of `HEADS`."""
     table = []
     for ablation in ablations:
@@ -70,7 +82,7 @@ def rows(ablations: Sequence[Ablation], reference: Mapping[str, Any]) -> list[tu
         table.append(
             (
                 ablation.name,
-                differences(ablation.config, reference),
+                differences(ablation.config, reference.config),
                 weights_of(result),
                 f"{count / 1e6:.1f} M" if count else "-",
                 f"{result['clips']} of {result['clips_expected']}",
@@ -87,7 +99,7 @@ def aligned(table: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
-def markdown(ablations: Sequence[Ablation], reference: Mapping[str, Any]) -> str:
+def markdown(ablations: Sequence[Ablation], reference: Reference) -> str:
     """Return the table as a Markdown page."""
     table = rows(ablations, reference)
     lines = [

@@ -1,7 +1,7 @@
 from sed.evaluation.postprocessing.median import PAPER_MEDIAN
-from sed.evaluation.reports.ablations import HEADS, Ablation, aligned, markdown, rows
+from sed.evaluation.reports.ablations import HEADS, Ablation, Reference, aligned, markdown, rows
 
-REFERENCE = {"pooling": "fte", "upsample": 10}
+REFERENCE = Reference(name="ast_sed", config={"pooling": "fte", "upsample": 10})
 PAPER_F1 = HEADS.index("paper")  # the first of the columns of this name is that of EB-F1
 
 
@@ -15,7 +15,7 @@ def ablation(name, f1, start="ast.pth", expected=1168, **config):
         "psds1": 0.5,
         "model": {"parameters": 103_918_090, "config": {} if start is None else {"pretrained": start}},
     }
-    return Ablation(name=name, config={**REFERENCE, **config}, result=result)
+    return Ablation(name=name, config={**REFERENCE.config, **config}, result=result)
 
 
 def test_rows_have_the_papers_numbers_beside_ours():
@@ -43,6 +43,19 @@ def test_rows_have_the_papers_numbers_beside_ours():
         and "Not pretrained" not in text
     )
     assert len(HEADS) == len(table[0])
+
+
+def test_a_config_that_equals_another_reference_has_the_numbers_of_that_one():
+    gru = {"pooling": "mean", "upsample": 1}
+    for name, published in (("ast_gru", "55.20"), ("mine", "-")):
+        table = rows([ablation(name, 0.5, **gru), ablation("again", 0.5, **gru)], Reference(name=name, config=gru))
+        assert [row[PAPER_F1] for row in table] == [published] * 2
+
+
+def test_an_option_that_only_the_reference_sets_is_a_difference():
+    plain = Ablation(name="plain", config={}, result=ablation("plain", 0.5).result)
+    table = rows([plain], Reference(name="slow", config={"ema_decay": 0.99, "epochs": 10}))
+    assert table[0][1] == "ema_decay 0.999"
 
 
 def test_the_paper_stands_beside_no_other_set():
