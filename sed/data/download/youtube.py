@@ -10,9 +10,11 @@ import logging
 import random
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from sed.data.download.audioset import Key, is_filled
@@ -37,6 +39,7 @@ BUSY = re.compile(
 LENGTH = 10_000  # milliseconds to fetch if a file name states a start but no end: AudioSet's clips have at most 10 s
 PATIENCE = 5  # failures in a row after which a run ends; a video that is gone is none, since the server did answer
 REQUEST = 5  # seconds that a request takes, for estimates of the time left
+GRACE = 10  # seconds that yt-dlp has to end after a request is given up, before it is killed
 REPORT = 10  # seconds between lines on progress
 WAV_HEADER = 78  # bytes of the header that ffmpeg writes, with its name in it; a file of this size has no samples
 COLUMNS = ("filename", "kind", "reason")
@@ -155,26 +158,42 @@ def _fetch_one(command: str, place: Path, key: Key, timeout: float, note: Callab
     # --force-keyframes-at-cuts encodes the section again, since a copied stream can only be cut near the times stated.
     options += ["-f", "bestaudio/best", "-x", "--audio-format", "wav", "--force-keyframes-at-cuts"]
     options += ["--download-sections", f"*{key.start / 1000:.3f}-{end / 1000:.3f}", "-o", "recording.%(ext)s"]
-    try:
-        run = subprocess.run(
-            [command, *options, f"https://www.youtube.com/watch?v={key.video}"],
-            cwd=scratch,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
+    finished = _run([command, *options, f"https://www.youtube.com/watch?v={key.video}"], scratch, timeout)
+    if finished is None:
+        shutil.rmtree(scratch, ignore_errors=True)
         return f"not finished after {timeout:.0f} s"
+    code, messages = finished
     result = scratch / "recording.wav"
-    if run.returncode == 0 and result.is_file() and result.stat().st_size > WAV_HEADER:
+    if code == 0 and result.is_file() and result.stat().st_size > WAV_HEADER:
         note(place)
         result.replace(place)
         shutil.rmtree(scratch, ignore_errors=True)
         return ""
-    lines = [line for line in run.stderr.splitlines() if line.strip()]
+    lines = [line for line in messages.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
     shutil.rmtree(scratch, ignore_errors=True)
     reason = errors[-1].removeprefix("ERROR:").strip() if errors else ""
-    return reason or f"exit {run.returncode}, and no file"
+    return reason or f"exit {code}, and no file"
+
+
+def _run(command: list[str], folder: Path, timeout: float) -> tuple[int, str] | None:
+    """Run yt-dlp in a folder; return its exit status and its messages, or None if it did not end in time."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            _, messages = process.communicate(timeout=timeout)
+            return process.returncode, messages
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # yt-dlp then ends its ffmpeg, which would go on after SIGKILL
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+            return None
+        finally:
+            process.kill()

@@ -1,5 +1,7 @@
 """Fetching of recordings by a stand-in for yt-dlp that requests them from a loopback server."""
 
+import os
+import signal
 import stat
 import sys
 from pathlib import Path
@@ -155,6 +157,23 @@ def test_a_program_that_fails_or_does_not_end_leaves_no_recording(tmp_path):
         failures, place = Failures(tmp_path / "f.tsv"), tmp_path / "audio" / "a.wav"
         assert fetch([(place, Key("0" * 11, 0))], failures, command=str(tmp_path / "yt-dlp"), timeout=timeout) == 0
         assert failures.reason("a.wav") == reason and not place.exists()
+
+
+def test_a_request_that_is_given_up_leaves_no_process_running(tmp_path):
+    script = "sleep 60 & echo $! >%s; trap 'kill $!; wait; exit 130' INT; wait" % (tmp_path / "downloader")
+    (tmp_path / "yt-dlp").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "yt-dlp").chmod(0o755)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's jobs in the background ignore it
+    try:
+        place = tmp_path / "audio" / "a.wav"
+        failures = Failures(tmp_path / "f.tsv")
+        fetch([(place, Key("0" * 11, 0))], failures, command=str(tmp_path / "yt-dlp"), timeout=1.0)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert failures.reason("a.wav") == "not finished after 1 s"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "downloader").read_text()), 0)
+    assert not [*place.parent.iterdir()]
 
 
 def test_at_most_limit_recordings_are_requested(youtube, tmp_path):
