@@ -51,7 +51,5 @@ if [[ ${force} == true || ! -e ${isolated}/feats.scp ]]; then
     cp "${isolated}/feats.1.scp" "${isolated}/.feats.scp.part"
     mv "${isolated}/.feats.scp.part" "${isolated}/feats.scp"
 fi
-if [[ ${force} == true || ! -e ${downloads}/ast.pth ]]; then
-    # always on the CPU, so that it does not depend on a machine's GPU
-    python3 -m sed.bin.pretrain --device cpu --config "${pretrain_conf}" ${again[@]+"${again[@]}"} "${isolated}" "${downloads}/ast.pth"
-fi
+# always on the CPU, so that it does not depend on a machine's GPU; an ast.pth of another config is refused
+python3 -m sed.bin.pretrain --device cpu --config "${pretrain_conf}" ${again[@]+"${again[@]}"} "${isolated}" "${downloads}/ast.pth"

@@ -265,6 +265,14 @@ END
     grep sed.bin.pretrain calls | grep -q -- "--config conf/real_sounds/pretrain_sk_crnn.yaml .* ${PWD}/bank ${PWD}/work/downloads/pretrain_sk_crnn.pth"
 }
 
+@test "mini_desed asks the pre-training whether a checkpoint is of the given config, which may refuse it" {
+    mkdir -p work/pretrain && touch work/ast.pth work/pretrain/feats.scp
+    run "${root}/local/mini_desed.sh" --pretrain-conf x.yaml work
+    [[ ${status} == 0 && $(calls "sed.bin.pretrain --device cpu --config x.yaml work/pretrain work/ast.pth") == 1 ]]
+    FAIL=sed.bin.pretrain run "${root}/local/mini_desed.sh" --pretrain-conf y.yaml work
+    [[ ${status} == 1 && ${output} == *'bad: sed.bin.pretrain'* ]]
+}
+
 @test "a GPU pre-trains beside the next stages, ends with the recipe, and is waited for before training" {
     mkdir -p work/downloads/metadata
     export CUDA_VISIBLE_DEVICES=0
