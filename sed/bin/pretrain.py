@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import shutil
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,9 @@ def main() -> None:
         if args.out.exists() and not args.force:
             if not first:
                 return
-            defaults = {key: parser.get_default(key) for key in config}
-            made = complete(load_config(stored), defaults) if stored.exists() else config
-            # Options of RUNTIME (device, threads ...) may differ: how and where the same training is computed.
-            changed = [key for key, value in made.items() if key not in RUNTIME and config.get(key) != value]
-            if changed:
-                raise UserError(f"{stored}: {args.out} was made with another {changed[0]} (--force trains again)")
+            _check_made(args.out, config, {key: parser.get_default(key) for key in config})
+            if args.source.is_dir():  # it may be gone
+                _check_labels(args.out, source_labels(args.source))
             drop_resume_state(folder_of(args.out))  # left by a run killed just before its end
             logging.getLogger("sed.pretrain").info("%s: pre-trained already (--force trains again)", args.out)
             return
@@ -87,6 +85,21 @@ def main() -> None:
                 save_config(stored, config)
             world.barrier()  # no process resumes from checkpoints that --force removes
             run.run()
+
+
+def _check_made(out: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Raise UserError if a checkpoint was made with another config; options in RUNTIME may differ."""
+    stored = out.with_suffix(".yaml")
+    made = complete(load_config(stored), defaults) if stored.exists() else config
+    if changed := [key for key, value in made.items() if key not in RUNTIME and config.get(key) != value]:
+        raise UserError(f"{stored}: {out} was made with another {changed[0]} (--force trains again)")
+
+
+def _check_labels(out: Path, labels: Sequence[str] | None) -> None:
+    """Raise UserError if a checkpoint's classes are not these labels of a dumped set; None: those of a soundbank."""
+    names = out.with_suffix(".labels.txt")
+    if labels is not None and names.exists() and names.read_bytes() != "".join(f"{x}\n" for x in labels).encode():
+        raise UserError(f"{names}: {out} was made with other labels (--force trains again)")
 
 
 if __name__ == "__main__":

@@ -297,3 +297,15 @@ def test_a_source_of_pre_training_that_does_not_exist_is_named(
     (tmp_path / "new" / "ast.pt").touch()
     assert call(pretrain, "--config", config, "--device", "cpu", "--force", "nowhere", "new/ast.pt") == 2
     assert (tmp_path / "new" / "ast.pt").exists()
+
+
+def test_a_checkpoint_of_a_set_with_other_labels_is_not_taken_for_finished(tmp_path, capsys):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "labels.txt").write_text("Cat\nDog\n")
+    (tmp_path / "ast.pt").touch()
+    (tmp_path / "ast.labels.txt").write_text("Cat\nDog\n")
+    assert call(pretrain, tmp_path / "set", tmp_path / "ast.pt") == 0
+    (tmp_path / "set" / "labels.txt").write_text("Bird\nDog\n")
+    assert call(pretrain, tmp_path / "set", tmp_path / "ast.pt") == 2
+    assert "ast.pt was made with other labels (--force trains again)" in capsys.readouterr().err
+    assert call(pretrain, tmp_path / "gone", tmp_path / "ast.pt") == 0
