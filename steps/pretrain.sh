@@ -25,7 +25,7 @@ source "${root}/utils/step.sh"
 [[ -f ${conf} ]] || die "${conf}: no such config (the recipes' are in conf/)"
 [[ -d ${data} ]] || die "${data}: no such folder (a soundbank, or a dumped set, is expected)"
 split_words "${pretrain_args}"
-if [[ ${force} == true ]]; then
+if [[ ${force} == true || " ${words[*]-} " == *" --force "* ]]; then
     words+=(--force)
 elif [[ -e ${out} ]]; then # the command trains nothing then, but refuses a config that is not the checkpoint's
     quietly python3 -m sed.bin.pretrain --config "${conf}" ${words[@]+"${words[@]}"} "${data}" "${out}"

@@ -30,7 +30,8 @@ fi
 use_folder "${exp}"
 split_words "${train_args}"
 [[ -z ${pretrained} ]] || words=(--pretrained "${pretrained}" ${words[@]+"${words[@]}"})
-if [[ ${force} == true ]]; then # the command removes .done and the model, once the new training is ready to run
+# with --force the command removes .done and the model, once the new training is ready to run
+if [[ ${force} == true || " ${words[*]-} " == *" --force "* ]]; then
     words+=(--force)
 elif [[ -e ${exp}/.done ]]; then # the command trains nothing then, but refuses a config that is not the experiment's
     quietly python3 -m sed.bin.train --config "${conf}" ${words[@]+"${words[@]}"} "${dump}" "${exp}"

@@ -219,6 +219,8 @@ train() {
     [[ ${status} != 0 && -e exp/x/.done ]] # a wrong option does not cost the earlier training
     train --force
     [[ $(tail -n 1 "${CALLS}") == 'sed.bin.train --config x.yaml --force dump exp/x' ]]
+    train --train-args=--force
+    [[ ${status} == 0 && ${output} == *'epoch 1'* ]] # not hidden, as that of a training that is done
 }
 
 @test "blank lines of a list are skipped by each.sh and dump_sets.sh, too" {
@@ -245,6 +247,8 @@ train() {
     FAIL=sed.bin.pretrain run "${root}/steps/pretrain.sh" --ngpu 0 --pretrain-args "--lr 2" x.yaml data ast.pth
     [[ ${status} == 2 && ${output} == 'pretrain: bad: sed.bin.pretrain' ]] # a checkpoint of another config
     grep -qx 'sed.bin.pretrain --config x.yaml --lr 2 data ast.pth' "${CALLS}"
+    CUDA_VISIBLE_DEVICES=0,1 run "${root}/steps/pretrain.sh" --pretrain-args=--force x.yaml data ast.pth
+    [[ ${status} == 0 && ${output} != *'already done'* ]]
     rm ast.pth
     CUDA_VISIBLE_DEVICES=0,1 run "${root}/steps/pretrain.sh" x.yaml data ast.pth
     [[ $(tail -n 1 "${CALLS}") == 'sed.bin.pretrain --config x.yaml data ast.pth' ]]
