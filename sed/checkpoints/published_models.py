@@ -2,8 +2,8 @@
 
 A file is compared with the size and checksum that its host states, as in stage 0 (downloads), and with the table's
 SHA-256. If neither host nor table has a checksum, the first download is trusted. In any case its SHA-256 is recorded
-beside the file, so that later changes are found. SED_MIRROR names a server to use instead of all hosts, with their
-paths.
+beside the file, unless the cache is read-only, so that later changes are found. SED_MIRROR names a server to use
+instead of all hosts, with their paths.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _check(model: PublishedModel, path: Path) -> None:
             f"{path}: SHA-256 {found}, {known[0]} is recorded in {recorded} (remove the file, to download it again; "
             "both, if the published file has changed)"
         )
-    if not known:
+    if not known and os.access(path.parent, os.W_OK):  # else a cache that several machines share, for instance
         write_text(recorded, f"{found}  {path.name}\n")
         if model.sha256 == UNKNOWN:
             log.info("%s: SHA-256 %s is recorded, and compared from now on", path, found)

@@ -75,6 +75,19 @@ def test_a_file_placed_by_hand_is_taken_without_a_network(
     assert download("atst-f-ssl").read_bytes() == b"mine"
 
 
+def test_a_file_in_a_read_only_cache_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "ast-sed" / "atst-f-ssl"
+    folder.mkdir(parents=True)
+    (folder / "ATST-F_ssl.pt").write_bytes(b"placed by hand")
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+    monkeypatch.setattr("sed.checkpoints.published_models.write_text", refuse)
+    assert download("atst-f-ssl") == folder / "ATST-F_ssl.pt"
+
+
 @pytest.mark.usefixtures("server")
 def test_a_file_with_another_sha256_than_the_published_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     models, name = published_models(), "beats-strong"
