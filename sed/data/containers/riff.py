@@ -1,8 +1,8 @@
 """WAV, Wave64, AIFF, AU and CAF: uncompressed samples after a header with their length, which may be wrong.
 
-Writers to a pipe cannot go back and fill the length in: as a placeholder ffmpeg leaves 0xFFFFFFFF, SoX 0x7ffff000,
-arecord 0x80000000, others 0. The samples of such a file go up to its end. Any other file with fewer samples than its
-header states is truncated.
+Writers to a pipe cannot go back and fill the length in: as a placeholder ffmpeg leaves 0xFFFFFFFF, SoX 0x7ffff000 (in
+AIFF about 0x7f000000), arecord 0x80000000, others 0. The samples of such a file go up to its end. Any other file with
+fewer samples than its header states is truncated.
 
 All but AU consist of chunks: a name of four bytes, the length of the content in bytes, the content; in Wave64 the name
 has 16 bytes, and the length counts itself and the name.
@@ -19,6 +19,8 @@ from sed.errors import UserError
 
 STREAMED = 0x7FFF0000
 """lengths of data in bytes from this value on are, in a shorter file, placeholders of a writer to a pipe"""
+STREAMED_AIFF = 0x7EFF0000
+"""the same for AIFF: SoX states the largest whole number of frames in 0x7f000000 bytes"""
 STREAMED_64 = 1 << 62
 """the same for lengths of 64 bits"""
 SLACK = 64
@@ -124,7 +126,7 @@ def check_aiff(path: str, file: BinaryIO, size: int) -> None:
         chunk = file.read(8)
         length = int.from_bytes(chunk[4:], "big")
         if chunk[:4] == b"SSND":
-            if length < STREAMED and at + 8 + length > size + SLACK:
+            if length < STREAMED_AIFF and at + 8 + length > size + SLACK:
                 got, stated = max(0, size - at - 16), length - 8  # without the chunk's offset and block size
                 raise UserError(f"{path}: truncated: {got} of {stated} bytes of samples (replace the file)")
             return

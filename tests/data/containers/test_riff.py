@@ -146,3 +146,14 @@ def test_a_cut_aiff_states_its_samples(tmp_path):
     data = (tmp_path / "a.aiff").read_bytes()
     (tmp_path / "a.aiff").write_bytes(data[: len(data) - HONEST // 2])
     assert inspect(tmp_path / "a.aiff")[1] == f"truncated: {HONEST // 2} of {HONEST} bytes of samples"
+
+
+@pytest.mark.parametrize("length", [0x7F000000, 0x7F000000 - 16, 0xFFFFFFF0])
+def test_an_aiff_from_a_pipe_is_read_completely(tmp_path, length):
+    write_beep(tmp_path / "a.aiff", format="AIFF", subtype="PCM_16")
+    data = bytearray((tmp_path / "a.aiff").read_bytes())
+    at = data.find(b"SSND")
+    data[at + 4 : at + 8] = struct.pack(">I", length + 8)
+    data[4:8] = struct.pack(">I", length)
+    (tmp_path / "b.aiff").write_bytes(data)
+    assert np.array_equal(read_audio(tmp_path / "b.aiff", 16000), read_audio(tmp_path / "a.aiff", 16000))
