@@ -5,7 +5,7 @@
 #
 # Stages: 0 downloads, 1 data directories, 2 features, 3 training of AST-GRU, 4 training of AST-SED and all others (published
 # detectors are imported), 5 scores, written to RESULTS.md. Finished work is skipped, killed work is resumed. SED_BACKEND=slurm runs on
-# a cluster. FILE and files in --systems are looked for here, in egs/desed and at the top of the repository, files in ARGS in egs/desed.
+# a cluster. FILE and files in --systems are looked for in the current folder, in egs/desed and at the top of the repository, files in ARGS in egs/desed.
 #
 #   --stage N             first stage (0)
 #   --stop-stage N        last stage (5)

@@ -7,8 +7,8 @@
 #                     (default: procedural sounds with DESED's ten labels)
 #   --seed N          seed of the corpus (0)
 #
-# and every option of egs/desed/run.sh; by default --work is this folder, --ngpu 0, --nj 2, and the configs are those of
-# conf/mini/.
+# and every option of egs/desed/run.sh; by default --work is the recipe's folder, --ngpu 0, --nj 2, and the configs are
+# those of conf/mini/.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -22,7 +22,7 @@
 #   --score-args ARGS  more options of sed.bin.score; --no-players: no sounds in report.html
 #   --stage N          first stage (0); --stage 3 trains AST-GRU too, as --systems "ast_gru ast_sed" does
 #   --stop-stage N     last stage (5)
-#   --work DIR         folder of downloads, data, dump, exp and RESULTS.md (this folder)
+#   --work DIR         folder of downloads, data, dump, exp and RESULTS.md (the recipe's folder)
 #   --ngpu N           GPUs; 0: the CPU (1, with --small 0)
 #
 # and every option of egs/desed/run.sh; here --systems is ast_sed by default. Before stage 5 each model chooses, on the

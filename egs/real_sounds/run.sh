@@ -19,7 +19,7 @@
 #   --nj N                parallel jobs of stages 0 to 2 (4)
 #   --stage N             first stage (0)
 #   --stop-stage N        last stage (5)
-#   --work DIR            folder of downloads, data, dump, exp and results (this folder; its scale_X with --scale X)
+#   --work DIR            folder of downloads, data, dump, exp and results (the recipe's folder; its scale_X with --scale X)
 #   --pretrained FILE     checkpoint of the AST, 'none': random weights; stage 0 then pre-trains no encoder (it pre-trains AST and CNNs)
 #   --pretrain-args ARGS  more options of sed.bin.pretrain, one string
 #   --train-args ARGS     more options of sed.bin.train, one string

@@ -31,8 +31,8 @@
 #   --nj N               as in run.sh (4)
 #   --pretrain-args ARGS as in run.sh
 #   --train-args ARGS    as in run.sh
-#   --work DIR           folder of corpora and experiments (tuning/work in this folder)
-#   --out DIR            folder of the JSON files (tuning in this folder)
+#   --work DIR           folder of corpora and experiments (tuning/work in the recipe's folder)
+#   --out DIR            folder of the JSON files (tuning in the recipe's folder)
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
