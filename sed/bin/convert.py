@@ -43,8 +43,10 @@ def main() -> None:
     from sed.files import write_text
     from sed.prediction.conversion import in_one_file, one_file_each
 
-    # An earlier run may have written into the folder that is read.
-    earlier = [*([args.out] if args.out else []), *(args.out_dir.rglob("*") if args.out_dir else [])]
+    # An earlier run may have written into the folder that is read, but not if that folder is below --out-dir.
+    earlier = [args.out] if args.out else []
+    if args.out_dir and not args.input.resolve().is_relative_to(args.out_dir.resolve()):
+        earlier = [*args.out_dir.rglob("*")]
     recordings = read_named(args.input, {path.resolve() for path in earlier})
     if args.out_dir:
         files = one_file_each(recordings, args.to)

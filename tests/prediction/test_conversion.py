@@ -129,6 +129,14 @@ def test_a_second_run_does_not_read_what_the_first_wrote_below_its_input(
     assert call(convert, "in", "--out-dir", "in/../in") == 2
 
 
+def test_labels_are_read_from_below_the_folder_that_is_written(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("1\t2\tDog\n")
+    for _ in range(2):
+        assert call(convert, tmp_path / "in", "--out-dir", tmp_path) == 0
+        assert (tmp_path / "a.tsv").read_text().splitlines()[1:] == ["a\t1.000\t2.000\tDog"]
+
+
 def test_events_without_length_are_points_of_a_textgrid(tmp_path: Path) -> None:
     events = [Event(0.0, 0.0, "cat"), Event(1.0, 1.0, "dog"), Event(1.0, 2.0, "dog"), Event(2.0, 2.0, "dog")]
     path = tmp_path / "x.TextGrid"
