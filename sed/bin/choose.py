@@ -98,13 +98,12 @@ def _choice(
     """Return the rows of the list (see COLUMNS), and the chosen recordings."""
     import numpy as np
 
-    from sed.data.events import read_rows
+    from sed.data.events import FULL_NAMES, read_rows
     from sed.data.recordings import shown
-    from sed.data.tables import audio_stem
-    from sed.prediction.choice import choose
+    from sed.prediction.choice import choose, labelled_among
 
-    known = {row.clip for row in read_rows(Path(args.labelled))} if args.labelled else set()
-    labelled = [index for index, name in enumerate(names) if audio_stem(name) in known]
+    known = {row.clip for row in read_rows(Path(args.labelled), FULL_NAMES)} if args.labelled else set()
+    labelled = labelled_among(names, known)
     if known and not labelled:
         raise UserError(f"{args.labelled}: none of its {len(known)} recordings is among those given (check the names)")
     descriptors = np.stack([doubt.descriptor for doubt in doubts])

@@ -23,11 +23,14 @@ never chosen.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from sed.data.recordings import shown
+from sed.data.tables import audio_stem
 from sed.prediction.recording import BaseSink, Result
 
 SECONDS = 1.0
@@ -116,6 +119,28 @@ class DoubtSink(BaseSink):
         mean, square = self._sums / max(1, self._count)
         deviation = np.sqrt(np.maximum(square - mean**2, 0))
         self.doubt = Doubt(*self._best, np.concatenate([mean - mean.mean(), deviation]))
+
+
+def labelled_among(names: Sequence[str], known: Iterable[str]) -> list[int]:
+    """Return the indices of the recordings that labels are for, ascending.
+
+    Args:
+        names: paths of the recordings.
+        known: names of recordings in the labels, maybe with folders or without suffix. A name is for those recordings
+            whose paths end in it; for all of its stem if there are none, since labels may be from another folder.
+    """
+    paths = [Path(shown(str(Path(name).absolute()))) for name in names]
+    by_stem: dict[str, list[int]] = {}
+    for index, path in enumerate(paths):
+        by_stem.setdefault(audio_stem(path.name), []).append(index)
+    found: set[int] = set()
+    for name in known:
+        parts, stem = Path(shown(name)).parts, audio_stem(name)
+        alike = by_stem.get(stem, [])
+        ends = {index: paths[index].parts[-len(parts) :] for index in alike}
+        exact = [index for index, end in ends.items() if parts in (end, (*end[:-1], stem))]
+        found.update(exact or alike)
+    return sorted(found)
 
 
 def choose(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny_model import call, write_sounds
 
 from sed.bin import choose as command
-from sed.prediction.choice import Doubt, DoubtSink, choose, entropy
+from sed.prediction.choice import Doubt, DoubtSink, choose, entropy, labelled_among
 from sed.prediction.recording import Result
 
 
@@ -121,6 +121,23 @@ def test_bins_at_the_floor_in_all_recordings_do_not_count():
     found, wanted = choose([0.5] * 20, descriptors, 5), choose([0.5] * 20, exact, 5)
     assert [one.place for one in found] == [one.place for one in wanted]
     assert [one.distance for one in found[1:]] == pytest.approx([one.distance for one in wanted[1:]], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("known", "labelled"),
+    [
+        (["day1/a.wav"], [0]),  # as `predict` and the page name recordings of one name
+        (["day2/a"], [1, 2]),
+        (["a.flac"], [2]),
+        (["a.wav"], [0, 1]),
+        (["a"], [0, 1, 2]),
+        (["elsewhere/a.wav"], [0, 1, 2]),
+        (["/moved/b.wav", "c.wav"], [3]),
+        ([], []),
+    ],
+)
+def test_labels_of_one_recording_do_not_count_for_another_of_its_name(known, labelled):
+    assert labelled_among(["day1/a.wav", "day2/a.wav", "day2/a.flac", "day2/b.wav"], known) == labelled
 
 
 def test_the_command_lists_the_choice_and_its_page_shows_it_in_that_order(experiment, tmp_path, capsys):
