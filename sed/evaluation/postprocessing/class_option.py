@@ -41,7 +41,7 @@ class ClassOption:
     Attributes:
         name: name of the option, without its dashes.
         help: help text.
-        default: number for labels that neither the given text or table nor a stored model names.
+        default: number for labels that a given table lacks, or that neither the given text nor a stored model names.
         least: smallest number that is allowed.
         most: largest number that is allowed.
         tables: predefined numbers that can be given by name: {name: {label: number}}.
