@@ -86,7 +86,7 @@ def main() -> int:
         logger.warning("%s: not written, since no recording was chosen", args.html)
     elif args.html:
         # Write only the page: no formats, and events go to standard output only if `out_dir` is None.
-        page = {"recordings": chosen, "format": [], "out_dir": ""}
+        page = {"recordings": chosen, "format": [], "out_dir": Path()}
         with ExitStack() as stack:
             session.recordings(argparse.Namespace(**vars(args) | page), predictor, post, stack)
     return session.name_problems(problems)
