@@ -27,10 +27,12 @@ def main() -> None:
     parser = Parser(__doc__.split("\n", 1)[0])
     parser.add_argument("input", type=Path, help="label file, or folder of label files")
     parser.option("to", "tsv", "format to write", choices=formats)
-    parser.option("out", None, "one file for all recordings (default: standard output)", type=output_file)
+    parser.option("out", None, "one file for all recordings (default, and -: standard output)", type=output_file)
     parser.option("out-dir", None, "folder for one file per recording", type=Path)
     args = parser.parse_args()
     logger = setup_logging()
+    if args.out == Path("-"):  # as in predict
+        args.out = None
     if args.out and args.out_dir:
         raise UserError("give either --out or --out-dir (one of them)")
 

@@ -109,6 +109,8 @@ def test_the_command_converts_a_folder(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "in" / "a.txt").write_text("1\t2\tDog\n")
     assert call(convert, tmp_path / "in") == 0
     assert capsys.readouterr().out.splitlines()[1:] == ["a\t1.000\t2.000\tDog"]
+    assert call(convert, tmp_path / "in", "--out", "-") == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["a\t1.000\t2.000\tDog"]
     assert call(convert, tmp_path / "in", "--to", "raven", "--out-dir", tmp_path / "out") == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.Table.1.selections.txt"]
     assert call(convert, tmp_path / "missing") == 2
