@@ -167,11 +167,11 @@ def _answer(path: Path, read: Callable[[h5py.File], dict[str, Any]], receive: in
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)  # not the parent's handlers
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        _limit(resource.RLIMIT_CPU, SECONDS)
         if (statm := Path("/proc/self/statm")).exists():  # Linux
             # field 1: address space in pages, of which the parent's libraries take most
             used = int(statm.read_text().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+            _limit(resource.RLIMIT_AS, used + MEMORY)
         try:
             with h5py.File(path, "r") as file:
                 text = json.dumps({"value": read(file)})
@@ -184,6 +184,13 @@ def _answer(path: Path, read: Callable[[h5py.File], dict[str, Any]], receive: in
         code = 0
     finally:
         os._exit(code)
+
+
+def _limit(kind: int, value: int) -> None:
+    """Limit a resource of this process, to less than `value` if its hard limit is lower: raising that is forbidden."""
+    hard = resource.getrlimit(kind)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
 
 
 def _why(code: int) -> str:

@@ -63,6 +63,22 @@ def test_any_end_of_the_child_is_one_error(path: Path, monkeypatch: pytest.Monke
         read_apart(path.parent / "b.h5", lambda _: {})
 
 
+@pytest.mark.parametrize("limit", ["-v 900000", "-t 30"])  # KiB beyond what is used, seconds
+def test_a_file_is_read_under_limits_that_the_user_has_set(path: Path, limit: str) -> None:
+    code = (
+        "import resource, sys; from pathlib import Path; from sed.data.hdf5 import read_apart\n"
+        "option, number = sys.argv[2:]\n"
+        "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "bound = int(number) if option == '-t' else used + 1024 * int(number)\n"
+        "kind = resource.RLIMIT_CPU if option == '-t' else resource.RLIMIT_AS\n"
+        "resource.setrlimit(kind, (bound, bound))\n"
+        "print(read_apart(Path(sys.argv[1]), lambda file: {'rows': len(file['values'])}))\n"
+    )
+    command = [sys.executable, "-c", code, path, *limit.split()]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.stdout == "{'rows': 2}\n", run.stderr
+
+
 def test_only_plain_datasets_pass(path: Path) -> None:
     with h5py.File(path) as file:
         assert plain(file, "values", "<f4", 2).shape == (2, 3)
