@@ -21,12 +21,13 @@ data=${1%/} list=$2 asked_cmd=${cmd}
 [[ ${list} == - || -f ${list} ]] || die "${list}: no such file"
 source "${root}/utils/step.sh"
 
-compgen -G "${data}/*/wav.scp" >/dev/null || die "${data}: no data directories (run stage 1 first)"
+scps=("${data}"/*/wav.scp)
+[[ -e ${scps[0]} ]] || die "${data}: no data directories (run stage 1 first)"
 mapfile -t front_ends < <(grep . "${list}")
 for front_end in ${front_ends[@]+"${front_ends[@]}"}; do
     IFS=$'\t' read -r conf dump <<<"${front_end}"
     dumps=()
-    for scp in "${data}"/*/wav.scp; do
+    for scp in "${scps[@]}"; do
         set=$(basename "$(dirname "${scp}")")
         "${root}/steps/dump_features.sh" --cmd "${asked_cmd}" --nj "${nj}" --conf "${conf}" --force "${force}" \
             "${data}/${set}" "${dump}/${set}"

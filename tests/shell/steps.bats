@@ -195,6 +195,13 @@ train() {
     [[ ${status} == 0 && ${output} == *'dump/weak: features of a set that is not in data;'* && ${output} != *'dump/pseudo:'* ]]
 }
 
+@test "dump: the folder of the data directories may have brackets in its name" {
+    mv data 'da[t]a'
+    printf 'logmel.yaml\tdump\n' >list.tsv
+    run "${root}/steps/dump_sets.sh" --nj 1 'da[t]a' list.tsv
+    [[ ${status} == 0 && -e dump/strong/feats.scp ]]
+}
+
 @test "dump: a job that fails leaves no feats.scp" {
     FAIL=sed.bin.dump_features dump --nj 2
     [[ ${status} == 2 && ${output} == *'dump_features: bad'* && ! -e dump/strong/feats.scp ]]
