@@ -12,7 +12,7 @@
 #
 # The checkpoint is a file, or the name of one that is downloaded (atst-f-strong). Writes <exp/x>, a packed model whose
 # labels are those of <dump>/labels.txt, and in it tuned.json. Redone if the checkpoint, the class map, the config, the
-# labels or --tune-set have changed, or the set was not there before.
+# labels, --tune-set or the set itself have changed, or the set was not there before.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -30,8 +30,18 @@ use_folder "$(dirname "${exp}")" "$(basename "${exp}")" # the lock lies beside t
 asked=$(printf '%s\n' "${checkpoint}" "${class_map}" "${tune_set}" && cksum "${conf}" "${class_map}" "${dump}/labels.txt")
 ! grep -q '^base:' "${conf}" || asked+=$'\n'$(python3 -m sed.bin.show_config "${conf}" | cksum)
 [[ ! -f ${checkpoint} ]] || asked+=$'\n'$(state_of "${checkpoint}")
-tuned_on=${dump}/${tune_set}/events.tsv
-if [[ ${force} == false && -f ${exp}/model.json && (-f ${exp}/tuned.json || ! -f ${tuned_on}) ]] && same "${exp}/.imported" "${asked}"; then
+tuned_on=${dump}/${tune_set}/events.tsv state=${asked}
+if [[ -f ${tuned_on} ]]; then
+    shopt -s nullglob
+    state+=$'\n'$(cksum <"${tuned_on}" && state_of "${dump}/${tune_set}"/feats.{scp,*.h5})
+fi
+current() { # does what the model was made from have its present state?
+    same "${exp}/.imported" "${state}" && return
+    # Earlier versions stored no state of the set, which counts by its time.
+    same "${exp}/.imported" "${asked}" &&
+        [[ ! ${tuned_on} -nt ${exp}/tuned.json && ! ${dump}/${tune_set}/feats.scp -nt ${exp}/tuned.json ]]
+}
+if [[ ${force} == false && -f ${exp}/model.json && (-f ${exp}/tuned.json || ! -f ${tuned_on}) ]] && current; then
     finished "${exp}: already done"
 fi
 rm -f "${exp}/.imported"
@@ -47,4 +57,4 @@ if [[ -f ${tuned_on} ]]; then
 else
     say "${exp}: cSEBBs are not tuned: there is no ${dump}/${tune_set} with events"
 fi
-remember "${exp}/.imported" "${asked}"
+remember "${exp}/.imported" "${state}"

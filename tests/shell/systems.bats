@@ -170,4 +170,12 @@ trained() { # trained <experiment>: print the call that trained it
     [[ ${status} == 0 && -e exp/own/tuned.json && $(calls sed.bin.tune) == 1 ]]
     import
     [[ ${output} == *'already done' ]]
+    printf 'a.wav\t0\t1\tSpeech\n' >>dump/synth_valid/events.tsv
+    import
+    [[ ${status} == 0 && $(calls sed.bin.tune) == 2 ]] # and again if its labels or its features have changed
+    echo 'a feats.1.h5:0' >dump/synth_valid/feats.scp
+    import
+    [[ ${status} == 0 && $(calls sed.bin.tune) == 3 ]]
+    import
+    [[ ${output} == *'already done' ]]
 }
