@@ -72,6 +72,7 @@ for shard in "${dump}"/feats.*.{h5,scp}; do # remove shards of an earlier run wi
     job=${shard#"${dump}"/feats.}
     [[ ! -e ${shard} || ${job%%.*} -le nj ]] || rm -f "${shard}"
 done
+rm -f "${dump}"/.feats.*.h5.{part,journal} # and unfinished ones
 sync "${dump}/.feats.scp.part"
 mv "${dump}/.feats.scp.part" "${dump}/feats.scp"
 say "${dump}: ${clips} clips in ${nj} shards"

@@ -129,8 +129,10 @@ train() {
     dump --nj 3
     echo 'f a.wav' >>data/strong/wav.scp
     printf 'f.wav\t10\n' >>data/strong/durations.tsv
+    touch dump/strong/.feats.4.h5.{part,journal} # of a killed run
     dump --nj 2
     [[ ${status} == 0 && $(wc -l <dump/strong/feats.scp) == 6 && ! -e dump/strong/feats.3.h5 ]]
+    [[ -z $(find dump/strong -name '.feats.4*') ]]
 }
 
 @test "dump: changed events are copied without computing the features again" {
