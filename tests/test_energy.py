@@ -149,9 +149,15 @@ def test_train_and_infer_write_it_beside_the_result(tmp_path: Path, dump: Path, 
     assert "baseline" not in found
     # --energy-baseline is refused without --energy.
     again = ["--model", exp, "--device", "cpu", "--energy-baseline", out.parent / FILE, dump / "synth_valid"]
-    assert call(infer, *again, tmp_path / "x" / "scores.h5") == 2
-    assert call(infer, "--energy", *again, tmp_path / "x" / "scores.h5") == 0
+    again_out = tmp_path / "x" / "scores.h5"
+    assert call(infer, *again, again_out) == 2
+    assert call(infer, "--energy", *again, again_out) == 0
     assert read_energy(tmp_path / "x" / FILE)["baseline"] == {
         "training": {"kwh": 3.25, "epochs": 1, "ratio": 1.0},
         "inference": {"kwh": 3.25, "ratio": 1.0},
     }
+    # Later runs into the same folder keep neither the comparison nor the training of another model.
+    assert call(infer, "--model", exp / "final.pt", "--energy", *again[2:4], dump / "synth_valid", again_out) == 0
+    assert read_energy(again_out.parent / FILE).keys() == {"training", "inference"}
+    assert call(infer, "--model", plain, "--energy", *again[2:4], dump / "synth_valid", again_out) == 0
+    assert read_energy(again_out.parent / FILE).keys() == {"inference"}

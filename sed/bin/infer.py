@@ -17,7 +17,7 @@ from typing import Any
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
-from sed.energy import FILE, add_energy, metered, read_energy, relative_to, write_energy
+from sed.energy import FILE, metered, read_energy, relative_to, write_energy
 from sed.errors import UserError
 from sed.provenance import command_line, git_hash
 
@@ -60,9 +60,11 @@ def parser() -> Parser:
 def _add_cost(file: Path, source: Path, model: Any, clips: int, device: Any) -> None:
     """Add an inference's multiply-accumulates to energy.json: of all clips, and per 10 s of audio, as DCASE asks.
 
-    The training's entry is copied from the energy.json of `source`, the experiment.
+    The training's entry is copied from the energy.json of the experiment, the folder or checkpoint `source`. Other
+    entries, which an earlier inference of another model may have written, are dropped.
     """
     from sed.device import describe
+    from sed.files import write_json
     from sed.models.cost import multiply_accumulates
 
     macs = multiply_accumulates(model.detector, model.front_end.mel_bins)
@@ -73,9 +75,15 @@ def _add_cost(file: Path, source: Path, model: Any, clips: int, device: Any) -> 
         "macs_how": "counted by torch",
         "device": describe(device),
     }
-    add_energy(file, "inference", values)
-    if training := read_energy(source / FILE).get("training"):
-        write_energy(file, {"training": training})
+    entries = {"inference": {**read_energy(file)["inference"], **values}}
+    if training := read_energy(_experiment(source) / FILE).get("training"):
+        entries["training"] = training
+    write_json(file, entries)
+
+
+def _experiment(source: Path) -> Path:
+    """Return the folder of a model, which is one or a checkpoint in one."""
+    return source if source.is_dir() else source.parent
 
 
 def _check_energy(args: Any, source: Path, device: Any) -> None:
@@ -91,7 +99,7 @@ def _check_energy(args: Any, source: Path, device: Any) -> None:
     if args.energy_baseline:
         unmeasured = {"inference": {"kwh": 0.0, "device": describe(device)}}
         # Only for its checks; the result is not used.
-        relative_to(Path(args.energy_baseline), {**read_energy(source / FILE), **unmeasured})
+        relative_to(Path(args.energy_baseline), {**read_energy(_experiment(source) / FILE), **unmeasured})
 
 
 @entry
