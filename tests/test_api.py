@@ -149,6 +149,7 @@ def test_recordings_and_models_that_cannot_be_read_are_refused_in_one_line(model
         ({"threshold": 7}, "threshold: 7.0 is out of range"),
         ({"rate": 0}, "rate 0: out of range"),
         ({"rate": math.inf}, "rate inf: out of range"),
+        ({"rate": 44.1}, "rate 44.1: out of range (in Hz,"),
         ({"batch_size": -1}, "batch_size -1: out of range"),
     ],
 )

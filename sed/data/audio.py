@@ -9,7 +9,6 @@ A frame of `Sound` is a sample of every channel, as in libsndfile; `sed.data.con
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     import soundfile
 
 BLOCK = 1 << 16  # samples per channel and block
-LOWEST, HIGHEST = 100, 1_000_000  # sample rates in Hz (our choice); one outside them means that a header is damaged
+LOWEST, HIGHEST = 100, 1_000_000  # sample rates in Hz (our choice); others are a damaged header's, or in kHz
 UNRECOGNISED = 1  # libsndfile's error code of an unknown format
 UNKNOWN = 1 << 40  # samples; a length from this value on is unknown: libsndfile then states 2^63 - 1
 HALF_STEP = 0.5 / 32768  # half a quantisation step of 16-bit audio; a file that stays below it is silent
@@ -315,10 +314,10 @@ def resampled(blocks: Iterable[np.ndarray], source: int, target: int) -> Iterato
         (samples,) blocks at the new rate.
 
     Raises:
-        UserError: the blocks' rate is not a finite number above 0.
+        UserError: the blocks' rate is below LOWEST or above HIGHEST (it may be in kHz).
     """
-    if not 0 < source < math.inf:
-        raise UserError(f"rate {source}: out of range (give a number above 0)")
+    if not LOWEST <= source <= HIGHEST:
+        raise UserError(f"rate {source}: out of range (in Hz, {LOWEST} to {HIGHEST})")
     if source == target:
         yield from map(np.ascontiguousarray, blocks)
         return
