@@ -5,6 +5,9 @@ regions; this package's class `Annotation` is a single event. Of a task's annota
 read: the first that is marked as ground truth, or the first if none is; in JSON-MIN, which repeats the task for each,
 the first. The number of the others is logged. If a task has `predictions` but not the key `annotations`, as in files
 for import, the first prediction is read. A region with several labels becomes one event per label.
+
+An annotation without regions states that a recording has no events. A task without an annotation, or with cancelled
+ones only (Label Studio's "Skip"), states nothing, and is left out.
 """
 
 from __future__ import annotations
@@ -44,13 +47,13 @@ class LabelStudio:
         return text.lstrip()[:1] == "[" or (text.lstrip()[:1] == "{" and '"annotations"' in text)
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the events of all tasks; a task without regions is a recording without events."""
+        """Yield the events of all tasks; one whose annotation has no regions is a recording without events."""
         try:
             tasks = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: not JSON: {error} (export it again)") from None
         tasks = tasks if isinstance(tasks, list) else [tasks]
-        left_out = 0
+        left_out = unlabelled = 0
         read: set[str] = set()
         for number, task in enumerate(tasks, 1):
             if not isinstance(task, dict):
@@ -62,11 +65,16 @@ class LabelStudio:
                 read.add(str(task["id"]))
             recording = _recording(path, number, task)
             regions, unread = _regions(f"{path}: task {number}", task)
+            if regions is None:
+                unlabelled += 1
+                continue
             left_out += unread
             found = (event for region in regions for event in _events(path, number, recording, region))
             yield from or_none(found, recording, number)
         if left_out:
             log.warning("%s: %d further annotations of tasks that have several were left out", path, left_out)
+        if unlabelled:
+            log.warning("%s: %d tasks that are not labelled yet, or were skipped, were left out", path, unlabelled)
 
 
 def _is_min(task: dict[str, Any]) -> bool:
@@ -95,13 +103,15 @@ def _name_in(address: str) -> str:
     return (local[0].replace("\\", "/") if local else _UPLOADED.sub("", unquote(path))).rsplit("/", 1)[-1]
 
 
-def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]] | None, int]:
     """Return the regions of the annotation that is read, and the number of the others that were not cancelled.
 
-    `where`: the file and the task, for messages.
+    The regions are None if there is no annotation but cancelled ones. `where`: the file and the task, for messages.
     """
     if "annotations" in task:
         candidates = [one for one in _objects(where, task["annotations"]) if not one.get("was_cancelled")]
+        if not candidates:
+            return None, 0
         candidates.sort(key=lambda one: not one.get("ground_truth"))  # the ground truth first; the sort is stable
     elif not _is_min(task):
         candidates = _objects(where, task["predictions"])

@@ -80,7 +80,7 @@ def test_a_name_that_is_not_a_valid_url_is_read(tmp_path: Path) -> None:
     address = "//[a.wav"
     with pytest.raises(ValueError, match="Invalid IPv6 URL"):
         urlsplit(address)
-    task = {"data": {"audio": address}, "annotations": []}
+    task = {"data": {"audio": address}, "annotations": [{"result": []}]}
     assert by_clip(read_rows(write(tmp_path, "e.json", json.dumps([task])))) == {"[a": []}
 
 
@@ -97,7 +97,7 @@ def test_a_name_that_is_not_a_valid_url_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_only_uploaded_files_lose_the_prefix_of_label_studio(tmp_path: Path, address: str, clip: str) -> None:
-    task = {"data": {"audio": address}, "annotations": []}
+    task = {"data": {"audio": address}, "annotations": [{"result": []}]}
     assert by_clip(read_rows(write(tmp_path, "e.json", json.dumps([task])))) == {clip: []}
 
 
@@ -131,15 +131,29 @@ def test_a_task_without_regions_is_a_recording_without_events(tmp_path: Path) ->
     assert by_clip(read_rows(write(tmp_path, "e.json", text))) == {"a b": []}
 
 
+def test_a_task_that_nobody_has_labelled_is_not_a_recording_without_events(
+    tmp_path: Path, log_lines: list[str]
+) -> None:
+    tasks = [
+        {"data": {"audio": "a.wav"}, "annotations": []},
+        {"data": {"audio": "b.wav"}, "annotations": [{"was_cancelled": True, "result": []}]},
+        {"data": {"audio": "c.wav"}, "annotations": [{"was_cancelled": True, "result": []}, {"result": []}]},
+    ]
+    path = write(tmp_path, "e.json", json.dumps(tasks))
+    assert by_clip(read_rows(path)) == {"c": []}
+    assert log_lines == [f"{path}: 2 tasks that are not labelled yet, or were skipped, were left out"]
+
+
 def test_a_message_names_the_task_of_a_recording_without_events(tmp_path: Path) -> None:
-    tasks = [{"data": {"audio": name}, "annotations": []} for name in ("a.wav", "b.wav", "a.flac")]
+    tasks = [{"data": {"audio": name}, "annotations": [{"result": []}]} for name in ("a.wav", "b.wav", "a.flac")]
     with pytest.raises(UserError, match=r"e.json:3: a.flac and a.wav are both clip 'a'"):
         read_rows(write(tmp_path, "e.json", json.dumps(tasks)))
 
 
 def test_names_are_decoded_once(tmp_path: Path) -> None:
     tasks = [
-        {"data": {"audio": address}, "annotations": []} for address in ("/data/?d=x/a%2520b.wav", "s3://x/a%2521b.wav")
+        {"data": {"audio": address}, "annotations": [{"result": []}]}
+        for address in ("/data/?d=x/a%2520b.wav", "s3://x/a%2521b.wav")
     ]
     assert by_clip(read_rows(write(tmp_path, "e.json", json.dumps(tasks)))) == {"a%20b": [], "a%21b": []}
 
