@@ -139,11 +139,14 @@ def load_systems(texts: Sequence[str], set_name: str | None = None, *, seeds: bo
         The systems, each named after its first experiment.
 
     Raises:
-        UserError: a result or its samples are missing or damaged, or a name is empty.
+        UserError: a result or its samples are missing or damaged, a name is empty, or a system has one result twice.
     """
     if odd := [text for text in texts if not all(part.strip() for part in text.split(","))]:
         raise UserError(f"'{odd[0]}': an experiment without a name (commas stand between two: exp/a,exp/a-2)")
     named = [[find_result(part.strip(), set_name) for part in text.split(",")] for text in texts]
+    for text, paths in zip(texts, named, strict=True):
+        if len({path.resolve() for path in paths}) < len(paths):
+            raise UserError(f"'{text}': one result twice, which would count as two seeds (name each seed once)")
     given = {path.resolve() for paths in named for path in paths}
     if seeds:
         named = [paths + other_seeds(paths[0], given) if len(paths) == 1 else paths for paths in named]

@@ -151,6 +151,12 @@ def test_two_seeds_of_one_system_can_be_compared(tmp_path: Path) -> None:
     assert [[path.parts[-3] for path in one.paths] for one in found] == [["a"], ["a-2"]]
 
 
+def test_a_result_that_a_system_names_twice_is_not_two_seeds(tmp_path: Path) -> None:
+    put(tmp_path, "a", seed=1)
+    with pytest.raises(UserError, match="one result twice"):
+        load_systems([f"{tmp_path}/a,{tmp_path}/a/validation"])
+
+
 @pytest.mark.parametrize("text", ["", "exp/a,", "exp/a, ,exp/b"])
 def test_an_empty_name_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="an experiment without a name"):
