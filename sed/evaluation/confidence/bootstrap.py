@@ -104,22 +104,26 @@ def add_intervals(result: dict[str, Any], names: Sequence[str], values: np.ndarr
         target[number] = list(bounds)
 
 
-def disagreements(result: Mapping[str, Any], names: Sequence[str], values: np.ndarray) -> list[str]:
+def disagreements(
+    result: Mapping[str, Any], names: Sequence[str], values: np.ndarray, *, limit: float = 1e-6
+) -> list[str]:
     """Compare the first column of the samples with the values of the metric packages.
 
     Args:
         result: content of result.json.
         names: names of the numbers, as `resample` returns them.
         values: (names, samples + 1) their values.
+        limit: smallest difference that counts.
 
     Returns:
-        One line per number that differs by 1e-6 or more, or is NaN here alone; each means a defect of this project.
+        One line per number that differs by `limit` or more, or is NaN here alone. If the samples are of this result,
+        each means a defect of this project.
     """
     lines = []
     for name, row in zip(names, values, strict=True):
         label, tab, number = name.rpartition("\t")
-        known = result["per_class"][label].get(number) if tab else result.get(number)
-        if known is not None and not abs(row[0] - known) < 1e-6:
+        known = result["per_class"].get(label, {}).get(number) if tab else result.get(number)
+        if known is not None and not abs(row[0] - known) < limit:
             shown = f"{label} {number}" if tab else number
             lines.append(f"{shown}: {row[0]:.9f} instead of {known:.9f}")
     return lines

@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 
 from sed.errors import UserError
-from sed.evaluation.confidence.bootstrap import Samples, interval, load
+from sed.evaluation.confidence.bootstrap import Samples, disagreements, interval, load
 from sed.evaluation.metrics.table import BY_KEY, ENTRIES
 from sed.evaluation.postprocessing.stored import comparable
 from sed.evaluation.result_file import experiment_name, read_result, seed_of, settings
 
 log = logging.getLogger("sed")
+OF_ANOTHER = 1e-3
+"""difference of a number from its bootstrap samples' value on the whole set, from which on they are of another result;
+those of one result agree to 1e-6 (`disagreements`)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +168,7 @@ def check_comparable(systems: Sequence[System]) -> None:
     """Check that all systems were scored on the same labels, clips and ground truth, with the same bootstrap draws.
 
     Raises:
-        UserError: a result differs from the first system's in one of these.
+        UserError: a result differs from the first system's in one of these, or from its own bootstrap samples.
     """
     first = systems[0]
     for system in systems:
@@ -183,6 +186,11 @@ def check_comparable(systems: Sequence[System]) -> None:
                 raise UserError(
                     f"{path}: other bootstrap samples than those of {first.paths[0]} (score both with the same "
                     "--bootstrap and --bootstrap-seed)"
+                )
+            if disagreements(result, samples.names, samples.values, limit=OF_ANOTHER):
+                raise UserError(
+                    f"{path.with_name('bootstrap.npz')}: of another result than {path} (score it again, with a folder "
+                    "of its own for --out)"
                 )
 
 

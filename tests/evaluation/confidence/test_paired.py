@@ -105,6 +105,13 @@ def test_samples_of_other_clips_or_draws_are_refused(change: dict[str, Any], sai
         check_comparable([a, replace(b, samples=[replace(b.samples[0], **change)])])
 
 
+def test_samples_of_another_result_are_refused() -> None:
+    """Two scorings with `--out a.json` and `--out b.json` in one folder have one bootstrap.npz, that of the second."""
+    a, b = system("a", 0.3), system("b", 0.4)
+    with pytest.raises(UserError, match=r"bootstrap\.npz: of another result than result\.json"):
+        check_comparable([replace(a, samples=b.samples), b])
+
+
 def test_other_labels_are_refused() -> None:
     a, b = system("a", 0.3), system("b", 0.4)
     with pytest.raises(UserError, match="label set differs"):
