@@ -134,12 +134,27 @@ refused() { # refused <pattern>: is the exit status 2, and does the only line of
 
 @test "on a cluster the windows are chosen by a job, too" {
     mkdir -p bin work/exp/ast_sed work/data/validation
-    touch work/exp/ast_sed/final.pt work/data/validation/wav.scp
+    touch work/data/validation/wav.scp
     printf 'filename\tonset\toffset\tevent_label\n' >work/data/validation/events.tsv
+    touch work/exp/ast_sed/final.pt
     printf '#!/bin/sh\necho "$@" >"%s"\necho "sbatch: error: no such partition" >&2\nexit 1\n' "${PWD}/asked" >bin/sbatch
     chmod +x bin/sbatch
     PATH=${PWD}/bin:${PATH} SED_BACKEND=slurm own --work work --stage 5
     [[ ${status} == 2 && ${output} == *'sbatch refused: sbatch: error: no such partition'* && $(<asked) == *job-name=tune_windows* ]]
+}
+
+@test "a model of an earlier call for which no windows can be chosen does not keep the others from being scored" {
+    sounds
+    mkdir -p work/exp/{first,later} work/data/validation
+    printf 'r_0.000_3.000 %s\nr_3.000_6.000 %s\n' "${PWD}/sounds/a.wav" "${PWD}/sounds/c.wav" >work/data/validation/wav.scp
+    printf 'filename\tonset\toffset\tevent_label\nr_0.000_3.000.wav\t1\t2\tdog\n' >work/data/validation/events.tsv
+    touch -d '1 hour ago' work/exp/first/final.pt
+    own --work work --ngpu 0 --stage 5
+    echo "${output}"
+    [[ ${output} == *final.pt* && ${output} == *'stage 5: scores'* ]]
+    touch work/exp/later/final.pt # a model of this call
+    own --work work --ngpu 0 --stage 5
+    [[ ${status} == 2 && ${output} != *'stage 5: scores'* ]]
 }
 
 @test "names with blanks, accents and quotes are found in the locale C, too" {
