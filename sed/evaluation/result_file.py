@@ -48,7 +48,7 @@ _NEEDED = ("set", "clips", "clips_expected", "per_class")
 MAY_DIFFER = (  # options that two trainings of one system may differ in: seed, folders, device, resuming, speed, logs
     *("seed", "output", "dump", "tag", "nj", "ngpu", "jobs", "device", "resume", "force"),
     *("accelerate", "ahead", "cache", "threads", "checkpoint_seconds"),
-    *("log_seconds", "loggers", "log_pictures"),
+    *("log_seconds", "loggers", "log_pictures", "wandb_project", "mlflow_experiment"),
 )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sed.errors import UserError
-from sed.evaluation.result_file import experiment_name, find_results, read_result, seed_of, settings
+from sed.evaluation.result_file import MAY_DIFFER, experiment_name, find_results, read_result, seed_of, settings
+from sed.training.run_options import RUNTIME
 
 
 def put(path: Path, **more: Any) -> Path:
@@ -86,3 +87,7 @@ def test_systems_differ_by_their_settings_and_not_by_seed_or_folder() -> None:
 @pytest.mark.parametrize("result", [{}, {"model": None}, {"model": {"config": None}}, {"model": {}}])
 def test_a_result_of_an_unknown_model_has_no_settings_and_no_seed(result: dict[str, Any]) -> None:
     assert settings(result) == {} and seed_of(result) is None
+
+
+def test_trainings_of_one_system_may_differ_in_every_runtime_option() -> None:
+    assert {*RUNTIME} <= {*MAY_DIFFER}
