@@ -440,7 +440,7 @@ class Benchmark:
     def data(self, name: str = "data from HDF5", *, clips: int = 512) -> Row:
         """Time making a step's inputs from HDF5 (in the page cache), with draws and targets, on the host only."""
         with tempfile.TemporaryDirectory() as folder:
-            store = write_random_dump(Path(folder), self.front_end, clips)
+            store = write_random_dump(Path(folder), self.front_end, max(clips, *self.config["batch_sizes"]))
             detector = build_detector(self.config, CLASSES)
             maker = self.maker(detector, self.sets(detector, store), "none")
             steps = itertools.count()

@@ -44,6 +44,11 @@ def tf32_switches():
 
 
 @pytest.mark.thorough
+def test_data_are_timed_also_if_a_set_gives_more_clips_to_a_batch_than_the_dump_has(tiny_config):
+    Benchmark(tiny_config(), device=CPU, repeats=1).data(clips=1)
+
+
+@pytest.mark.thorough
 def test_parts_after_a_step_in_another_precision_are_timed_in_the_config_s(tiny_config, tf32_switches, monkeypatch):
     matmul, cudnn = tf32_switches
     benchmark = Benchmark(tiny_config(), device=CPU, repeats=1)
