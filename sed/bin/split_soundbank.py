@@ -43,13 +43,19 @@ def main() -> None:
     if args.count:
         if args.out is not None:
             raise UserError(f"--count splits nothing: {args.out} would not be written (leave it out, or --count)")
-        write_json(args.count, split_bank.counts(split_bank.sources(args.soundbank)))
+        counts = split_bank.counts(split_bank.sources(args.soundbank))
+        if not counts:
+            raise UserError(f"{args.soundbank}: no recordings in <split>/foreground/<label>/ (a soundbank is expected)")
+        write_json(args.count, counts)
         return
     if args.out is None:
         raise UserError("no folder to write (give it after the soundbank: <soundbank> <out>)")
     split_bank.check_replaceable(args.soundbank, args.out)
     files = split_bank.sources(args.soundbank)
-    sides = split_bank.split(files, args.share, args.seed)
+    try:
+        sides = split_bank.split(files, args.share, args.seed)
+    except UserError as error:
+        raise UserError(f"{args.soundbank}: {error}") from None
     split_bank.write(args.soundbank, args.out, sides)
     validation = sum(side == "validation" for side in sides.values())
     logging.getLogger("sed").info("%s: %d recordings, %d of them in validation", args.out, len(sides), validation)

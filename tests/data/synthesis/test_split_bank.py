@@ -55,6 +55,15 @@ def test_validation_recordings_of_the_bank_are_not_used():
         split_bank.split({"validation/foreground/Cat/9.wav": "z"}, 0.25, 0)
 
 
+def test_a_folder_that_is_no_soundbank_is_refused_by_name_and_nothing_is_written(tmp_path, capsys):
+    folder, count = tmp_path / "sounds", tmp_path / "count.json"
+    folder.mkdir()
+    for arguments in ((folder, tmp_path / "new"), ("--count", count, folder)):
+        assert tiny_model.call(split_soundbank, *arguments) == 2
+        assert f"{folder}: no recordings in " in capsys.readouterr().err
+    assert not count.exists() and not (tmp_path / "new").exists()
+
+
 @pytest.fixture
 def bank(tmp_path):
     """Four training recordings, two of one source, with their attribution; one of validation without."""
