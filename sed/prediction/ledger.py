@@ -1,14 +1,16 @@
 """Ledger of `predict --watch`, which survives restarts and kills: one line per recording, written after its events.
 
-    {"format": 1, "table": "/home/me/events.tsv", "end": 0, "tail": 0}                    at each start
+    {"format": 1, "table": "/home/me/events.jsonl", "header": "", "end": 0, "tail": 0}    at each start
     {"name": "1127/0600.wav", "stem": "1127/0600", "events": 3, "seconds": 60.0, "end": 512, "tail": 3632233996}
     {"name": "broken.wav", "problem": "broken.wav: empty file (replace it)", "end": 512, "tail": 3632233996}
 
 `end` is the length in bytes of the table that all recordings share (--out FILE), if there is one; standard output has
 none, even if it is a file. Content beyond the last `end` belongs to a recording interrupted by a kill: it is removed at
 the next start, and the recording processed again. `tail` is the CRC-32 of the bytes before `end` (TAIL at most): a
-table that has others there is another one, and is refused. `stem` is the path of the recording's own files below
---out-dir, without suffix. A recording with a `problem` could not be read; it is not tried again.
+table that has others there is another one, and is refused. `header` is the table's header, which depends on its format
+and on the model's labels: both must stay the same as long as the table is continued. `stem` is the path of the
+recording's own files below --out-dir, without suffix. A recording with a `problem` could not be read; it is not tried
+again.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ log = logging.getLogger("sed.predict")
 FORMAT = 1
 TAIL = 4096
 """bytes before the end of a table that identify it"""
-_LINE = {"name": str, "stem": str, "table": str, "end": int, "tail": int}
+_LINE = {"name": str, "stem": str, "table": str, "header": str, "end": int, "tail": int}
 """types of the keys that are read here and by `sed.prediction.watch`, all optional; `format`, which is read, too, is
 compared with FORMAT: anything else is another version"""
 
@@ -45,7 +47,12 @@ class Ledger:
     """
 
     def __init__(
-        self, file: IO[bytes], done: dict[str, dict[str, Any]], table: IO[str] | None, path: Path | None = None
+        self,
+        file: IO[bytes],
+        done: dict[str, dict[str, Any]],
+        table: IO[str] | None,
+        path: Path | None = None,
+        header: str | None = None,
     ) -> None:
         """
         Args:
@@ -53,15 +60,23 @@ class Ledger:
             done: see above.
             table: see above.
             path: path of the table; None for standard output, and without a table.
+            header: the table's header by the last run; None if it noted none, as earlier versions did not.
         """
         self.done, self.table, self._file, self._path = done, table, file, path
+        self._header = header
 
-    def begin(self) -> None:
-        """Note the table's length at the start of a run, before anything is written to it.
+    def begin(self, header: str = "") -> None:
+        """Note the table's length and header at the start of a run, before anything is written to it.
 
         Since the last run the table may have been moved away: the last `end` does not hold for the new table.
+
+        Raises UserError if the table has rows under another header.
         """
-        named = {} if self._path is None else {"table": _stated(self._path)}
+        if self._path is not None and self._header not in (None, header) and self._path.stat().st_size:
+            raise UserError(
+                f"{self._path}: begun in another --format, or by a model of other labels (give these, or another --out)"
+            )
+        named = {} if self._path is None else {"table": _stated(self._path), "header": header}
         self._append({"format": FORMAT, **named})
 
     def add(self, name: str, **facts: Any) -> None:
@@ -104,7 +119,8 @@ def open_ledger(path: Path, table: Path | IO[str] | None) -> Iterator[Ledger]:
             table.parent.mkdir(parents=True, exist_ok=True)
             # As `open_replacing` writes text, but line ends stay as the format wrote them.
             with table.open("a", encoding="utf-8", errors="backslashreplace", newline="") as opened:
-                yield Ledger(file, done, opened, table)
+                header = next((line["header"] for line in reversed(lines) if "header" in line), None)
+                yield Ledger(file, done, opened, table, header)
         else:
             yield Ledger(file, done, table)
 

@@ -48,8 +48,8 @@ def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, 
         The exit status: 1 if a recording was given up, else 0.
 
     Raises:
-        UserError: there is no such folder, the formats do not fit into the output, windows cannot overlap as asked, or
-            the ledger cannot be used.
+        UserError: there is no such folder, the formats do not fit into the output, which may be of an earlier run,
+            windows cannot overlap as asked, or the ledger cannot be used.
     """
     folder = Path(args.watch)
     if not folder.is_dir():
@@ -57,9 +57,10 @@ def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, 
     formats = check_formats(args.format, together=args.out_dir is None, recordings=2)  # 2: more than one may come
     table = sys.stdout if args.out == "-" else Path(args.out)
     ledger = stack.enter_context(open_ledger(state_of(args), None if args.out_dir else table))
-    ledger.begin()
+    header = formats[0].header(predictor.labels)
+    ledger.begin(header)
     if ledger.table is not None and (ledger.table is sys.stdout or ledger.table.tell() == 0):
-        ledger.table.write(formats[0].header(predictor.labels))
+        ledger.table.write(header)
         ledger.table.flush()
     arrivals = Arrivals(folder, settle=args.watch_settle, patience=args.watch_patience)
     predict = _Predicting(args, predictor, post, formats, arrivals, ledger)

@@ -135,6 +135,23 @@ def test_outputs_of_two_formats_do_not_have_one_name(tmp_path: Path, sounds: lis
     assert len([path for path in out.iterdir() if path.suffix == ".tsv"]) == 4
 
 
+def test_a_table_is_not_continued_in_another_format(tmp_path: Path, sounds: list[bytes]) -> None:
+    folder, out = tmp_path / "in", tmp_path / "events"
+    folder.mkdir()
+    (folder / "0.wav").write_bytes(sounds[0])
+    lines, table = (watching("--watch", folder, "--out", out, "--format", name) for name in ("jsonl", "tsv"))
+    assert lines() == 0
+    before = out.read_bytes()
+    with pytest.raises(UserError, match=r"events: begun in another --format"):
+        table()
+    assert out.read_bytes() == before
+    out.rename(tmp_path / "moved")
+    (folder / "1.wav").write_bytes(sounds[1])
+    assert table() == 0 and out.read_text().startswith("filename\t")
+    with pytest.raises(UserError, match=r"events: begun in another --format"):
+        lines()
+
+
 def test_what_cannot_be_read_is_named_once_and_holds_nothing_up(
     tmp_path: Path, sounds: list[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
