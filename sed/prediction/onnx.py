@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import mmap
 import warnings
 from collections.abc import Mapping, Sequence
@@ -161,8 +160,9 @@ class OnnxPredictor(Immediate):
         check_labels(path, facts.get("labels"))
         for key in ("frame_seconds", "encoder_seconds", "samples", "min_samples", "frames"):
             value = facts.get(key)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise UserError(f"{path}: {key} is {value}, not a positive number (export it again)")
+            # The bound is below the largest float, which an integer of JSON may exceed.
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e300:
+                raise UserError(f"{path}: {key} is {str(value)[:40]}, not a positive number (export it again)")
         lacking = ", ".join(f"no {name}" for name in ("front_end", "post_processing") if name not in facts)
         if wrong := misfit(facts, _SHAPE) or lacking:
             raise UserError(f"{path}: {wrong} (export it again)")

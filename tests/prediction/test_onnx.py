@@ -265,6 +265,7 @@ def test_missing_facts_are_refused(exported, tmp_path, name):
         ({"frame_seconds": 0}, "frame_seconds is 0"),
         ({"frame_seconds": -0.01}, "frame_seconds is -0.01"),
         ({"frame_seconds": float("nan")}, "frame_seconds is nan"),
+        ({"frame_seconds": 10**400}, "frame_seconds is 1000"),
         ({"frames": None}, "frames is None"),
         ({"front_end": None}, "front_end is null"),
         ({"front_end": {"front_end": ["kaldi"]}}, "front_end makes no sense"),
