@@ -27,8 +27,8 @@ def links(path: str, file: BinaryIO, size: int) -> list[Span]:
         (start, end) of each stream in bytes.
 
     Raises:
-        UserError: the file is damaged, ends within a page or without a last page, or has several streams at the same
-            time.
+        UserError: the file is damaged, ends within a page or without a last page, or has a page after a stream's last
+            one, or several streams at the same time.
     """
     found: list[Span] = []
     at = start = 0
@@ -51,6 +51,11 @@ def links(path: str, file: BinaryIO, size: int) -> list[Span]:
                 raise UserError(f"{path}: several Ogg streams at the same time (convert it: ffmpeg -i IN OUT.flac)")
             start, first = at, True
         else:
+            if last and found:  # such as a download that was resumed too early
+                raise UserError(
+                    f"{path}: damaged: an Ogg page after its stream's last one (replace it, or repair it: ffmpeg -i IN "
+                    "-c copy OUT)"
+                )
             first = False
         last = bool(head[5] & LAST)
         if last:

@@ -52,6 +52,14 @@ def test_a_stream_without_its_last_page_is_refused(tmp_path):
         read_audio(tmp_path / "a.ogg", 16000)
 
 
+def test_a_page_after_the_last_one_is_refused(tmp_path):
+    """The stream would be read twice."""
+    one = ogg(tmp_path / "a.ogg")
+    (tmp_path / "a.ogg").write_bytes(one + one[one.rfind(b"OggS") :])
+    with pytest.raises(UserError, match=r"a\.ogg: damaged: an Ogg page after"):
+        read_audio(tmp_path / "a.ogg", 16000)
+
+
 def test_a_tag_behind_the_last_page_is_accepted(tmp_path):
     (tmp_path / "a.ogg").write_bytes(ogg(tmp_path / "a.ogg") + b"TAG" + bytes(125))
     assert inspect(tmp_path / "a.ogg")[0] == pytest.approx(3.0, abs=0.001)
