@@ -28,7 +28,7 @@ _RATES = {
 # version field of a header (3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5) -> sample rates in Hz of its sample rate field
 _HERTZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _BUFFER = 1 << 16  # bytes read at a time
-_LARGEST = 2881  # bytes of the largest frame, of layer II; as many after the last frame are no truncated one
+_LARGEST = 2881  # bytes of the largest frame, of layer II; as many or more after the last frame are no truncated frame
 _SEARCHED = 1 << 20  # bytes in which the first frame must begin, else the file is not MPEG audio
 
 
