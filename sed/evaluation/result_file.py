@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,21 @@ def settings(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that the model was trained with, without those of `MAY_DIFFER`; empty if they are unknown."""
     config = (result.get("model") or {}).get("config") or {}
     return {key: value for key, value in config.items() if key not in MAY_DIFFER}
+
+
+def of_any_seed(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `settings` without the training's own seed in names, so that all seeds of a system have the same.
+
+    Recipes train a seed on pseudo-labels and from weights of the same seed: on the set `pseudo_seed1`, for example.
+    """
+    own = re.compile(rf"_seed{re.escape(str(seed_of(result)))}(?!\d)")
+
+    def without(value: Any) -> Any:
+        if isinstance(value, list):
+            return [without(item) for item in value]
+        return own.sub("_seed", value) if isinstance(value, str) else value
+
+    return {key: without(value) for key, value in settings(result).items()}
 
 
 def seed_of(result: Mapping[str, Any]) -> Any:

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from sed.errors import UserError
-from sed.evaluation.result_file import MAY_DIFFER, experiment_name, find_results, read_result, seed_of, settings
+from sed.evaluation.result_file import (
+    MAY_DIFFER,
+    experiment_name,
+    find_results,
+    of_any_seed,
+    read_result,
+    seed_of,
+    settings,
+)
 from sed.training.run_options import RUNTIME
 
 
@@ -91,3 +99,14 @@ def test_a_result_of_an_unknown_model_has_no_settings_and_no_seed(result: dict[s
 
 def test_trainings_of_one_system_may_differ_in_every_runtime_option() -> None:
     assert {*RUNTIME} <= {*MAY_DIFFER}
+
+
+def test_names_that_hold_a_trainings_own_seed_are_the_same_for_all_seeds() -> None:
+    def result(seed: int, other: int) -> dict[str, Any]:
+        names = {"train_sets": ["strong", f"pseudo_seed{other}"], "pretrained": f"exp/a_seed{other}/final.pt"}
+        return {"model": {"config": {"seed": seed, "epochs": 3, **names}}}
+
+    same = {"epochs": 3, "train_sets": ["strong", "pseudo_seed"], "pretrained": "exp/a_seed/final.pt"}
+    assert of_any_seed(result(1, 1)) == of_any_seed(result(11, 11)) == same
+    assert of_any_seed(result(1, 11)) != same != of_any_seed(result(11, 1))
+    assert of_any_seed({}) == {}

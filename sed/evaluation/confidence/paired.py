@@ -19,7 +19,7 @@ from sed.errors import UserError
 from sed.evaluation.confidence.bootstrap import Samples, disagreements, interval, load
 from sed.evaluation.metrics.table import BY_KEY, ENTRIES
 from sed.evaluation.postprocessing.stored import comparable
-from sed.evaluation.result_file import experiment_name, read_result, seed_of, settings
+from sed.evaluation.result_file import experiment_name, of_any_seed, read_result, seed_of
 
 log = logging.getLogger("sed")
 OF_ANOTHER = 1e-3
@@ -105,13 +105,13 @@ def other_seeds(path: Path, given: Collection[Path] = ()) -> list[Path]:
     """
     mine = read_result(path)
     known = {seed_of(mine)}
-    if not settings(mine) or known == {None}:
+    if not of_any_seed(mine) or known == {None}:
         return []
     draws = _draws(load(path.with_name("bootstrap.npz")))
     found = []
     for other in sorted(path.resolve().parent.parent.parent.glob(f"*/{path.resolve().parent.name}/result.json")):
         result = read_result(other)
-        same = settings(result) == settings(mine) and comparable(result) == comparable(mine)
+        same = of_any_seed(result) == of_any_seed(mine) and comparable(result) == comparable(mine)
         if same and other.resolve() != path.resolve() and other.resolve() in given:
             return []
         if same and seed_of(result) not in known and other.with_name("bootstrap.npz").is_file():

@@ -19,7 +19,7 @@ from sed.evaluation.reports.markdown import code, one_line
 from sed.evaluation.reports.published import KEYS, PUBLISHED, of_experiment, on_their_set
 from sed.evaluation.reports.trained_on import lacks_real_strong
 from sed.evaluation.reports.weights import ensemble_of, lacks_weights, warning, weights_of
-from sed.evaluation.result_file import MAY_DIFFER, experiment_name, seed_of, settings
+from sed.evaluation.result_file import MAY_DIFFER, experiment_name, of_any_seed, seed_of, settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class Row:
 def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
     """Merge experiments that differ only in their seed into one row, which has the shortest of their names.
 
-    Options of `MAY_DIFFER` are not compared. Results on other numbers of clips or with other post-processing, a second
-    result of a seed, and results whose seed is unknown have rows of their own.
+    Options are compared as `of_any_seed` returns them. Results on other numbers of clips or with other post-processing,
+    a second result of a seed, and results whose seed is unknown have rows of their own.
 
     found: (path, content) of each result.json.
     """
@@ -51,10 +51,11 @@ def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
             + (" (student)" if student else "")
             + (" (cross-fitted)" if is_cross_fitted(result) else "")
         )
-        config = settings(result)
         seed = seed_of(result)
         scored_on = [result[key] for key in ("set", "clips", "clips_expected")]
-        key = json.dumps([scored_on, config or name, student, comparable(result)], sort_keys=True, default=str)
+        key = json.dumps(
+            [scored_on, of_any_seed(result) or name, student, comparable(result)], sort_keys=True, default=str
+        )
         known = groups.get(key)
         taken = {seed_of(r) for r in known[1]} if known else set()
         if known is None or seed is None or {seed, None} & taken:  # a second result of a seed gets its own row

@@ -145,6 +145,10 @@ def test_seeds_beside_an_experiment_are_found(tmp_path: Path) -> None:
     def seeds_of(text: str, *, seeds: bool = True) -> int:
         return len(load_systems([text], seeds=seeds)[0].results)
 
+    put(tmp_path, "d_seed1", seed=1, pooling="from a_seed1")  # each trained from another system's model of its seed
+    put(tmp_path, "d_seed2", seed=2, pooling="from a_seed2")
+
+    assert seeds_of(str(tmp_path / "d_seed2")) == 2
     assert (seeds_of(str(tmp_path / "a")), seeds_of(str(tmp_path / "a"), seeds=False)) == (2, 1)
     assert seeds_of(str(tmp_path / "b")) == 1
     assert seeds_of(str(tmp_path / "c")) == 1  # of an unknown seed, which another may have, too

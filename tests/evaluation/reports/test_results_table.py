@@ -65,6 +65,15 @@ def test_seeds_of_one_system_are_one_row_with_the_shortest_name() -> None:
     assert "pooling mean (fte)" in text and "Differs from `conf/ast_sed.yaml`: none" in text
 
 
+def test_seeds_trained_on_pseudo_labels_or_from_weights_of_their_own_seed_are_one_row() -> None:
+    results = [found(f"bi_seed{seed}", seed) for seed in (1, 2, 11)]
+    for (_, result), seed in zip(results, (1, 2, 11), strict=True):
+        result["model"]["config"] |= {"train_sets": ["strong", f"pseudo_seed{seed}"], "pretrained": f"exp/a_seed{seed}"}
+    assert [(row.name, len(row.results)) for row in group(results)] == [("bi_seed1", 3)]
+    results[2][1]["model"]["config"]["pretrained"] = "exp/a_seed1"  # of another seed
+    assert [len(row.results) for row in group(results)] == [2, 1]
+
+
 def test_the_page_names_the_config_that_systems_are_compared_with_and_says_nothing_without_one() -> None:
     rows = group([found("ast_gru", 1, pooling="mean")])
     assert "Differs from `my.yaml`: pooling mean (fte)" in markdown(rows, {"pooling": "fte"}, "my.yaml")
