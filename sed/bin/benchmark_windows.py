@@ -16,6 +16,7 @@ import functools
 import logging
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +30,10 @@ from sed.prediction.comparison import Remembered, Scorer, Setting, open_for, pre
 from sed.prediction.soundscapes import KINDS, Mix, Recording
 from sed.prediction.window_settings import WindowSettings
 from sed.prediction.windows import OVERLAP
+
+if TYPE_CHECKING:
+    from sed.evaluation.postprocessing.pipeline import PostProcessing
+    from sed.prediction.predictor import Predictor
 
 logger = logging.getLogger("sed")
 
@@ -51,6 +56,28 @@ def parser() -> Parser:
     return p
 
 
+def opened(name: str, recordings: Sequence[Recording], args: argparse.Namespace) -> tuple[Predictor, PostProcessing]:
+    """Open a model for these recordings.
+
+    Args:
+        name: the model.
+        recordings: soundscapes, whose labels must all be labels of the model.
+        args: the options.
+
+    Returns:
+        The model and its post-processing.
+
+    Raises:
+        UserError: the model cannot be used, or its windows were chosen on the same soundscapes.
+    """
+    predictor, post = open_for(recordings, name, args.device)
+    if predictor.windows.was_tuned_on(args.soundbank, args.seed):
+        raise UserError(
+            f"{name}: soundscapes of this bank and --seed {args.seed} chose its windows (take another seed)"
+        )
+    return predictor, post
+
+
 def compare(name: str, recordings: Sequence[Recording], args: argparse.Namespace) -> list[Setting]:
     """Predict on recordings in every setting.
 
@@ -62,12 +89,8 @@ def compare(name: str, recordings: Sequence[Recording], args: argparse.Namespace
     Returns:
         The settings with the counts of their detections: first that of separate clips, second the model's default.
     """
-    predictor, post = open_for(recordings, name, args.device)
+    predictor, post = opened(name, recordings, args)
     stored = predictor.windows
-    if stored.was_tuned_on(args.soundbank, args.seed):
-        raise UserError(
-            f"{name}: soundscapes of this bank and --seed {args.seed} chose its windows (take another seed)"
-        )
     sounds = sounds_at(predictor.rate, recordings)
     size = predictor.samples
     clips = [sound[at : at + size] for sound in sounds for at in range(0, len(sound), size)]
@@ -145,6 +168,8 @@ def main() -> None:
     args = parser().parse_args()
     setup_logging()
     soundscapes.check(kinds=args.kinds, recordings=args.short + args.long)
+    for model in args.models:  # before mixing, which takes minutes
+        opened(model, [], args)
     mix = Mix(args.soundbank, sources=0, seed=args.seed)  # sources: seed of the synthetic sounds
     for kind in args.kinds:
         recordings = mix.recordings(KINDS[kind], short=args.short, long=args.long, jobs=args.jobs)

@@ -49,6 +49,14 @@ def test_what_cannot_be_compared_is_named(
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_a_missing_model_is_named_before_anything_is_mixed(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(benchmark_windows, "Mix", None)
+    assert call(benchmark_windows, "--device", "cpu", model, "nowhere") == 2
+    assert "nowhere: no such model" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.thorough
 def test_a_model_of_other_labels_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = save_tiny(tmp_path / "other")
