@@ -558,7 +558,8 @@ def training_seconds(
         if size
     ]
     steps = make_schedule(config, sets).steps
-    first = steps * min(config["frozen_epochs"], config["epochs"]) // config["epochs"] if frozen else 0
+    frozen_epochs = config["frozen_epochs"] if config["encoder_lr"] else config["epochs"]
+    first = steps * min(frozen_epochs, config["epochs"]) // config["epochs"] if frozen else 0
     return steps, (first * (frozen or 0.0) + (steps - first) * milliseconds) / 1e3
 
 

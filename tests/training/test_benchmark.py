@@ -102,6 +102,8 @@ def test_frozen_epochs_are_estimated_by_the_time_of_a_frozen_step(tiny_config):
     config = tiny_config(epochs=10, steps_per_epoch=50, frozen_epochs=6)
     assert training_seconds(config, 100.0, [10, 10, 10, 10], 60.0) == (500, 0.06 * 300 + 0.1 * 200)
     assert training_seconds(config, 100.0, [10, 10, 10, 10]) == (500, 50.0)  # a frozen step was not timed
+    config["encoder_lr"] = 0  # frozen in all epochs
+    assert training_seconds(config, 100.0, [10, 10, 10, 10], 60.0) == (500, 30.0)
 
 
 def test_only_an_ast_is_compared_with_hugging_face_s(tiny_config):
