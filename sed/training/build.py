@@ -6,6 +6,7 @@ Letters such as (P) name sources: see egs/desed/README.md.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -646,8 +647,9 @@ def warn_of_a_slow_teacher(schedule: Schedule, *, planned: int) -> None:
     if as_planned.teacher_is_slow:  # the largest decay with which it is not slow is 1 - 5 / steps
         log.warning(
             "%d steps are few for ema_decay %g: %.0f %% of the final teacher's weight comes from the first half of the "
-            "training (choose ema_decay up to %.4g for this number of steps)",
-            *(schedule.steps, schedule.ema_decay, 100 * schedule.first_half_share, max(0.0, 1 - 5 / schedule.steps)),
+            "training (choose ema_decay up to %g for this number of steps)",
+            *(schedule.steps, schedule.ema_decay, 100 * schedule.first_half_share),
+            max(0.0, math.floor(1e4 * (1 - 5 / schedule.steps)) / 1e4),  # rounded up it would be slow again
         )
 
 

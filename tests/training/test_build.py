@@ -106,6 +106,14 @@ def test_a_slow_teacher_is_the_fault_of_the_config_only_if_its_own_steps_are_few
     ]
 
 
+@pytest.mark.parametrize("steps", [3, 360, 980, 1000, 15600, 123456])
+def test_the_decay_that_the_warning_advises_is_not_slow(steps: int, log_lines: list[str]) -> None:
+    schedule = Schedule(epochs=1, steps_per_epoch=steps, ema_decay=0.99999)
+    warn_of_a_slow_teacher(schedule, planned=steps)
+    advised = float(log_lines[0].split("up to ")[1].split()[0])
+    assert advised == 0 or not replace(schedule, ema_decay=advised).teacher_is_slow
+
+
 def test_a_training_that_most_passes_alone_makes_short_gets_no_warning_about_its_decay(
     dump: Path, tiny_config: Config, tmp_path: Path, log_lines: list[str]
 ) -> None:
