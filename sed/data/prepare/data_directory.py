@@ -250,7 +250,7 @@ def make_data_dir(
     """
     _refuse_others(out)
     annotation = read_annotation(tsv, kind, labels)
-    soft_events = None if soft is None else _read_soft(soft, labels)
+    soft_events = None if soft is None else _read_soft(soft, labels, tsv, annotation)
     origin_of = read_origins(origins, audio.name) if origins else None  # its first column is the recordings' folder
     stated = read_durations_tsv(durations) if durations else {}
     places = {clip: path for clip, path in find_audio(audio).items() if clip in annotation.clips}
@@ -293,10 +293,14 @@ def make_data_dir(
     log.info("%s: %s", out, ", ".join(summary))
 
 
-def _read_soft(table: Path, labels: Sequence[str]) -> dict[str, list[SoftEvent]]:
-    """Return {clip id: its soft events}; UserError for an unknown label."""
+def _read_soft(table: Path, labels: Sequence[str], tsv: Path, annotation: Annotation) -> dict[str, list[SoftEvent]]:
+    """Return {clip id: its soft events}; UserError for an unknown label, or a clip that the set `tsv` does not name."""
+    if annotation.kind != "strong":
+        raise UserError(f"--soft {table}: only with --kind strong, not {annotation.kind} (leave it out)")
     found: dict[str, list[SoftEvent]] = {}
     for line, clip, event in soft_rows(table):
+        if clip not in annotation.clips:  # otherwise the clip that is meant would be one without sounds
+            raise UserError(f"{table}:{line}: clip '{clip}' is not in {tsv} (add it there, or correct its name)")
         _check_label(table, line, event.label, labels)
         found.setdefault(clip, []).append(event)
     return found

@@ -42,8 +42,8 @@ def coverage(path):
 
 
 def strong(raw, out="out", **options):
-    options = {"max_dropped": 100, **options}  # two of four events end beyond their clips
-    make_data_dir(raw / "strong.tsv", raw / "audio", raw / out, kind="strong", labels=LABELS, **options)
+    options = {"kind": "strong", "max_dropped": 100, **options}  # two of four events end beyond their clips
+    make_data_dir(raw / "strong.tsv", raw / "audio", raw / out, labels=LABELS, **options)
     return DataDir.load(raw / out, LABELS)
 
 
@@ -64,6 +64,11 @@ def test_soft_labels_are_kept_of_clips_with_audio_and_removed_with_their_table(r
     before = {path.name: path.read_bytes() for path in (raw / "out").iterdir()}
     with pytest.raises(UserError, match=r"strong\.soft\.tsv:2: unknown label 'Bird'"):
         strong(raw, soft=raw / "strong.soft.tsv")
+    write_soft_tsv(raw / "strong.soft.tsv", {"a": [SoftEvent(1, 2, "Dog", 1)], "z": [SoftEvent(1, 2, "Dog", 1)]})
+    with pytest.raises(UserError, match=r"strong\.soft\.tsv:3: clip 'z' is not in .*strong\.tsv"):
+        strong(raw, soft=raw / "strong.soft.tsv")
+    with pytest.raises(UserError, match="only with --kind strong, not unlabelled"):
+        strong(raw, soft=raw / "strong.soft.tsv", kind="unlabelled")
     assert before == {path.name: path.read_bytes() for path in (raw / "out").iterdir()}  # not half of another set
 
 
