@@ -28,7 +28,7 @@ from sed.data.prepare.clips import (
     within,
 )
 from sed.data.soft_events import SoftEvent, parts_within, write_soft_tsv
-from sed.data.tables import Event, audio_stem, seconds_text, write_durations_tsv, write_events_tsv, write_tsv
+from sed.data.tables import Event, audio_stem, seconds_text, tsv_rows, write_durations_tsv, write_events_tsv, write_tsv
 from sed.data.windows import COLUMNS as WINDOW_COLUMNS
 from sed.errors import UserError
 from sed.files import write_text
@@ -90,7 +90,8 @@ class Cut:
 def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
     """Cut a split's recordings into clips and write their labels.
 
-    Do nothing if that was done from the same tables with the same settings (`Cut.choices`); audio is not compared.
+    Do nothing if that was done from the same tables with the same settings (`Cut.choices`), and all clips exist; the
+    recordings are not compared.
     Soft labels are written to `soft_table(tsv)`, the labels of recordings whose clips overlap to
     `recordings_folder(tsv)`.
 
@@ -109,7 +110,7 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
     table, listing, columns = tables[-1 if cut.prefer_raw else 0], split / cut.clips, cut.columns
     final = table == split / cut.annotations[0]
     read = digest([path for path in (table, listing) if path.exists()]) + cut.choices(final=final)
-    if finished(tsv, read):
+    if _has_clips(tsv, audio) and finished(tsv, read):
         return
     if final:
         columns = dataclasses.replace(columns, annotator="", status="", collector="")
@@ -200,6 +201,13 @@ def finished(tsv: Path, made_of: str) -> bool:
         return False
     log.info("%s: there already", tsv)
     return True
+
+
+def _has_clips(tsv: Path, audio: Path) -> bool:
+    """Return whether a set's table exists, and its clips in the folder `audio`."""
+    return tsv.exists() and all(
+        (audio / name).exists() for name in {name for _, (name,) in tsv_rows(tsv, ["filename"])}
+    )
 
 
 def finish(tsv: Path, events: Mapping[str, Sequence[Event]], made_of: str) -> None:

@@ -1,6 +1,7 @@
 """Splits of recordings cut into clips, by `cut_split` and by local/realdesed.sh, stage 0 of realdesed."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -85,7 +86,7 @@ def test_another_layout_of_realdesed_is_refused(realdesed, tmp_path):
     assert "test: no annotations.csv or annotations_raw.csv" in run.stderr.splitlines()[-1]
 
 
-def test_a_split_is_cut_again_when_its_tables_change_whatever_the_clock_says(tmp_path, log_lines):
+def test_a_split_is_cut_again_when_its_tables_change_or_clips_are_gone_whatever_the_clock_says(tmp_path, log_lines):
     split, tsv = tmp_path / "split", tmp_path / "t.tsv"
     (split / "audio").mkdir(parents=True)
     soundfile.write(split / "audio" / "a.wav", 0.1 * np.ones(8000), 4000)
@@ -103,6 +104,8 @@ def test_a_split_is_cut_again_when_its_tables_change_whatever_the_clock_says(tmp
         os.utime(split / "events.csv", (time.time() + 3600 * hours,) * 2)
         os.utime(tsv, (time.time() - 3600 * hours,) * 2)
         assert not cut("a.wav,0,0.5,x\n")
+    shutil.rmtree(tmp_path / "clips")
+    assert cut("a.wav,0,0.5,x\n") and len(list((tmp_path / "clips").iterdir())) == 2
     assert cut("a.wav,0,0.5,y\n")
     assert {event.label for events in read_events_tsv(tsv).values() for event in events} == {"y"}
 
