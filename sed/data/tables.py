@@ -3,7 +3,8 @@
 All tables are read here, and errors name file and line. Two sets of `Rules` differ in how strictly a table is read:
 
 - `METADATA`, for tables from a corpus, a user or any tool (ground truth as well as detections): lines may end in
-  carriage returns, fields may have blanks around them, and file names may lack a suffix: only one of audio is dropped.
+  carriage returns, fields may have blanks around them, and file names may lack a suffix: only `.wav`, `.flac` and other
+  suffixes of audio are dropped.
 - `DATA_DIR`, for tables that stage 1 wrote and that shell tools (cut, awk) read, too: carriage returns, blanks around
   a field, a header that is not on line 1, a column or a clip's duration given twice, events of no length are refused.
   File names have a suffix, and whatever it is, it is dropped.

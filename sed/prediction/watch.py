@@ -48,7 +48,7 @@ def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, 
         The exit status: 1 if a recording was given up, else 0.
 
     Raises:
-        UserError: there is no such folder, the formats do not fit into the output, which may be of an earlier run,
+        UserError: there is no such folder, the formats do not fit into the output or what an earlier run wrote there,
             windows cannot overlap as asked, or the ledger cannot be used.
     """
     folder = Path(args.watch)
