@@ -340,6 +340,7 @@ def test_no_event_of_a_stream_ends_after_it(tmp_path, experiment, monkeypatch, c
         ([], "either --model or --onnx"),
         (["--model", "nowhere", "x.wav"], "no such model"),
         (["--model", "MODEL"], "no recordings given"),
+        (["--model", "MODEL", "--out", "x", "--html", "./x", "WAV"], "two of --out, --html and"),
         (["--model", "MODEL", "--format", "xml", "WAV"], "unknown"),
         (["--model", "MODEL", "--format", "tsv,vtt", "WAV"], "--out-dir"),
         (["--model", "MODEL", "--format", "vtt", "WAV", "WAV2"], "--out-dir"),
