@@ -28,6 +28,8 @@ from sed.prediction.recording import BATCH, BATCH_ON_GPU
 from sed.prediction.window_settings import add_arguments as add_window_arguments
 from sed.prediction.writers import FORMATS, output_file
 
+MOST_THREADS = 1024
+
 
 def _file_or_standard_output(text: str) -> Path | str:
     """Parse the option --out."""
@@ -57,7 +59,9 @@ def parser() -> Parser:
         "number format of the matrix products; bfloat16 is recommended for speed",
         choices=["float32", "bfloat16", "int8"],
     )
-    p.option("threads", 0, "processor threads (0: OMP_NUM_THREADS, else all idle processors)", least=0, most=1024)
+    p.option(
+        "threads", 0, "processor threads (0: OMP_NUM_THREADS, else all idle processors)", least=0, most=MOST_THREADS
+    )
     p.section("watching")
     p.option(
         "watch", None, "predict on each recording that is written into this folder, once; Ctrl-C ends it", type=Path
@@ -81,9 +85,9 @@ def parser() -> Parser:
 
 
 def _idle_threads() -> int:
-    """Return the value of OMP_NUM_THREADS, else the number of idle processors; log it."""
+    """Return the value of OMP_NUM_THREADS if it is 1 to MOST_THREADS, else the number of idle processors; log it."""
     given = os.environ.get("OMP_NUM_THREADS", "")
-    threads = int(given) if given.isdecimal() and int(given) else free_processors()
+    threads = int(given) if given.isdecimal() and 0 < int(given) <= MOST_THREADS else free_processors()
     logging.getLogger("sed.predict").info("%d of %d processors (--threads N changes it)", threads, default_jobs())
     return threads
 

@@ -334,6 +334,13 @@ def test_no_event_of_a_stream_ends_after_it(tmp_path, experiment, monkeypatch, c
         assert all(row["onset"] < row["offset"] for row in rows)
 
 
+@pytest.mark.parametrize("given, taken", [("3", 3), ("0", 7), ("4,2", 7), ("", 7), ("99999999999", 7)])
+def test_an_impossible_number_of_threads_in_the_environment_is_ignored(monkeypatch, given, taken):
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    monkeypatch.setattr(predict, "free_processors", lambda: 7)
+    assert predict._idle_threads() == taken
+
+
 @pytest.mark.parametrize(
     "options,message",
     [
