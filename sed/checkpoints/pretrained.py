@@ -393,6 +393,8 @@ def class_names(checkpoint: Path, classes: int, labels: str = "") -> list[str]:
         return [f"class {i}" for i in range(classes)]
     try:
         names = _read_names(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file (the path of a file of class names is expected)") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error):
         raise UserError(f"{path}: no class names in it (give class_labels_indices.csv or a config.json)") from None
     if len(names) != classes:

@@ -169,6 +169,8 @@ def test_class_names_are_read_from_csv_json_or_text_and_must_fit_the_checkpoint(
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="no class names"):
         class_names(checkpoint, 2)
+    with pytest.raises(UserError, match=r"nowhere\.csv: no such file"):
+        class_names(checkpoint, 2, str(tmp_path / "nowhere.csv"))
 
 
 def test_a_whole_experiment_starts_another_with_its_teacher(tmp_path):
