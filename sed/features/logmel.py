@@ -178,10 +178,10 @@ def _check(settings: Mapping[str, Any]) -> None:
 class FrontEnd(nn.Module):
     """Module without parameters: from waveforms to raw log-mel (`forward`), and on to a model's input (`normalise`).
 
-    Settings are the options of the same names, with the options' defaults; unknown names raise TypeError, values
-    outside the options' choices and bounds, or that do not fit together, ValueError. Settings are attributes as well,
-    with `auto` and 0 resolved. `taper` (window_samples,) is the analysis window, `bank` (fft_size // 2 + 1, mel_bins)
-    the mel bank; `decibel` and `silence` are those of `units`.
+    Settings are the options of the same names, with the options' defaults; unknown names raise TypeError, values of
+    another type, outside the options' choices and bounds, or that do not fit together, ValueError. Settings are
+    attributes as well, with `auto` and 0 resolved. `taper` (window_samples,) is the analysis window, `bank`
+    (fft_size // 2 + 1, mel_bins) the mel bank; `decibel` and `silence` are those of `units`.
     """
 
     KEYS = tuple(defaults())
