@@ -401,7 +401,7 @@ class Loop(ABC):
         """Load models, optimiser and position from the content of a checkpoint.
 
         Raises:
-            UserError: they do not fit, or the training now has another number of steps.
+            UserError: they do not fit, or the training now has another number of steps or of logged values.
         """
         steps = saved["info"].get("steps", self.schedule.steps)  # earlier versions did not store it
         if steps != self.schedule.steps:
@@ -409,13 +409,19 @@ class Loop(ABC):
                 f"{path}: of a training of {steps} steps, which now has {self.schedule.steps}: its sets have changed "
                 "(restore them, or start over by --force)"
             )
+        sums = list(saved["info"].get("epoch_sums", ()))
+        if len(sums) != len(self.logged):
+            raise UserError(
+                f"{path}: logs {len(sums)} values per step, this version {len(self.logged)} (resume with the version "
+                "that wrote it, or start over by --force)"
+            )
         try:
             for which, model in self.models.items():
                 model.load_state_dict(saved[which])
             load_optimiser_state(self.optimiser, saved["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise UserError(f"{path}: does not fit this config: {error} (start over by --force)") from None
-        self.state = State(step=saved["step"], epoch_sums=list(saved["info"]["epoch_sums"]))
+        self.state = State(step=saved["step"], epoch_sums=sums)
         self.restore_info(saved["info"])
         with suppress(OSError, ValueError, KeyError, TypeError):  # only the reported time is lost
             self.seconds = float(json.loads((self.folder / "progress.json").read_text())["seconds"])

@@ -262,6 +262,16 @@ def test_checkpoints_of_another_run_are_refused(tmp_path: Path) -> None:
     assert checkpoints(tmp_path / "checkpoints"), "what is refused is not lost"
 
 
+def test_a_checkpoint_that_logs_other_values_is_refused(tmp_path: Path) -> None:
+    """Versions differ in the parts of the loss."""
+    path = tmp_path / "checkpoints" / "step-00000003.pt"
+    toy = Toy(tmp_path)
+    toy.state.epoch_sums = [0.5]
+    save_checkpoint(path, toy.checkpoint(3, with_optimiser=True))
+    with pytest.raises(UserError, match=r"step-00000003\.pt: logs 1 values per step, this version 2"):
+        Toy(tmp_path).run()
+
+
 def test_checkpoints_that_a_subclass_does_not_accept_are_deleted(tmp_path: Path, whole: bytes) -> None:
     folder = tmp_path / "rejected"
     save_checkpoint(folder / "checkpoints" / "step-00000009.pt", Toy(folder).checkpoint(9, with_optimiser=True))
