@@ -104,12 +104,15 @@ def main() -> None:
 
 
 def check(experiments: list[Experiment], args: Namespace) -> None:
-    """Raise UserError if two configs have one experiment, or one set of pseudo-labels by different models."""
+    """Raise UserError if two configs or combinations have one experiment, or two models one set of pseudo-labels."""
     files: dict[str, str] = {}
+    varied: dict[str, tuple[tuple[str, str], ...]] = {}
     labellers: dict[tuple[str, str], str] = {}
     for e in experiments:
         if Path(files.setdefault(e.name, e.config)).resolve() != Path(e.config).resolve():
             raise UserError(f"{e.config}: {e.name} is the experiment of {files[e.name]} (give it as NAME=file)")
+        if varied.setdefault(e.name, e.varied) != e.varied:
+            raise UserError(f"--vary: two of its combinations would be {e.name} (write a config for one of them)")
         if e.labeller:
             place = front_end(e, args)[1], e.of_seed(PSEUDO)
             first = labellers.setdefault(place, e.labeller)

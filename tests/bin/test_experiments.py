@@ -220,6 +220,7 @@ def test_wrong_arguments_are_refused_in_a_line(listed):
         (["train", "a", "--rates", "1e-3:1e-4", "--vary", "encoder-lr=1"], "--vary encoder_lr: --rates sets it"),
         (["features", "a", "--seeds", "1,2"], "--seeds 1,2: not whole numbers (separate them by blanks)"),
         (["features", "a", "other/a.yaml"], "other/a.yaml: a is the experiment of own/a.yaml (give it as NAME=file)"),
+        (["train", "a", "--vary", "pretrained=x/y,x_y"], "--vary: two of its combinations would be a_pretrained_x_y"),
         (["dance", "a"], "invalid choice: 'dance'"),
     ]:
         said = listed(*args)
