@@ -88,7 +88,8 @@ def _plain(name: Any) -> str:
     path = PurePosixPath(name)
     # control characters, backslashes, and surrogates, which are not valid UTF-8
     odd = any(ord(c) < 32 or c == "\\" or "\ud800" <= c <= "\udfff" for c in name)
-    if odd or path.is_absolute() or ".." in path.parts or str(path) != name or len(name) > LONGEST_NAME:
+    named = bool(path.parts) and ".." not in path.parts  # `.` has no parts
+    if odd or not named or path.is_absolute() or str(path) != name or len(name) > LONGEST_NAME:
         raise ValueError(f"a file called {name!r:.80}")
     return str(name)
 

@@ -105,7 +105,7 @@ def test_a_zenodo_archive_without_end_is_cut(serve, tmp_path: Path) -> None:  # 
     assert not list((tmp_path / "d").rglob("*.part"))
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a//b", "a\\b", "a\nb", "x" * 2000])
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a//b", "a\\b", "a\nb", ".", "x" * 2000])
 def test_names_that_are_not_plain_relative_paths_are_refused(serve, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
     server = serve(huggingface={"datasets/some/set": {}}, zenodo={"7": {}})
     entry = {"type": "file", "path": name, "key": name, "size": 1, "oid": "0" * 40, "checksum": "md5:" + "0" * 32}
