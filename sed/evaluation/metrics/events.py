@@ -94,7 +94,7 @@ def table_of(
         The table.
 
     Raises:
-        UserError: a label is unknown, be it of a clip that is left out.
+        UserError: a label is unknown, even if its clip is left out.
     """
     kept = []
     for line, clip, onset, offset, label in events:

@@ -53,7 +53,10 @@ def read_bands(folder: Path, bands: int) -> Bands | None:
     for band in range(bands):
         found = sorted((folder / f"band_{band:02d}").rglob("result.json"))
         if len(found) != 1:
-            raise UserError(f"{folder}/band_{band:02d}: {len(found)} results instead of one (run steps/figure3.sh)")
+            raise UserError(
+                f"{folder}/band_{band:02d}: {len(found)} results instead of one (run steps/figure3.sh, "
+                "into another folder for each set)"
+            )
         for label, numbers in read_result(found[0])["per_class"].items():
             if numbers["ground_truth"]:
                 if "event_f1" not in numbers:
