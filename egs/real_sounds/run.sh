@@ -39,7 +39,7 @@ source "${here}/../../utils/parse_options.sh"
 [[ ${scale} =~ ^[0-9]*\.?[0-9]+$ && ${scale} == *[1-9]* ]] || die "--scale ${scale}: a number above 0 is expected"
 ((stage > 0)) || [[ -d ${soundbank} ]] || die "--soundbank '${soundbank}': no such folder (a folder of recordings is needed)"
 for list in systems more; do [[ ${!list} != none ]] || printf -v "${list}" ''; done
-[[ -n ${work} || ${scale} =~ ^0*1\.?0*$ ]] || work=${here}/scale_${scale}
+[[ -n ${work} || ${scale} =~ ^0*1(\.0*)?$ ]] || work=${here}/scale_${scale}
 work=$(realpath -m "${work:-${here}}") soundbank=${soundbank:+$(realpath -m "${soundbank}")}
 [[ -z ${pretrained} || ${pretrained} == none ]] || pretrained=$(realpath -m "${pretrained}")
 cd "${here}/../desed"                                                      # for its path.sh, cmd.sh and links

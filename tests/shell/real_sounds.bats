@@ -265,6 +265,15 @@ END
     grep sed.bin.pretrain calls | grep -q -- "--config conf/real_sounds/pretrain_sk_crnn.yaml .* ${PWD}/bank ${PWD}/work/downloads/pretrain_sk_crnn.pth"
 }
 
+@test "a scale other than 1 has a folder of its own" {
+    for scale in 10 1.00; do
+        run "${recipe}" --soundbank bank --scale "${scale}" --ngpu 0 --stop-stage 0 --pretrained other.pth
+        [[ ${status} == 0 ]]
+    done
+    grep -q -- "--strong-real 15000 .* ${root}/egs/real_sounds/scale_10/downloads @" calls
+    grep -q -- "--strong-real 1500 .* ${root}/egs/real_sounds/downloads @" calls
+}
+
 @test "mini_desed asks the pre-training whether a checkpoint is of the given config, which may refuse it" {
     mkdir -p work/pretrain && touch work/ast.pth work/pretrain/feats.scp
     run "${root}/local/mini_desed.sh" --pretrain-conf x.yaml work
