@@ -110,7 +110,7 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
     table, listing, columns = tables[-1 if cut.prefer_raw else 0], split / cut.clips, cut.columns
     final = table == split / cut.annotations[0]
     read = digest([path for path in (table, listing) if path.exists()]) + cut.choices(final=final)
-    if _has_clips(tsv, audio) and finished(tsv, read):
+    if finished(tsv, read, audio):
         return
     if final:
         columns = dataclasses.replace(columns, annotator="", status="", collector="")
@@ -194,20 +194,24 @@ def digest(tables: Sequence[Path]) -> str:
     return hashlib.sha256(b"".join(read_bytes(path) for path in tables)).hexdigest()
 
 
-def finished(tsv: Path, made_of: str) -> bool:
-    """Return whether a set's table exists and was made of `made_of` (see `finish`); log it if so."""
+def finished(tsv: Path, made_of: str, audio: Path) -> bool:
+    """Return whether a set's table exists, was made of `made_of`, and has all its clips; log it if so.
+
+    Args:
+        tsv: the table.
+        made_of: as for `finish`.
+        audio: folder of the clips, or of links to them.
+
+    Returns:
+        Whether nothing is left to do.
+    """
     note = _note(tsv)
     if not (tsv.exists() and note.exists() and note.read_text().strip() == made_of):
         return False
+    if not all((audio / name).exists() for name in {name for _, (name,) in tsv_rows(tsv, ["filename"])}):
+        return False
     log.info("%s: there already", tsv)
     return True
-
-
-def _has_clips(tsv: Path, audio: Path) -> bool:
-    """Return whether a set's table exists, and its clips in the folder `audio`."""
-    return tsv.exists() and all(
-        (audio / name).exists() for name in {name for _, (name,) in tsv_rows(tsv, ["filename"])}
-    )
 
 
 def finish(tsv: Path, events: Mapping[str, Sequence[Event]], made_of: str) -> None:

@@ -77,7 +77,7 @@ def lay_out_set(
     names = "\n".join(sorted(str(path.relative_to(recordings)) for path in files.values()))
     made_of = f"{digest([tables[name] for name in sorted(tables)])} recordings={zlib.crc32(os.fsencode(names)):08x}"
     made_of += f" seconds={seconds:g}" if seconds != 10.0 else ""
-    if finished(tsv, made_of):
+    if finished(tsv, made_of, audio):
         return
     events = {name: _events(tables[name], name, known) for name in sorted(files)}
     # A recording whose header does not state its length is treated as a longer one: cutting counts the samples.

@@ -62,6 +62,17 @@ def test_a_set_is_laid_out_once_and_again_if_labels_change(corpus: Path, log_lin
     assert lay_out(corpus)["a"] == [Event(0, 1, "car")]
 
 
+def test_a_set_is_laid_out_again_if_its_recordings_have_moved(corpus: Path) -> None:
+    """Once, its links led nowhere, and the set was "there already"."""
+    lay_out(corpus)
+    (corpus / "audio").rename(corpus / "moved")
+    lay_out_set(
+        *(corpus / "moved", corpus / "labels", corpus / "clips", corpus / "set.tsv"),
+        **{"suffix": ".ann", "known": KNOWN, "seconds": 2.0, "jobs": 1},
+    )
+    assert (corpus / "clips" / "a.wav").resolve() == (corpus / "moved" / "a.wav").resolve()
+
+
 def test_a_set_is_laid_out_again_if_silent_recordings_are_added_or_renamed(corpus: Path) -> None:
     """Once, the set was not laid out again, since the label files of such recordings are empty."""
     lay_out(corpus)
