@@ -15,11 +15,15 @@ source "${root}/utils/parse_options.sh"
 source "${root}/utils/step.sh"
 
 options="--share ${share} --seed ${seed}"
-asked="${options} $(realpath -m -- "$1")"
+files() { # print the paths and sizes of the soundbank's training recordings and of the table of their sources
+    (cd "$1" && find -L train ATTRIBUTION.tsv -type f -printf '%p %s\n') 2>/dev/null || true
+}
+of=$(files "$1" | LC_ALL=C sort | cksum)
+asked="${options} of $(realpath -m -- "$1") (checksum ${of% *})"
 if [[ -e $2/.done ]]; then
     # in splits of earlier versions it is empty, or lacks the soundbank
     [[ ! -s $2/.done ]] || same "$2/.done" "${asked}" || same "$2/.done" "${options}" ||
-        die "$2: was split with $(<"$2/.done") (give the same or another folder, or remove $2)"
+        die "$2: was split with $(<"$2/.done"), not ${asked} (give the same or another folder, or remove $2)"
     finished "$2: already done"
 fi
 rm -f "$2/.done.part" # of a run that was killed; the command replaces nothing but its own files

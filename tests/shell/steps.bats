@@ -458,6 +458,7 @@ train() {
 
 @test "split_soundbank: once; other options and another soundbank are refused, not ignored" {
     split() { run "${root}/steps/split_soundbank.sh" "$@" bank out; }
+    mkdir -p bank/train/foreground/Dog && touch bank/train/foreground/Dog/1.wav
     mkdir out && touch out/.done.part # of a killed run
     split
     [[ ${status} == 0 ]]
@@ -466,7 +467,13 @@ train() {
     split --share 0.5
     [[ ${status} == 2 && ${output} == *'out: was split with --share 0.25 --seed 0 '*'/bank ('* && ! -e out/.done.part ]]
     run "${root}/steps/split_soundbank.sh" other out
-    [[ ${status} == 2 && ${output} == *'out: was split with '*'/bank ('* ]]
+    [[ ${status} == 2 && ${output} == *'out: was split with '*'/bank ('*', not '*'/other ('* ]]
+    touch bank/train/foreground/Dog/2.wav
+    split
+    [[ ${status} == 2 && ${output} == *'out: was split with '*'/bank ('*', not '*'/bank ('* ]]
+    rm bank/train/foreground/Dog/2.wav
+    run "${root}/steps/split_soundbank.sh" "${PWD}/bank" out
+    [[ ${status} == 0 && ${output} == *'out: already done' ]]
     echo "--share 0.25 --seed 0" >out/.done # of an earlier version
     split
     [[ ${status} == 0 && ${output} == *'out: already done' ]]
