@@ -34,6 +34,7 @@ _CURES = {
     errno.EINVAL: "not possible for this file or folder (check the path)",
     errno.EILSEQ: "a name that this file system cannot hold (rename it)",
 }
+_LINE_ENDS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 _MACHINE = {errno.EIO: "input/output error (check the disk)", errno.ENOMEM: "out of memory"}
 
 
@@ -138,7 +139,8 @@ def errno_of(error: OSError) -> int:
 
 def _fail(code: int, message: str) -> int:
     """Print an error line; return the exit code."""
-    line = f"{script_name()}: {' '.join(message.split())}"
+    # Only line ends are replaced: file names may hold tabs, or several blanks in a row.
+    line = f"{script_name()}: {_LINE_ENDS.sub(' ', message.strip())}"
     # File names may hold bytes that are not valid UTF-8, and the terminal may know only ASCII.
     encoding = sys.stderr.encoding or "ascii"
     print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)

@@ -34,6 +34,7 @@ def outcome(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[o
     ("error", "code", "text"),
     [
         (UserError("a.tsv:3: broken\n(mend it)"), 2, "a.tsv:3: broken (mend it)"),
+        (UserError("a  b\t.wav: broken\r\n  (mend it)\n"), 2, "a  b\t.wav: broken (mend it)"),
         (RunError("the network is gone"), 1, "the network is gone"),
         (MemoryError(), 1, "out of memory"),
         (KeyboardInterrupt(), 130, "interrupted"),
