@@ -35,6 +35,7 @@ from sed.checkpoints.packed import FACTS, WEIGHTS, read_facts
 from sed.checkpoints.published_models import cache_of, download, published_models
 from sed.checkpoints.wrappers import Model, tensors_in, unwrapped
 from sed.config.recipe_options import NONE
+from sed.data.download.checksums import is_checked
 from sed.data.download.fetch import Fetcher
 from sed.data.download.hosts import HUGGING_FACE, Hosts
 from sed.data.download.sources import Row
@@ -453,6 +454,9 @@ def _published_names() -> Path | None:
     try:
         # Names are optional, so without a network the wait is short: one attempt of 5 s.
         hosts, cache = _hub(PUBLISHED, timeout=5.0, retries=0)
-        return _fetch_config(hosts, PUBLISHED, cache)
+        if is_checked(path := cache / "config.json"):
+            return path
+        with lock(cache, wait=True):  # two downloads at once would write to one file
+            return _fetch_config(hosts, PUBLISHED, cache)
     except (UserError, RunError, OSError):
         return None
