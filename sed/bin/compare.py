@@ -32,6 +32,8 @@ def main() -> None:
     args = p.parse_args()
     if len(args.experiments) < 2:
         raise UserError("one experiment given: a difference needs two (exp/a exp/b)")
+    if args.out and args.html and args.out.resolve() == args.html.resolve():
+        raise UserError(f"{args.out}: both --out and --html (give each a file of its own)")
     from dataclasses import asdict, replace
 
     from sed.evaluation.confidence.paired import check_comparable, differences, load_systems, terminal
