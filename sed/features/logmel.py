@@ -62,7 +62,7 @@ OPTIONS = {
         "and for fft_size, power and log_floor if they are 0",
         "choices": FRONT_ENDS,
     },
-    "sample_rate": {"default": 16000, "help": "sampling rate, Hz", "least": 1000},
+    "sample_rate": {"default": 16000, "help": "sampling rate, Hz", "least": 1000, "most": 1_000_000},
     "wave_norm": {
         "default": "none",
         "help": "level of waveforms: unchanged, or each clip divided by its peak (F, L), after mean removal "
@@ -70,8 +70,8 @@ OPTIONS = {
         "choices": WAVE_NORMS,
     },
     "wave_scale": {"default": 1.0, "help": "further factor of waveforms in [-1, 1]", "least": 1e-6},
-    "frame_length": {"default": 0.025, "help": "length of the analysis window, seconds", "least": 0.001},
-    "frame_shift": {"default": 0.01, "help": "time from one frame to the next, seconds", "least": 0.001},
+    "frame_length": {"default": 0.025, "help": "length of the analysis window, seconds", "least": 0.001, "most": 60},
+    "frame_shift": {"default": 0.01, "help": "time from one frame to the next, seconds", "least": 0.001, "most": 60},
     "window": {"default": "auto", "help": "analysis window (kaldi: hann, stft: hamming)", "choices": WINDOWS},
     "window_ends": {
         "default": "auto",
@@ -129,7 +129,12 @@ OPTIONS = {
         "default": "auto",
         "help": "lower and upper limit of features, `-50,80`, or none (kaldi: none, stft: -50,80)",
     },
-    "clip_seconds": {"default": 10.0, "help": "longest clip of a dump, seconds; longer ones are cut", "least": 0.1},
+    "clip_seconds": {
+        "default": 10.0,
+        "help": "longest clip of a dump, seconds; longer ones are cut",
+        "least": 0.1,
+        "most": 86400,
+    },
     "normaliser": {
         "default": "fixed",
         "help": "none; fixed: by norm_mean and norm_std; minmax: each clip to 0..1; minmax_bins: each bin of each clip "
@@ -155,6 +160,8 @@ OPTIONS = {
 def _converted(key: str, value: Any, default: Any) -> Any:
     """Return a setting's value in the type of its default; raise ValueError if it is none of that type."""
     try:
+        if isinstance(default, int) and isinstance(value, float) and not value.is_integer():
+            raise ValueError
         return type(default)(value)
     except (OverflowError, TypeError, ValueError):
         raise ValueError(f"{key} {str(value)[:40]} is no {type(default).__name__}") from None
@@ -173,6 +180,8 @@ def _check(settings: Mapping[str, Any]) -> None:
             raise ValueError(f"{key} {value} is not finite")
         if "least" in option and value < option["least"]:
             raise ValueError(f"{key} {value} is below {option['least']}")
+        if "most" in option and value > option["most"]:
+            raise ValueError(f"{key} {value} is above {option['most']}")
 
 
 class FrontEnd(nn.Module):
@@ -228,7 +237,8 @@ class FrontEnd(nn.Module):
             setattr(self, key, value)
         rate, f_min, f_max = self.sample_rate, self.f_min, self.f_max
         if not 0 <= f_min < f_max <= rate / 2:
-            raise ValueError(f"f_min {f_min} and f_max {f_max} are not within 0 and half of sample_rate {rate}")
+            limits = "0 <= f_min < f_max <= sample_rate / 2 is needed"
+            raise ValueError(f"f_min {f_min}, f_max {f_max}, sample_rate {rate}: {limits}")
         self.analysis: Analysis = chosen(FRONT_ENDS, self.front_end, "front_end")()
         self.framing = Framing.of(self.settings)
         if not self.clip_frames:

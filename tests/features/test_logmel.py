@@ -31,6 +31,8 @@ def test_too_short_and_impossible_are_refused():
         FrontEnd()(torch.zeros(1, 399))
     with pytest.raises(UserError, match=r"clip_seconds 0\.1 is too short for a frame, which needs 0\.128 s"):
         FrontEnd.from_config({"clip_seconds": 0.1, "frame_length": 0.128})
+    with pytest.raises(UserError, match=r"f_min 5000\.0, f_max 4000\.0, .*: 0 <= f_min < f_max"):
+        FrontEnd.from_config({"f_min": 5000, "f_max": 4000})
     values = {"f_max": 9000, "f_min": 8000, "frame_shift": 0, "front_end": "cqt", "fft_size": 300, "clamp": "3"}
     for bad in ({key: value} for key, value in values.items()):
         with pytest.raises(UserError, match="change the config"):
@@ -42,6 +44,8 @@ def test_too_short_and_impossible_are_refused():
     [
         *(("log", "x"), ("power", 3), ("mel_bins", -1), ("mel_scale", "x"), ("frame_shift", float("inf"))),
         *(("top_db", -1.0), ("sample_rate", float("inf")), ("clip_seconds", 10**400), ("f_min", None)),
+        *(("clip_seconds", 1e305), ("frame_length", 1e305), ("frame_shift", 1e305), ("sample_rate", 10**18)),
+        *(("mel_bins", 64.9), ("power", 1.9)),
     ],
 )
 def test_stored_settings_outside_their_options_are_refused(key, value):
