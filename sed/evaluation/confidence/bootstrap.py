@@ -183,6 +183,9 @@ def load(path: str | Path) -> Samples:
         shape = samples.values.shape
         if not np.issubdtype(samples.values.dtype, np.floating) or len(shape) != 2 or shape[0] != len(samples.names):
             raise ValueError(f"{samples.values.dtype} values of shape {shape} for {len(samples.names)} names")
+        if not shape[1]:
+            raise ValueError("no values")
         return samples
-    except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile, zlib.error, NotImplementedError) as error:
+    # RuntimeError: marked as encrypted, or compressed in another way
+    except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile, zlib.error, RuntimeError) as error:
         raise UserError(f"{path}: damaged ({error}): score again") from None

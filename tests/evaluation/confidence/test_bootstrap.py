@@ -108,11 +108,19 @@ def test_samples_survive_the_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.values, samples.values)
     assert again.of("x\tb").tolist() == [1.0, 2.0]
     whole = path.read_bytes()
-    for damaged in (whole[:100], whole[:-30], b"x", b""):
+    encrypted = bytearray(whole)  # a member marked as such
+    encrypted[whole.index(b"PK\x01\x02") + 8] |= 1
+    for damaged in (whole[:100], whole[:-30], b"x", b"", bytes(encrypted)):
         path.write_bytes(damaged)
         with pytest.raises(UserError, match=r"bootstrap\.npz: damaged"):
             bootstrap.load(path)
-    for change in ({"seed": [1, 2]}, {"values": np.zeros(2)}, {"values": np.zeros((3, 2))}, {"values": [["x"], ["y"]]}):
+    for change in (
+        {"seed": [1, 2]},
+        {"values": np.zeros(2)},
+        {"values": np.zeros((3, 2))},
+        {"values": np.zeros((2, 0))},
+        {"values": [["x"], ["y"]]},
+    ):
         content: dict[str, Any] = {"names": ["a", "b"], "values": np.zeros((2, 2)), "clips": "c", "seed": 0, **change}
         np.savez(path, **content)
         with pytest.raises(UserError, match=r"bootstrap\.npz: damaged"):
