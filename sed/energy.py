@@ -29,12 +29,21 @@ log = logging.getLogger("sed.energy")
 
 
 def read_energy(path: Path) -> dict[str, Any]:
-    """Return the content of an energy.json; empty if it is missing or damaged, so that counting starts again."""
+    """Return the content of an energy.json; empty if it is missing or damaged: counting starts again."""
     try:
         found = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and all(isinstance(entry, dict) for entry in found.values()) else {}
+    return found if isinstance(found, dict) and all(map(_is_entry, found.values())) else {}
+
+
+def _is_entry(entry: Any) -> bool:
+    """Return whether an entry's numbers, and those of its parts, are numbers."""
+    if not isinstance(entry, dict) or not isinstance(parts := entry.get("parts", {}), dict):
+        return False
+    numbers = [entry[key] for key in ("runs", "killed", "running", "seconds", "kwh") if key in entry]
+    numbers += [part.get("kwh") if isinstance(part, dict) else None for part in parts.values()]
+    return all(isinstance(number, int | float) for number in numbers)
 
 
 def write_energy(path: Path, values: Mapping[str, Any]) -> None:

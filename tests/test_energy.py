@@ -87,7 +87,9 @@ def test_a_training_that_goes_on_adds_up_and_counts_what_was_killed(
 @pytest.mark.usefixtures("codecarbon")
 def test_other_work_in_the_file_stays_and_a_damaged_file_is_begun_again(tmp_path: Path) -> None:
     file = tmp_path / FILE
-    for damaged in ("{", "[]", '{"inference": 5}', '{"inference": {"kwh": 1e999}}'):
+    damages = ["{", "[]", '{"inference": 5}', '{"inference": {"kwh": 1e999}}', '{"inference": {"runs": "x"}}']
+    damages += ['{"inference": {"seconds": null}}', '{"inference": {"parts": {"cpu": 3}}}']
+    for damaged in damages:
         file.write_text(damaged)
         write_energy(file, {"training": {"kwh": 9}})
         with metered(file, "inference", again=True):
