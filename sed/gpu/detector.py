@@ -29,10 +29,10 @@ class GpuDetector(nn.Module):
     """A detector in evaluation mode, called like a `Detector`; the original is changed, so do not use it any more.
 
     Calls must be without gradients, and either all or none under bf16 autocast. Without it everything is computed in
-    float32, with large products as in `SplitProducts`. Under it the Bi-GRU computes in bf16, and so does the whole
-    encoder, of which autocast alone would compute norms and residual sums in float32; an encoder with batch norms is
-    left to autocast, since bf16 is too coarse for their statistics. A batch smaller than the largest so far is filled
-    with zeros up to that.
+    float32, with the products of linear layers as in `SplitProducts`. Under it the Bi-GRU computes in bf16, and so does
+    the whole encoder, of which autocast alone would compute norms and residual sums in float32; an encoder with batch
+    norms is left to autocast, since bf16 is too coarse for their statistics. A batch smaller than the largest so far is
+    filled with zeros up to that.
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -138,11 +138,11 @@ class FastGru:
 def graphed(call: Callable[[], Any], device: torch.device) -> Callable[[], None]:
     """Capture a call without arguments as a CUDA graph, and return the function that replays it."""
     stream = torch.cuda.Stream(device)
-    stream.wait_stream(torch.cuda.current_stream())
+    stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
         for _ in range(3):  # warm-up, as in `sed.training.gpu.graphs.GraphedStep`
             call()
-    torch.cuda.current_stream().wait_stream(stream)
+    torch.cuda.current_stream(device).wait_stream(stream)
     torch.cuda.synchronize(device)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=stream):
