@@ -32,8 +32,8 @@ def main() -> None:
     p.option(
         "best",
         "",
-        "print the name of this config's best experiment, without seed, such as ast_sed_lr1e-3_1e-4; nothing if it has "
-        "no results",
+        "print the name of this config's best experiment, without seed, such as ast_sed_lr1e-3_1e-4; nothing if only "
+        "other configs have results",
     )
     args = p.parse_args()
     from sed.evaluation.metrics.table import shown_in

@@ -58,7 +58,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def _program() -> str:
-    """Return the command's name as the manual writes it, however it was started: `ast-sed train`."""
+    """Return the command's name as the manual writes it: `ast-sed train`; of other scripts, the file's name."""
     path = Path(sys.argv[0])
     return f"ast-sed {path.stem.replace('_', '-')}" if not path.suffix or path.parent.name == "bin" else path.name
 
@@ -288,7 +288,7 @@ def _options_parser(modules: tuple[str, ...]) -> Parser:
 
 
 def check_options(values: Mapping[str, Any], *modules: str) -> None:
-    """Check stored values of these modules' options as if they were given on the command line; ignore other keys.
+    """Check stored values of these modules' options as if they were given in a config; ignore other keys.
 
     Raises:
         UserError: a value is invalid; the message names the option and what is expected, and the caller adds the file.

@@ -61,7 +61,7 @@ EOF
     [ ! -e calls ]
 }
 
-@test "ablate refuses a bad config, and two of one name, before any training" {
+@test "ablate refuses a bad config, and two different ones of one name, before any training" {
     printf 'upsample 5\n' >bad.yaml
     run "${top}/steps/ablate.sh" --ngpu 0 ten.yaml bad.yaml dump exp
     [[ ${status} == 2 && ${output} == *bad.yaml:1* && ! -e calls ]]

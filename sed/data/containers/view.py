@@ -15,7 +15,8 @@ Span = tuple[int, int]
 class View(io.RawIOBase):
     """Seekable concatenation of `parts`: bytes, or ranges (start, end) of `file` in bytes.
 
-    Decoders read it instead of a file with a wrong header, so that the file need not be copied.
+    Decoders read it instead of a file with a wrong header, or with other data around the recording, so that nothing is
+    copied. A seek to before the start goes to the start: libsndfile asks for that.
     """
 
     def __init__(self, file: BinaryIO, parts: Sequence[bytes | Span]) -> None:

@@ -126,9 +126,10 @@ def evaluator(problem: Problem, parameters: Parameters) -> Any:
     from psds_eval import PSDSEval
 
     class Evaluator(PSDSEval):
-        """psds_eval without its check for overlaps, a join of each table with itself: gigabytes on noisy output.
+        """psds_eval without its checks for overlaps, which join each table with itself (gigabytes on noisy output).
 
-        No table here has overlaps: detections are decoded from scores, or merged when they are read.
+        No table here has overlaps: detections are decoded from scores, or merged when they are read. The check that an
+        event does not end before its onset is left out too: readers and decoders give no such events.
         """
 
         def _validate_input_table_with_events(self, df: pd.DataFrame, name: str) -> None:

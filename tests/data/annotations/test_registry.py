@@ -34,7 +34,9 @@ def test_every_format_is_recognised_and_read(tmp_path: Path, kind: str) -> None:
     ("recording", "clip"),
     [("C:\\site 1\\a.wav", "a"), ("\\\\server\\share\\a.wav", "a"), ("a\\tb.wav", "a\\tb")],
 )
-def test_paths_of_windows_name_their_files(tmp_path: Path, name: str, text: str, recording: str, clip: str) -> None:
+def test_absolute_paths_of_windows_name_their_files_and_other_backslashes_stay(
+    tmp_path: Path, name: str, text: str, recording: str, clip: str
+) -> None:
     written = recording.replace("\\", "\\\\") if name == "e.jsonl" else recording
     assert by_clip(read_rows(write(tmp_path, name, text.format(written)))) == {clip: [DOG]}
 
