@@ -115,12 +115,13 @@ def _posteriors(args: Namespace, sources: list[Path]) -> Iterator[tuple[Path, Sc
             _check_labels(path, scores.labels, source)
             yield source, scores
         return
+    from sed.checkpoints.hub import local_model
     from sed.checkpoints.packed import load_model
     from sed.device import choose_device
     from sed.evaluation.inference import infer_set
 
     device = choose_device(args.device)
-    model = load_model(Path(args.model), args.which, device)
+    model = load_model(local_model(args.model), args.which, device)
     for source in sources:
         _check_labels(args.model, model.labels, source)
     for source in sources:

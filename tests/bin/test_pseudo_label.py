@@ -11,6 +11,7 @@ import pytest
 from tiny_training import LABELS, SECONDS, make_config, write_set
 
 from sed.bin import pseudo_label
+from sed.checkpoints import hub
 from sed.checkpoints.checkpoint import LoadedModel
 from sed.checkpoints.packed import save_pack
 from sed.data.batches import load_set
@@ -57,6 +58,16 @@ def test_a_packed_model_labels_as_an_experiment_does(dump: Path, monkeypatch: py
     assert call(monkeypatch, "--model", "model", "--threshold", "0", dump / "weak", dump / "pseudo") == 0
     assert [*read_scp(dump / "pseudo" / "feats.scp")] == [f"weak_00{number}" for number in range(4)]
     assert json.loads((dump / "pseudo" / "pseudo_labels.json").read_text())["models"] == ["model"]
+
+
+def test_a_model_on_a_hub_is_fetched_and_named_as_given(dump: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config()
+    model = LoadedModel(build_detector(config, len(LABELS)).eval(), FrontEnd.from_config(config), LABELS, config, {})
+    save_pack(Path("model"), model, post_processing={}, windows={}, results={}, card="", source="a test")
+    place = "hf://our-lab/kitchen"
+    monkeypatch.setattr(hub, "local_model", {place: Path("model")}.__getitem__)
+    assert call(monkeypatch, "--model", place, "--threshold", "0", dump / "weak", dump / "pseudo") == 0
+    assert json.loads((dump / "pseudo" / "pseudo_labels.json").read_text())["models"] == [place]
 
 
 def test_a_published_table_becomes_a_set_whose_origin_results_name(dump: Path, monkeypatch: pytest.MonkeyPatch) -> None:
