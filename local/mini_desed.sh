@@ -19,7 +19,7 @@
 #   --pretrain-conf FILE  model and training of the tagger (conf/mini/pretrain.yaml)
 #   --force BOOL          make everything again (false)
 #
-# Writes <downloads>/{audio,metadata,pretrain} and <downloads>/ast.pth. Finished parts are kept.
+# Writes <downloads>/{audio,metadata,pretrain} and <downloads>/ast.pth. Finished parts are kept, those of other options refused.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
@@ -44,12 +44,10 @@ python3 -m sed.bin.synthesize --soundbank "${soundbank}" --seed "${seed}" --nj "
     ${again[@]+"${again[@]}"} "${downloads}"
 
 isolated=${downloads}/pretrain
-if [[ ${force} == true || ! -e ${isolated}/feats.scp ]]; then
-    [[ ${force} == false ]] || rm -f "${isolated}"/{,.}feats.* # of other recordings, perhaps, with the same names
-    python3 -m sed.bin.dump_features --config "${feature_conf}" --clip-seconds "${pretrain_seconds}" \
-        --threads "${nj}" "${isolated}/wav.scp" "${isolated}/feats.1.h5"
-    cp "${isolated}/feats.1.scp" "${isolated}/.feats.scp.part"
-    mv "${isolated}/.feats.scp.part" "${isolated}/feats.scp"
-fi
+[[ ${force} == false ]] || rm -f "${isolated}"/{,.}feats.* # of other recordings, perhaps, with the same names
+python3 -m sed.bin.dump_features --config "${feature_conf}" --clip-seconds "${pretrain_seconds}" \
+    --threads "${nj}" "${isolated}/wav.scp" "${isolated}/feats.1.h5" # does nothing if they are there, of the same front end
+cp "${isolated}/feats.1.scp" "${isolated}/.feats.scp.part"
+mv "${isolated}/.feats.scp.part" "${isolated}/feats.scp"
 # always on the CPU, so that it does not depend on a machine's GPU; an ast.pth of another config is refused
 python3 -m sed.bin.pretrain --device cpu --config "${pretrain_conf}" ${again[@]+"${again[@]}"} "${isolated}" "${downloads}/ast.pth"

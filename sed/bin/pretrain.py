@@ -69,6 +69,7 @@ def main() -> None:
             _check_made(args.out, config, {key: parser.get_default(key) for key in config})
             if args.source.is_dir():  # it may be gone
                 _check_labels(args.out, source_labels(args.source))
+                _check_features(args.out, args.source, config)
             drop_resume_state(folder_of(args.out))  # left by a run killed just before its end
             logging.getLogger("sed.pretrain").info("%s: pre-trained already (--force trains again)", args.out)
             return
@@ -100,6 +101,17 @@ def _check_labels(out: Path, labels: Sequence[str] | None) -> None:
     names = out.with_suffix(".labels.txt")
     if labels is not None and names.exists() and names.read_bytes() != "".join(f"{x}\n" for x in labels).encode():
         raise UserError(f"{names}: {out} was made with other labels (--force trains again)")
+
+
+def _check_features(out: Path, source: Path, config: Mapping[str, Any]) -> None:
+    """Raise UserError if a dumped set's front end is no longer the config's, with which the checkpoint was made."""
+    if not (source / "feats.scp").exists():
+        return
+    from sed.data.store import FeatureStore
+    from sed.features.params import defaults, difference
+
+    if other := difference(FeatureStore(source).front_end, {key: config[key] for key in defaults()}):
+        raise UserError(f"{source}: features of another front end than {out}'s: {other} (dump them again)")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tiny_model import call
 
 from sed.bin import pretrain, train
 from sed.compatibility import FORMAT
+from sed.data.store import FeatureStore
 from sed.training.loggers.run_id import run_id
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "real_sounds"
@@ -309,3 +310,12 @@ def test_a_checkpoint_of_a_set_with_other_labels_is_not_taken_for_finished(tmp_p
     assert call(pretrain, tmp_path / "set", tmp_path / "ast.pt") == 2
     assert "ast.pt was made with other labels (--force trains again)" in capsys.readouterr().err
     assert call(pretrain, tmp_path / "gone", tmp_path / "ast.pt") == 0
+
+
+def test_a_checkpoint_is_not_taken_for_finished_if_the_set_has_another_front_end_now(dump, tmp_path, capsys):
+    (tmp_path / "ast.pt").touch()
+    stored = FeatureStore(dump / "weak").front_end
+    same = [f"--{key}={value}" for key, value in stored.items()]
+    assert call(pretrain, *same, dump / "weak", tmp_path / "ast.pt") == 0
+    assert call(pretrain, *same, "--mel-bins=17", dump / "weak", tmp_path / "ast.pt") == 2
+    assert "features of another front end than" in capsys.readouterr().err

@@ -274,10 +274,11 @@ END
     grep -q -- "--strong-real 1500 .* ${root}/egs/real_sounds/downloads @" calls
 }
 
-@test "mini_desed asks the pre-training whether a checkpoint is of the given config, which may refuse it" {
-    mkdir -p work/pretrain && touch work/ast.pth work/pretrain/feats.scp
-    run "${root}/local/mini_desed.sh" --pretrain-conf x.yaml work
-    [[ ${status} == 0 && $(calls "sed.bin.pretrain --device cpu --config x.yaml work/pretrain work/ast.pth") == 1 ]]
+@test "mini_desed asks the dump and the pre-training whether what is there is of the given configs" {
+    mkdir -p work/pretrain && touch work/ast.pth work/pretrain/feats{,.1}.scp
+    run "${root}/local/mini_desed.sh" --feature-conf f.yaml --pretrain-conf x.yaml work
+    [[ ${status} == 0 && $(calls "sed.bin.dump_features --config f.yaml") == 1 ]]
+    [[ $(calls "sed.bin.pretrain --device cpu --config x.yaml work/pretrain work/ast.pth") == 1 ]]
     FAIL=sed.bin.pretrain run "${root}/local/mini_desed.sh" --pretrain-conf y.yaml work
     [[ ${status} == 1 && ${output} == *'bad: sed.bin.pretrain'* ]]
 }
