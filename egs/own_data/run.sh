@@ -55,7 +55,7 @@ ours+=(--work "${work}" --download "${download}" --systems ast_sed)
 if [[ ${small} == true ]]; then
     [[ -z ${from} ]] || die "--small and --from name different models (give one of them)"
     ngpu=${ngpu:-0}
-    ours+=(--pretrained none --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml)
+    ours+=(--pretrained none --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml --gru-conf conf/mini/ast_gru.yaml)
     train_args="--epochs 20 --lr 2e-3 --encoder-lr 1e-3 --batch-sizes 8,8,8,8${train_args:+ ${train_args}}"
 fi
 # Few clips need fewer steps than the configs have: the limit of 200 passes allows all of --small's 1,080 steps of 8

@@ -35,8 +35,8 @@ def main() -> None:
     logger = setup_logging()
     folder = args.folder
     opened = pack(args, folder, name=folder.resolve().name)
-    labels = len(opened.model.labels)
-    logger.info("%s: %d labels, %.1f MB, post-processing of %s", folder, labels, size_of(folder), opened.source)
+    labels, source = len(opened.model.labels), args.tuned or opened.source
+    logger.info("%s: %d labels, %.1f MB, post-processing of %s", folder, labels, size_of(folder), source)
 
 
 if __name__ == "__main__":

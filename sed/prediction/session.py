@@ -63,7 +63,8 @@ def open_predictor(
         options: options of post-processing, which override the model's.
 
     Returns:
-        The model, its post-processing, and the origin of the post-processing: a file, or `sed.prediction.model.PAPER`.
+        The model, its post-processing, and the origin of the post-processing: a file, also that of `--tuned`, or
+        `sed.prediction.model.PAPER`.
 
     Raises:
         UserError: the model or the device is not there or cannot be used, or an option of post-processing is wrong.
@@ -83,7 +84,7 @@ def open_predictor(
                     "--%s %s is not used: an exported model has one network, in float32 on the CPU", name, value
                 )
         predictor = OnnxPredictor(onnx, threads=threads)
-        return predictor, resolve(options, predictor.labels, stored=predictor.post_processing), onnx
+        return predictor, resolve(options, predictor.labels, stored=predictor.post_processing), options.tuned or onnx
     import torch
 
     from sed.device import choose_device
@@ -106,7 +107,7 @@ def open_predictor(
         windows=opened.windows,
     )
     post = resolve(options, torch_predictor.labels, stored=opened.post_processing)
-    return torch_predictor, post, opened.source
+    return torch_predictor, post, options.tuned or opened.source
 
 
 class Sinks(BaseSink):

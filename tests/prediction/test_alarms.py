@@ -139,7 +139,7 @@ def test_the_command_writes_what_predict_takes(tmp_path: Path, capsys: pytest.Ca
 
     from tiny_model import call, save_tiny, write_sounds
 
-    from sed.bin import predict, tune
+    from sed.bin import pack, predict, tune
 
     model = save_tiny(tmp_path / "model")
     for number in range(2):
@@ -153,8 +153,12 @@ def test_the_command_writes_what_predict_takes(tmp_path: Path, capsys: pytest.Ca
     counts = []
     for extra in ([], ["--tuned", tmp_path / "quiet.json"]):
         assert call(predict, *predicted, *extra) == 0
-        counts.append(len(capsys.readouterr().out.splitlines()) - 1)
+        printed = capsys.readouterr()
+        counts.append(len(printed.out.splitlines()) - 1)
+        assert ("post-processing of " + str(tmp_path / "quiet.json") in printed.err) == bool(extra)
     assert counts[0] > 10 and counts[1] == sum(stored["alarms"].values())
+    assert call(pack, "--tuned", tmp_path / "quiet.json", model, tmp_path / "packed") == 0
+    assert f"post-processing of {tmp_path / 'quiet.json'}" in capsys.readouterr().err
     assert call(tune, *budget[2:], tmp_path / "0.wav") == 2
     assert "go together" in capsys.readouterr().err
 

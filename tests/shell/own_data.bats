@@ -165,10 +165,9 @@ refused() { # refused <pattern>: is the exit status 2, and does the only line of
     [[ ${status} == 0 && -e "là bas/downloads/metadata/labels.txt" ]]
 }
 
-@test "from a folder of recordings to a model, its score and events of its labels" {
+@test "from a folder of recordings to models, their scores and events of their labels" {
     sounds
-    own --recordings sounds --events events.tsv --work work --ngpu 0 --nj 1 --pretrained none \
-        --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml --score-args "--bootstrap 0" \
+    own --recordings sounds --events events.tsv --work work --small --systems "ast_gru ast_sed" --nj 1 --score-args "--bootstrap 0" \
         --train-args "--epochs 1 --steps-per-epoch 2 --batch-sizes 1,1,1,1 --ast-dim 16 --gru-units 8"
     [[ ${status} == 0 ]] || {
         echo "${output}"
@@ -176,6 +175,7 @@ refused() { # refused <pattern>: is the exit status 2, and does the only line of
     }
     [[ $(<work/data/labels.txt) == $'loud hiss\nlow hum' ]]
     grep -q '| ast_sed ' work/RESULTS.md
+    grep -q '| ast_gru ' work/RESULTS.md
     [[ ${output} == *'no recording has several clips without a gap, so no windows are chosen'* ]] # they are shorter than a clip
     [[ ${output} == *"ast-sed predict --model ${PWD}/work/exp/ast_sed --html page.html RECORDINGS" ]]
     grep -q '<audio controls' work/exp/ast_sed/validation/report.html
