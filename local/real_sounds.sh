@@ -9,6 +9,7 @@
 #   --public N             clips of a second test set, also from validation sources; not multiplied by --scale (0)
 #   --seed N               random seed (0)
 #   --nj N                 processes (4)
+#   --results DIR          folder for the results; results on another soundbank in it are refused now, not after the training
 #   --format F             format of the audio, wav or flac, 16 bits (wav)
 #
 # Writes <downloads>/{audio,metadata} and <downloads>/sources.json. Finished parts are kept. Training clips have sounds of the
@@ -19,7 +20,7 @@ set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-soundbank='' scale=1.0 public=0 seed=0 nj=4 format=wav
+soundbank='' scale=1.0 public=0 seed=0 nj=4 results='' format=wav
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
 (($# == 1)) || usage
@@ -35,3 +36,4 @@ python3 -m sed.bin.synthesize --soundbank "${soundbank}" --seed "${seed}" --nj "
     --strong-real "$(sized 1500)" --synthetic "$(sized 10000)" --weak "$(sized 1500)" --unlabelled "$(sized 12000)" \
     --validation "$(sized 1168)" --public "${public}" --pretrain 0 "${downloads}"
 python3 -m sed.bin.split_soundbank --count "${downloads}/sources.json" "${soundbank}"
+[[ -z ${results} ]] || python3 -m local.real_sounds.soundbank "${downloads}/sources.json" "${results}"

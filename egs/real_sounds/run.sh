@@ -11,7 +11,7 @@
 #   --seeds LIST          seeds of every config ("1 2 3")
 #   --systems LIST        configs of conf/real_sounds/ that stage 3 trains ("crnn ast_gru fte_only lgd_only ast_sed")
 #   --more LIST           configs of conf/real_sounds/ that stage 4 trains ("ratio_2 ratio_5")
-#   --boxes LIST          configs also scored with bounding boxes (cSEBBs), with tune.sh's settings if any (those of crnn, ast_gru, fte_only, lgd_only and ast_sed that are in --systems or --more)
+#   --boxes LIST          configs also scored with bounding boxes (cSEBBs), with tune.sh's settings for the same labels, if any (those of crnn, ast_gru, fte_only, lgd_only and ast_sed that are in --systems or --more)
 #   --rates LIST          pairs head:encoder of learning rates instead of the config's, in exp/<config>_lr<h>_<e>_seed<k>
 #   --vary LIST           KEY=VALUE,VALUE...: train all combinations, in exp/<config>_<key>_<value>_seed<k> (a value that the config has is left out of the name)
 #   --jobs N              experiments that run at the same time (1)
@@ -65,6 +65,9 @@ sweep() { # sweep <what> [<option>...]: run steps/sweep.sh on a list from standa
     steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --jobs "${jobs}" --force "${force}" --train-args "${train_args}" \
         --score "$( ((stop_stage >= 5)) && echo true || echo false)" "$@" - "${exp}"
 }
+fits() { # fits <file>: are its bounding boxes of this corpus's labels? The repository's own may be of others
+    [[ -f $1 ]] && cmp -s <(sed -n '/^ "csebbs": {/,/^ }/s/^  "\(.*\)": {.*/\1/p' "$1" | sort) <(cat "${dump}"/{,*/}labels.txt 2>/dev/null | sort -u)
+}
 front_ends=$(list features "pretrain ${systems} ${more}") # an unknown name is refused before any work
 if stage 0 "corpus and pre-trained encoders"; then
     if [[ -z ${pretrained} ]]; then
@@ -73,19 +76,17 @@ if stage 0 "corpus and pre-trained encoders"; then
         pretraining=$! # on a GPU it runs during the rest of stage 0 and stages 1 and 2, which use the CPU
         ((ngpu > 0)) || wait "${pretraining}"
     fi
-    local/real_sounds.sh --soundbank "${soundbank}" --scale "${scale}" --nj "${nj}" --public "${public}" "${downloads}"
+    local/real_sounds.sh --soundbank "${soundbank}" --scale "${scale}" --nj "${nj}" --public "${public}" --results "${work}/results" "${downloads}"
 fi
 if stage 1 "data directories"; then local/prepare.sh --nj "${nj}" "${downloads}" "${work}/data"; fi
-if stage 2 "features"; then
-    steps/dump_sets.sh --cmd "${train_cmd}" --nj "${nj}" --force "${force}" "${work}/data" - <<<"${front_ends}"
-fi
+if stage 2 "features"; then steps/dump_sets.sh --cmd "${train_cmd}" --nj "${nj}" --force "${force}" "${work}/data" - <<<"${front_ends}"; fi
 [[ -z ${pretraining} ]] || wait "${pretraining}"
 if stage 3 "train the systems"; then list train "${systems}" | sweep train; fi
 if stage 4 "train further configs"; then for what in label train; do list "${what}" "${more}" | sweep "${what}"; done; fi # label: predict pseudo-labels that some are trained on
 if stage 5 "scores"; then
     list score "${systems} ${more}" | sweep score
     [[ ${boxes} == none ]] || for config in ${boxes:-$(grep -oxE 'crnn|ast_gru|fte_only|lgd_only|ast_sed' <<<"${systems// /$'\n'}"$'\n'"${more// /$'\n'}")}; do
-        list score "${config}" --folder csebbs --score-args "$([[ -f ${tuned}/${config}.json ]] && echo "--tuned $(quoted "${tuned}/${config}.json")" || echo "--post-processing csebbs")"
+        list score "${config}" --folder csebbs --score-args "$(fits "${tuned}/${config}.json" && echo "--tuned $(quoted "${tuned}/${config}.json")" || echo "--post-processing csebbs")"
     done | sweep score
     if [[ ${analysis} == true && -z ${rates}${vary} ]]; then # for the first seed; strong_real: training clips
         seeds=${seeds%% *} list score "${systems}" --score-args "--bootstrap 0" | sweep score --test-set strong_real
@@ -94,6 +95,5 @@ if stage 5 "scores"; then
             --score-args "--no-report --bootstrap 0" --force "${force}" "${dump}/validation" "${gru}" "${exp}/figure3"
     fi
     local/real_sounds_report.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --figure3 "${exp}/figure3" \
-        --tagger "${pretrained:-${downloads}/ast.pth}" --sources "${downloads}/sources.json" \
-        "${exp}" "${dump}" "${work}/results" "${work}/RESULTS.md"
+        --tagger "${pretrained:-${downloads}/ast.pth}" --sources "${downloads}/sources.json" "${exp}" "${dump}" "${work}/results" "${work}/RESULTS.md"
 fi

@@ -145,13 +145,14 @@ class Collected:
 def _collect(args: Any) -> Collected:
     """Read the results of the experiments in `--exp`, compute margins between their configs, and write nothing."""
     from local.real_sounds.page import pairs
+    from local.real_sounds.soundbank import check_soundbank
     from sed.data.tables import read_events_tsv
     from sed.evaluation.reports.seeds.reduce import find, margin, reduced
     from sed.input_files import read_json
 
     truth = read_events_tsv(Path(args.dump) / args.set / "events.tsv")
     corpus = _corpus(args, truth)
-    _check_soundbank(args.results, corpus)
+    check_soundbank(args.results, corpus["sources"])
     found = find(Path(args.exp), args.set)
     if args.archive and not found:
         raise UserError(f"{args.exp}: no results on {args.set} (score first, or leave --archive out)")
@@ -202,17 +203,6 @@ def _margins(folder: Path, new: Sequence[Mapping[str, Any]]) -> list[Mapping[str
             kept[compared] = margin
     order = [(pair.a, pair.b) for pair in pairs({name for compared in kept for name in compared})]
     return [kept[compared] for compared in order if compared in kept]
-
-
-def _check_soundbank(folder: Path, corpus: Mapping[str, Any]) -> None:
-    """Raise UserError if the existing results are of another soundbank: one with other numbers of sources."""
-    from sed.evaluation.reports.seeds.store import RUNS
-
-    before = _parts(folder).get("corpus", {}).get("sources")
-    if before and corpus["sources"] and before != corpus["sources"] and (folder / RUNS).is_file():
-        raise UserError(
-            f"{folder}: holds results on another soundbank, which cannot be compared with these (choose another folder)"
-        )
 
 
 def _on_training_clips(exp: Path, name: str) -> dict[str, dict[str, Any]]:

@@ -235,6 +235,21 @@ END
     grep -q "sed.bin.score .*csebbs.*${PWD}/work/exp/ast_gru_seed1" calls
 }
 
+@test "tune.sh's settings are used for the labels that they were tuned for only" {
+    mkdir -p work/exp/ast_gru_seed1 && touch work/exp/ast_gru_seed1/final.pt
+    for labels in 'Dog\nPub\n' 'Dog\n'; do
+        # shellcheck disable=SC2059 # the labels end lines
+        printf "${labels}" >work/dump/labels.txt
+        run "${recipe}" --work work --ngpu 0 --seeds 1 --stage 5 --systems ast_gru --more none --force
+        [[ ${status} == 0 ]]
+    done
+    [[ $(calls 'sed.bin.score .*--post-processing csebbs') == 2 && $(calls 'sed.bin.score .*--tuned') == 0 ]]
+    "${REAL_PYTHON}" -c 'import json, sys; print(*json.load(open(sys.argv[1]))["csebbs"], sep="\n")' \
+        "${root}/egs/real_sounds/tuning/csebbs/ast_gru.json" >work/dump/labels.txt
+    run "${recipe}" --work work --ngpu 0 --seeds 1 --stage 5 --systems ast_gru --more none --force
+    [[ ${status} == 0 && $(calls 'sed.bin.score .*--tuned') == 1 ]]
+}
+
 @test "with --rates a config is trained with each pair, each under its own name" {
     run "${recipe}" --work work --ngpu 0 --seeds 1 --stage 3 --stop-stage 4 --systems ast_gru --more none --rates "1e-3:1e-4 3e-3:1e-4"
     [[ ${status} == 0 && $(calls sed.bin.train) == 2 ]]
@@ -256,6 +271,7 @@ END
     [[ ${status} == 0 && -e work/downloads/ast.pth && -e work/downloads/pretrain_crnn.pth ]]
     [[ $(calls sed.bin.pretrain) == 2 ]] # the encoders of the AST systems, and of the CRNN
     grep -q -- '--strong-real 150 --synthetic 1000 --weak 150 --unlabelled 1200 --validation 117 --public 0' calls
+    grep -q "local.real_sounds.soundbank ${PWD}/work/downloads/sources.json ${PWD}/work/results" calls
     grep sed.bin.pretrain calls | grep -q -- "--ast-dim .* ${PWD}/bank ${PWD}/work/downloads/ast.pth"
     run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0 --pretrained other.pth
     [[ ${status} == 0 && $(calls sed.bin.pretrain) == 2 ]]

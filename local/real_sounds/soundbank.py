@@ -1,0 +1,53 @@
+"""Refuse a folder that holds results on another soundbank: one with other numbers of sources.
+
+usage: python3 -m local.real_sounds.soundbank sources.json results
+
+sources.json is stage 0's (`sed.bin.split_soundbank --count`). egs/real_sounds/results holds the repository's results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sed.cli import entry
+from sed.config import Parser
+from sed.errors import UserError
+
+
+@entry
+def main() -> None:
+    """Compare, and say nothing if the folder can take the results."""
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("sources", type=Path, help="sources.json of stage 0")
+    p.add_argument("results", type=Path, help="folder of runs.jsonl and corpus.json; it need not exist")
+    args = p.parse_args()
+    from sed.input_files import read_json
+
+    check_soundbank(args.results, read_json(args.sources, remedy="make it again by sed.bin.split_soundbank"))
+
+
+def check_soundbank(folder: Path, sources: Mapping[str, Any]) -> None:
+    """Raise UserError if the results in a folder are of another soundbank.
+
+    Args:
+        folder: folder of results, with corpus.json, if any.
+        sources: {split: {label: [sources, recordings]}}; empty: not known, so that nothing is refused.
+    """
+    from sed.evaluation.reports.seeds.store import RUNS
+    from sed.input_files import read_json
+
+    corpus = folder / "corpus.json"
+    if not (sources and corpus.is_file() and (folder / RUNS).is_file()):
+        return
+    before = read_json(corpus, remedy="make it again, or take it from the repository").get("sources")
+    if before and before != sources:
+        raise UserError(
+            f"{folder}: holds results on another soundbank, which cannot be compared with these (choose another "
+            "folder: --work of run.sh)"
+        )
+
+
+if __name__ == "__main__":
+    main()
