@@ -48,7 +48,11 @@ def name(path: Path) -> str:
 def test_resolved_configs_have_not_changed() -> None:
     changes = moved(load_stored(), resolve())
     assert not changes, "\n".join(
-        ["what configs resolve to has moved:", *changes, "if that is meant: python3 tests/helpers/resolved_configs.py"]
+        [
+            "what configs resolve to has moved:",
+            *changes,
+            "if that is meant: PYTHONPATH=. python3 tests/helpers/resolved_configs.py",
+        ]
     )
 
 

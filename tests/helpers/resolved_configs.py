@@ -1,6 +1,6 @@
 """The configs of conf/ as their commands resolve them, and the copy that a test compares them with.
 
-usage: python3 tests/helpers/resolved_configs.py    # rewrites tests/resolved_configs.yaml
+usage: PYTHONPATH=. python3 tests/helpers/resolved_configs.py    # rewrites tests/resolved_configs.yaml
 """
 
 from __future__ import annotations
