@@ -28,7 +28,7 @@ from sed.data.events import by_clip, read_rows
 from sed.data.tables import Event
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import options_of
-from sed.parallel import free_processors
+from sed.parallel import MOST_THREADS, free_processors
 from sed.prediction.decisions import Detection
 from sed.prediction.predictor import Predictor, predict_windows, window_geometry
 from sed.prediction.recording import BaseSink, Track, refuse_short, run
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 Recording = str | Path | np.ndarray
 """a file, or samples in [-1, 1] of shape (samples,), (samples, channels) or (channels, samples)"""
 WHICH, PRECISIONS = ("teacher", "student"), ("float32", "bfloat16", "int8")
-MOST_THREADS = 1024  # as for `--threads`: with far more, OpenMP ends the process
 Recordings = list[str] | list[Path] | list[np.ndarray] | list[Recording] | tuple[Recording, ...]
 Events = str | Path | Mapping[str, Sequence[Event]]
 """a table of events, or {clip: its events}"""

@@ -16,6 +16,7 @@ from sed.lifetime import end_with_parent
 from sed.memory import control_groups
 
 _LOAD = Path("/proc/loadavg")
+MOST_THREADS = 1024  # per process: with far more, OpenMP ends it
 _TASKS: Mapping[str, Callable[[], Any]] = {}
 
 

@@ -22,13 +22,11 @@ from sed.cli import entry, setup_logging
 from sed.config import Parser, words
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import add_arguments
-from sed.parallel import default_jobs, free_processors
+from sed.parallel import MOST_THREADS, default_jobs, free_processors
 from sed.prediction.live import KINDS
 from sed.prediction.recording import BATCH, BATCH_ON_GPU
 from sed.prediction.window_settings import add_arguments as add_window_arguments
 from sed.prediction.writers import FORMATS, output_file
-
-MOST_THREADS = 1024
 
 
 def _file_or_standard_output(text: str) -> Path | str:
