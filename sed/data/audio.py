@@ -247,14 +247,14 @@ def _corrected(path: str, source: BinaryIO, size: int) -> list[BinaryIO | View]:
     """
     source.seek(0)
     head = source.read(12)
-    if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:] == b"WAVE":
         return [riff.open_wav(path, source, size)]
     if head[:4] == b"OggS":
         spans = ogg.links(path, source, size)
         return [View(source, [span]) for span in spans] if len(spans) > 1 else [source]
     if head[:4] == b"FORM" and head[8:11] == b"AIF":
         riff.check_aiff(path, source, size)
-    elif head[:4] == b".snd":
+    elif head[:4] in (b".snd", b"dns."):
         riff.check_au(path, source, size)
     elif head[:4] == b"riff":
         return [riff.open_w64(path, source, size)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import repeat
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from sed.data.containers.view import View
 from sed.errors import UserError
@@ -29,6 +29,8 @@ LARGEST = (1 << 32) + 7
 """most bytes of a file whose length a RIFF header can state: 32 bits, `RIFF` and the length itself not counted"""
 MOST_CHUNKS = 10_000
 """chunks per file before its samples (our choice); a gigabyte of zeros parses as a hundred million empty chunks"""
+Order = Literal["little", "big"]
+"""byte order of a header"""
 
 
 def _limited(path: str) -> Iterator[bool]:
@@ -38,11 +40,11 @@ def _limited(path: str) -> Iterator[bool]:
 
 
 def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
-    """Return a RIFF or RF64 file whose header states the actual length.
+    """Return a WAV file whose header states the actual length.
 
     Args:
         path: the name for messages.
-        file: a RIFF or RF64 file, seekable.
+        file: a RIFF, RIFX (the same, big-endian) or RF64 file, seekable.
         size: its length in bytes.
 
     Returns:
@@ -51,21 +53,25 @@ def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
     Raises:
         UserError: samples that the header announces are missing, or there are none.
     """
+    file.seek(0)
+    order: Order = "big" if file.read(4) == b"RIFX" else "little"
     at, wide, more = 12, 0, _limited(path)  # 12: bytes before the first chunk; wide: RF64's length of the samples
     while at + 8 <= size and next(more):
         file.seek(at)
         chunk = file.read(8)
-        length = int.from_bytes(chunk[4:], "little")
+        length = int.from_bytes(chunk[4:], order)
         if chunk[:4] == b"ds64":
             wide = int.from_bytes(file.read(16)[8:], "little")
         if chunk[:4] == b"data":
             exact = length == 0xFFFFFFFF and 0 < wide < STREAMED_64
-            return _with_length(path, file, size, at, wide if exact else length, exact=exact)
+            return _with_length(path, file, size, at, wide if exact else length, exact=exact, order=order)
         at += 8 + length + length % 2
     raise UserError(f"{path}: truncated: a WAV header without samples (replace the file)")
 
 
-def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int, *, exact: bool) -> BinaryIO | View:
+def _with_length(
+    path: str, file: BinaryIO, size: int, at: int, length: int, *, exact: bool, order: Order
+) -> BinaryIO | View:
     """Return a WAV file whose header states the actual length.
 
     Args:
@@ -75,11 +81,12 @@ def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int, *, 
         at: position of its data chunk in bytes.
         length: bytes of samples that the header states.
         exact: whether that is the length of 64 bits, which is no placeholder.
+        order: byte order of the header.
     """
     available = size - at - 8
     if length and length <= available and (exact or size <= LARGEST):
         return file
-    if length == 0 and _chunks_to_the_end(path, file, at + 8, size):
+    if length == 0 and _chunks_to_the_end(path, file, at + 8, size, order):
         raise UserError(f"{path}: no samples (replace the file)")
     slack = 0 if size > LARGEST else SLACK  # the header of a larger file cannot be corrected
     if length and (exact or length < STREAMED) and length - available > slack:
@@ -91,12 +98,12 @@ def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int, *, 
         raise UserError(f"{path}: no samples (replace the file)")
     file.seek(0)
     head = bytearray(file.read(at + 8))
-    head[:8] = b"RIFF" + (size - 8).to_bytes(4, "little")
-    head[at + 4 : at + 8] = available.to_bytes(4, "little")
+    head[:8] = (b"RIFX" if order == "big" else b"RIFF") + (size - 8).to_bytes(4, order)
+    head[at + 4 : at + 8] = available.to_bytes(4, order)
     return View(file, [bytes(head), (at + 8, size)])
 
 
-def _chunks_to_the_end(path: str, file: BinaryIO, at: int, size: int) -> bool:
+def _chunks_to_the_end(path: str, file: BinaryIO, at: int, size: int, order: Order) -> bool:
     """Return whether nothing but whole chunks follows from `at`: then a stated length of 0 is correct."""
     more = _limited(path)
     while at + 8 <= size and next(more):
@@ -104,7 +111,7 @@ def _chunks_to_the_end(path: str, file: BinaryIO, at: int, size: int) -> bool:
         chunk = file.read(8)
         if not chunk[:4].replace(b"_", b"").strip().isalnum():
             return False
-        length = int.from_bytes(chunk[4:], "little")
+        length = int.from_bytes(chunk[4:], order)
         at += 8 + length + length % 2
     return at >= size and at - size <= 1  # the last chunk's padding byte may be missing
 
@@ -139,14 +146,15 @@ def check_au(path: str, file: BinaryIO, size: int) -> None:
 
     Args:
         path: the name for messages.
-        file: an AU file, seekable.
+        file: an AU file of either byte order, seekable.
         size: its length in bytes.
 
     Raises:
         UserError: samples are missing.
     """
-    file.seek(4)
-    start, length = (int.from_bytes(file.read(4), "big") for _ in range(2))
+    file.seek(0)
+    order: Order = "little" if file.read(4) == b"dns." else "big"
+    start, length = (int.from_bytes(file.read(4), order) for _ in range(2))
     if length < STREAMED and start + length > size + SLACK:
         raise UserError(f"{path}: truncated: {max(0, size - start)} of {length} bytes of samples (replace the file)")
 
@@ -185,7 +193,7 @@ def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
 
 
 def open_caf(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
-    """Return a CAF file whose header states the actual length, not -1, as in a file that was written to a pipe.
+    """Return a CAF file whose header states the actual length, also if it was written to a pipe, with -1 as length.
 
     Args:
         path: the name for messages.
@@ -196,7 +204,7 @@ def open_caf(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
         `file`, or a view of it with a corrected header.
 
     Raises:
-        UserError: the file has too many chunks.
+        UserError: samples that the header announces are missing, or the file has too many chunks.
     """
     at, more = 8, _limited(path)
     while at + 12 <= size and next(more):
@@ -206,6 +214,9 @@ def open_caf(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
         if chunk[:4] == b"data" and length == -1:
             file.seek(0)
             return View(file, [file.read(at + 4) + (size - at - 12).to_bytes(8, "big"), (at + 12, size)])
+        if chunk[:4] == b"data" and at + 12 + length - size > SLACK:
+            got, stated = max(0, size - at - 16), length - 4  # without the chunk's edit count
+            raise UserError(f"{path}: truncated: {got} of {stated} bytes of samples (replace the file)")
         if length < 0:
             break
         at += 12 + length

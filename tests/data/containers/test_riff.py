@@ -76,6 +76,27 @@ def test_other_truncated_containers_are_refused(tmp_path, name, kind):
             read_audio(tmp_path / name, 16000)
 
 
+@pytest.mark.parametrize(
+    ("kind", "order"), [("WAV", "BIG"), ("AU", "BIG"), ("AU", "LITTLE"), ("AIFF", "LITTLE"), ("CAF", "FILE")]
+)
+def test_a_few_missing_samples_are_noticed_whatever_the_byte_order(tmp_path, kind, order):
+    write_beep(tmp_path / "a", format=kind, subtype="PCM_16", endian=order)
+    assert inspect(tmp_path / "a") == (3.0, "")
+    data = (tmp_path / "a").read_bytes()
+    (tmp_path / "a").write_bytes(data[:-200])
+    assert inspect(tmp_path / "a")[1] == f"truncated: {HONEST - 200} of {HONEST} bytes of samples"
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFFFFFF, 0x7FFFF000, HONEST + 44])
+def test_a_big_endian_wav_from_a_pipe_is_read_completely(tmp_path, length):
+    write_beep(tmp_path / "a.wav", subtype="PCM_16", endian="BIG")
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    whole = read_audio(tmp_path / "a.wav", 16000)
+    struct.pack_into(">I", data, data.find(b"data") + 4, length)
+    (tmp_path / "a.wav").write_bytes(data)
+    assert np.array_equal(read_audio(tmp_path / "a.wav", 16000), whole)
+
+
 @needs_ffmpeg
 @pytest.mark.parametrize("kind", ["wav", "aiff", "au", "caf", "w64"])
 def test_a_file_that_ffmpeg_wrote_to_a_pipe_is_read_completely(tmp_path, kind):
