@@ -70,12 +70,13 @@ def write_set(folder: Path, *, clips: int, supervision: str, seed: int, **change
         changes: of the config whose front end the features are of.
     """
     rng = np.random.default_rng(seed)
-    front_end = FrontEnd.from_config(make_config(**changes))
+    config = make_config(**changes)
+    front_end, seconds = FrontEnd.from_config(config), config["clip_seconds"]
     frames, bins = front_end.clip_frames, front_end.mel_bins
     names = [f"{folder.name}_{i:03d}" for i in range(clips)]
     folder.mkdir(parents=True)
     write_scp(folder / "wav.scp", {name: f"/nowhere/{name}.wav" for name in names})
-    write_durations_tsv(folder / "durations.tsv", dict.fromkeys(names, SECONDS))
+    write_durations_tsv(folder / "durations.tsv", dict.fromkeys(names, seconds))
     events: dict[str, list[Event]] = {name: [] for name in names}
     with FeatureWriter(
         folder / "feats.1.h5", clips=names, frames=frames, bins=bins, front_end=front_end.params()
@@ -84,8 +85,8 @@ def write_set(folder: Path, *, clips: int, supervision: str, seed: int, **change
             x = rng.normal(-8, 1, (frames, bins))
             for k, label in enumerate(LABELS):
                 if rng.random() < 0.5:
-                    onset = rng.uniform(0, SECONDS / 2)
-                    offset = onset + rng.uniform(0.1, SECONDS / 2)
+                    onset = rng.uniform(0, seconds / 2)
+                    offset = onset + rng.uniform(0.1, seconds / 2)
                     events[name].append(Event(round(onset, 3), round(offset, 3), label))
                     x[int(onset * 100) : int(offset * 100), k * 5 : k * 5 + 5] += 6
             # Some clips have three frames fewer, which the writer pads; durations.tsv ignores that.
@@ -97,24 +98,21 @@ def write_set(folder: Path, *, clips: int, supervision: str, seed: int, **change
         write_tags_tsv(folder / "tags.tsv", {name: [e.label for e in found] for name, found in events.items()})
 
 
-def write_dump(root: Path) -> Path:
-    """Write a dump of the four training sets and synth_valid; return it."""
+def write_dump(root: Path, **changes: Any) -> Path:
+    """Write a dump of the four training sets and synth_valid for the config with `changes`; return it."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "labels.txt").write_text("\n".join(LABELS) + "\n")
-    write_set(root / "strong_real", clips=9, supervision="strong", seed=1)
-    write_set(root / "strong_synth", clips=14, supervision="strong", seed=2)
-    write_set(root / "weak", clips=25, supervision="weak", seed=3)
-    write_set(root / "unlabelled", clips=30, supervision="none", seed=4)
-    write_set(root / "synth_valid", clips=7, supervision="strong", seed=5)
+    write_set(root / "strong_real", clips=9, supervision="strong", seed=1, **changes)
+    write_set(root / "strong_synth", clips=14, supervision="strong", seed=2, **changes)
+    write_set(root / "weak", clips=25, supervision="weak", seed=3, **changes)
+    write_set(root / "unlabelled", clips=30, supervision="none", seed=4, **changes)
+    write_set(root / "synth_valid", clips=7, supervision="strong", seed=5, **changes)
     return root
 
 
-CPU = torch.device("cpu")
-
-
 def trainer_of(config: dict[str, Any], dump: Path, folder: Path) -> Trainer:
-    """Build a trainer on the CPU, in a single process."""
-    return build.build_trainer(config, dump, folder, device=CPU, world=World())
+    """Build a trainer on the config's device, in a single process."""
+    return build.build_trainer(config, dump, folder, device=torch.device(config["device"]), world=World())
 
 
 class Recorder:

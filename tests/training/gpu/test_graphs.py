@@ -4,19 +4,24 @@ import logging
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
-from tiny_training import rows_of
+from tiny_training import make_config, rows_of, write_dump
 
+from sed.config import default_options
 from sed.models.detector import build_detector
 from sed.training import build
 from sed.training.distributed import World
 from sed.training.gpu import graphs
 from sed.training.losses import PARTS
-from sed.training.step import TrainingStep
+from sed.training.step import LOGGED, TrainingStep
 
 SECOND = {"interpolation_consistency": True, "warp_probability": 0.5, "wavmix_probability": 0.5, "layer_decay": 0.5}
 """options of second stages, with which the teacher's outputs are mixed after the models"""
+
+SHORT = {"epochs": 10, "steps_per_epoch": 20, "constant_epochs": 5}
+"""200 steps"""
 
 
 class Recorded(graphs.GraphedStep):
@@ -177,6 +182,41 @@ def test_graphs_agree_with_the_models_on_a_gpu(upsample, frozen, second, dump, t
         trainer.run()
     assert isinstance(trainer.training_step, graphs.GraphedStep) and not trainer.training_step._plain
     assert "logits differ from those of the eager models by 0.0" in caplog.text and "captured again" not in caplog.text
+
+
+PAPER = default_options("sed.features.logmel", "sed.models.detector", "sed.training.build")
+"""options of AST-SED in the paper's size"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "config, tolerance",
+    [
+        (SHORT | {"lr": 1e-3, "encoder_lr": 1e-4}, 0.0025),
+        pytest.param(
+            PAPER | SHORT | {"pretrained": "none", "device": "cuda", "lr": 1e-4, "encoder_lr": 5e-6},
+            0.02,
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+            ],
+        ),
+    ],
+    ids=["tiny", "paper"],
+)
+def test_losses_of_200_steps_follow_eager_float32(config, tolerance, tmp_path):
+    """Graphs, compiled code, the persistent GRU and bf16 products together on a GPU; on a CPU only bf16 products."""
+    dump = write_dump(tmp_path / "dump", **config)
+    found, expected = (
+        np.array(rows_of(make_config(**config, **changes), dump, tmp_path / changes["precision"]))
+        for changes in ({"precision": "bf16"}, {"precision": "fp32", "accelerate": "eager"})
+    )
+    for name, times in (("loss", 1), ("strong", 1), ("weak", 1), ("gradient_norm", 5)):
+        a, b = (rows[:, LOGGED.index(name)].reshape(10, 20).mean(1) for rows in (found, expected))
+        print(f"{name}: bf16 over float32, minus 1, means of 20 steps:", np.round(a / b - 1, 5))
+        np.testing.assert_allclose(a, b, rtol=times * tolerance, err_msg=name)
+    loss = expected[:, LOGGED.index("loss")]
+    assert loss[-20:].mean() < 0.9 * loss[:20].mean()  # something was learnt
 
 
 def test_patches_are_embedded_outside_of_compiled_code(tiny_config, monkeypatch):
