@@ -67,7 +67,8 @@ lay_out test eval/public eval/public.tsv "${tested[@]}"
 labels=${downloads}/metadata/labels.txt
 tables=("${downloads}"/metadata/{train/audioset_strong,validation/validation,eval/public}.tsv)
 [[ ! -e ${tables[0]%.tsv}.soft.tsv ]] || tables+=("${tables[0]%.tsv}.soft.tsv")
-awk -F '\t' 'FNR > 1 && $4 != "" { print $4 }' "${tables[@]}" | LC_ALL=C sort -u >"${labels}.part"
+# awk would take a name such as a=b/validation.tsv for an assignment
+tail -q -n +2 "${tables[@]}" | awk -F '\t' '$4 != "" { print $4 }' | LC_ALL=C sort -u >"${labels}.part"
 mv "${labels}.part" "${labels}"
 classes=$(wc -l <"${labels}")
 ((classes == 15)) || echo "$(basename "$0"): ${classes} classes in the annotations, RealDESED has 15: ${labels}" >&2

@@ -36,7 +36,7 @@ copy "$(dirname "${data}")/labels.txt" "$(dirname "${dump}")/labels.txt"
 # Stage 1 lists every audio file with its size and time of modification. Two lists are compared without the files'
 # folders, which may have been moved.
 checked=.audio_check.tsv changed=0
-files() { awk '{ sub(/^[^\t]*\//, ""); print }' "$1/${checked}" | LC_ALL=C sort; }
+files() { awk '{ sub(/^[^\t]*\//, ""); print }' <"$1/${checked}" | LC_ALL=C sort; }
 if [[ -e ${data}/${checked} && -e ${dump}/${checked} ]]; then
     changed=$(LC_ALL=C comm -13 <(files "${data}") <(files "${dump}") | wc -l)
 fi

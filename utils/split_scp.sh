@@ -12,13 +12,14 @@ source "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
 input=$1
 shift
 [[ -f ${input} ]] || die "${input}: no such file"
-lines=$(awk 'END { print NR }' "${input}") # wc would not count a last line without a line end
+# `<`, since awk takes a name such as a=b/in.scp for an assignment; wc would not count a last line without a line end
+lines=$(awk 'END { print NR }' <"${input}")
 ((lines >= $#)) || die "${input}: ${lines} lines cannot be split into $# parts (fewer jobs: --nj ${lines})"
 part=0 from=1
 for output; do
     part=$((part + 1))
     to=$((lines * part / $#))
-    awk -v from="${from}" -v to="${to}" 'NR > to { exit } NR >= from' "${input}" >"${output}.part"
+    awk -v from="${from}" -v to="${to}" 'NR > to { exit } NR >= from' <"${input}" >"${output}.part"
     if cmp -s "${output}.part" "${output}"; then rm "${output}.part"; else mv "${output}.part" "${output}"; fi
     from=$((to + 1))
 done

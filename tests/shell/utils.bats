@@ -22,6 +22,13 @@ setup() {
     [[ $(cat out.3) == 3 ]]
 }
 
+@test "split: a folder's name may have an equals sign" {
+    mkdir a=b
+    seq 4 >a=b/in
+    "${utils}/split_scp.sh" a=b/in a=b/out.1 a=b/out.2 </dev/null
+    cmp a=b/in <(cat a=b/out.{1,2})
+}
+
 @test "split: an unchanged part is not written" {
     seq 4 >in
     "${utils}/split_scp.sh" in out.1 out.2
