@@ -25,6 +25,7 @@ from sed.config import Parser
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import add_arguments
 from sed.prediction.recording import BATCH, BATCH_ON_GPU
+from sed.prediction.sources import is_stream
 from sed.prediction.window_settings import add_arguments as add_window_arguments
 from sed.prediction.writers import output_file
 
@@ -63,8 +64,12 @@ def main() -> int:
     logger = setup_logging()
     if (args.model is None) == (args.onnx is None):
         raise UserError("give either --model or --onnx (one of them, not both)")
+    if args.out and args.html and args.out.resolve() == args.html.resolve():
+        raise UserError(f"{args.out}: both --out and --html are this file (name another)")
     if "-" in args.recordings:
         raise UserError("-: standard input is one recording, there is nothing to choose (give files or folders)")
+    if args.html and (pipe := next(filter(is_stream, args.recordings), None)):
+        raise UserError(f"{pipe}: a pipe, and --html reads chosen recordings again (give files, or leave --html out)")
 
     from sed.files import write_text
     from sed.prediction import session
@@ -82,14 +87,15 @@ def main() -> int:
     rows, chosen = _choice(args, names, doubts, logger)
     text = "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
     write_text(args.out, text) if args.out else sys.stdout.write(text)
+    status = 0
     if args.html and not chosen:
         logger.warning("%s: not written, since no recording was chosen", args.html)
     elif args.html:
         # Write only the page: no formats, and events go to standard output only if `out_dir` is None.
         page = {"recordings": chosen, "format": [], "out_dir": Path()}
         with ExitStack() as stack:
-            session.recordings(argparse.Namespace(**vars(args) | page), predictor, post, stack)
-    return session.name_problems(problems)
+            status = session.recordings(argparse.Namespace(**vars(args) | page), predictor, post, stack)
+    return session.name_problems(problems) or status
 
 
 def _choice(

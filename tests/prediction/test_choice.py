@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_model import call, write_sounds
 
+from sed import files
 from sed.bin import choose as command
 from sed.prediction.choice import Doubt, DoubtSink, choose, entropy, labelled_among
 from sed.prediction.recording import Result
@@ -166,3 +168,31 @@ def test_the_command_lists_the_choice_and_its_page_shows_it_in_that_order(experi
     assert call(command, *options, folder / "r4.wav") == 0
     err = capsys.readouterr().err
     assert "none chosen: all recordings are labelled" in err and "page.html: not written" in err and not page.exists()
+
+
+def test_the_page_is_refused_where_it_would_replace_the_list_or_lack_a_pipe(experiment, tmp_path, capsys):
+    write_sounds(tmp_path / "a.wav", 3)
+    out = tmp_path / "x"
+    same = ("--model", experiment, "--out", out, "--html", tmp_path / "." / "x")
+    assert call(command, *same, tmp_path / "a.wav") == 2
+    assert "both --out and --html are this file" in capsys.readouterr().err and not out.exists()
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert call(command, "--model", experiment, "--html", out, tmp_path / "a.wav", tmp_path / "pipe.wav") == 2
+    assert "pipe.wav: a pipe, and --html reads chosen recordings again" in capsys.readouterr().err
+
+
+def test_a_chosen_recording_that_the_page_lacks_is_a_failure(experiment, tmp_path, monkeypatch, capsys):
+    """Such as one that was removed while the others were measured."""
+    write_sounds(tmp_path / "a.wav", 3)
+    write_sounds(tmp_path / "b.wav", 4)
+    write_text = files.write_text
+
+    def written_after_a_removal(*args):
+        (tmp_path / "b.wav").unlink()
+        write_text(*args)
+
+    monkeypatch.setattr(files, "write_text", written_after_a_removal)
+    options = ("--model", experiment, "--out", tmp_path / "list.tsv", "--html", tmp_path / "page.html")
+    assert call(command, *options, tmp_path / "a.wav", tmp_path / "b.wav") == 1
+    assert "b.wav: no such file" in capsys.readouterr().err
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count('id="info-') == 1
