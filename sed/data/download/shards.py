@@ -56,7 +56,8 @@ def members(path: Path) -> Iterator[Member]:
 
     Raises:
         Damaged: the shard ends early or is malformed; the members before the damage were yielded.
-        UserError: it is a parquet table, and pyarrow is not installed or no column has audio files.
+        UserError: it is a parquet table, and pyarrow is not installed, no column has audio files, or the starts are no
+            numbers.
     """
     reader = next(read for end, read in READERS.items() if path.name.lower().endswith(end))
     with _naming(path):
@@ -166,8 +167,17 @@ def _rows(path: Path, table: Any) -> Iterator[Member]:
             stem = name.stem if name.suffix.lower() in SUFFIXES else name.name
             # The name has no times; the last _ of `Yabcdefghij_` is that of an id.
             if start and row[start] is not None and "_" not in stem[VIDEO_ID:].rstrip("_"):
-                stem = f"{stem}_{float(row[start]):.3f}"
+                stem = f"{stem}_{_seconds(path, start, row[start]):.3f}"
             yield Member(stem, "", functools.partial(sounds.at, number))
+
+
+def _seconds(path: Path, column: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):  # such as 00:30, or a duration
+        raise UserError(
+            f"{path}: column '{column}' has {value!r:.40}, not a number of seconds (rename it to leave it unread)"
+        ) from None
 
 
 class _Sounds:

@@ -9,6 +9,7 @@ import random
 import tarfile
 import tracemalloc
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow
@@ -94,6 +95,13 @@ def test_a_row_group_that_is_read_in_several_batches_keeps_its_order(
     path = table(tmp_path / "a.parquet", {"id": [f"{n:011d}" for n in range(10)], "audio": sounds}, rows=5)
     assert [one.read() for one in members(path)] == sounds
     assert [one.read() for number, one in enumerate(members(path)) if number % 3 == 2] == sounds[2::3]
+
+
+@pytest.mark.parametrize("start", ["00:30", timedelta(seconds=30), [30.0]])
+def test_a_column_of_starts_that_are_no_numbers_is_named(start: object, tmp_path: Path) -> None:
+    path = table(tmp_path / "a.parquet", {"video_id": ["00000000001"], "start": [start], "audio": [b"x"]})
+    with pytest.raises(UserError, match=r"a\.parquet: column 'start' has .*, not a number of seconds \(rename"):
+        list(members(path))
 
 
 def test_a_parquet_table_without_pyarrow_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
