@@ -116,7 +116,7 @@ def _constructed(where: str, node: yaml.Node) -> Any:
             raise UserError(f"{where}: a value of type {inner.tag.rpartition(':')[2]} (write a number or a word)")
     try:
         value = yaml.constructor.SafeConstructor().construct_object(node, deep=True)
-    except (ValueError, OverflowError, KeyError, yaml.YAMLError):
+    except (ValueError, OverflowError, LookupError, yaml.YAMLError):
         raise UserError(f"{where}: '{node.value}' is not of the type that its tag names (remove the tag)") from None
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, str) and "\0" in item:

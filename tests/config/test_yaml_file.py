@@ -178,8 +178,8 @@ def test_show_config_reads_without_torch():
     "value",
     [
         "!!python/object/apply:os.system [x]", "!!python/name:os.system", "!!python/none", "!!int x", "!!float x",
-        "!!bool x", "!!binary x", "!!set {a, b}", "!x y", "&x [*x]", "[[1], [2]]", "[" * 1000, "[" * 1000 + "]" * 1000,
-        '"\\0"',
+        '!!int ""', '!!float ""', "!!bool x", "!!binary x", "!!set {a, b}", "!x y", "&x [*x]", "[[1], [2]]",
+        "[" * 1000, "[" * 1000 + "]" * 1000, '"\\0"',
     ],
 )  # fmt: skip
 def test_invalid_values_are_refused_in_one_line(folder, value):
