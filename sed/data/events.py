@@ -134,7 +134,8 @@ def read_rows(path: str | Path, rules: Rules = METADATA, exclude: Collection[Pat
         The rows in order; of a folder, file by file, sorted by path.
 
     Raises:
-        UserError: a row cannot be read, with file and line; or files of two subfolders are named after one recording.
+        UserError: a row cannot be read, with file and line; files of two subfolders are named after one recording; or
+            a folder has no label files but those of `exclude`.
     """
     path = Path(path)
     if not path.is_dir():
@@ -142,9 +143,14 @@ def read_rows(path: str | Path, rules: Rules = METADATA, exclude: Collection[Pat
     clips = ClipIds(rules)
     rows: list[Row] = []
     named: dict[str, Path] = {}  # clip id -> label file from whose name it follows
-    for file in label_files(path):
-        if file.resolve() in exclude:
-            continue
+    present = label_files(path)
+    files = [file for file in present if file.resolve() not in exclude]
+    if not files:
+        raise UserError(
+            f"{path}: no label files but outputs and other inputs of this command, such as {present[0]} (read or write "
+            "another folder)"
+        )
+    for file in files:
         clip, found = rules.clip_id(recording_of(file)), list(_rows_of(file, rules, clips, in_folder=True))
         if any(row.clip == clip for row in found) and named.setdefault(clip, file).parent != file.parent:
             raise UserError(

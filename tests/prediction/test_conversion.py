@@ -131,6 +131,20 @@ def test_a_second_run_does_not_read_what_the_first_wrote_below_its_input(
     assert call(convert, "in", "--out-dir", "in/../in") == 2
 
 
+@pytest.mark.parametrize("output", [["--out", "in/only.tsv"], ["--out-dir", "in/below"]])
+def test_labels_that_are_all_in_the_output_are_not_replaced_by_an_empty_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    only = tmp_path / ("in/only.tsv" if "--out" in output else "in/below/only.tsv")
+    only.parent.mkdir(parents=True)
+    only.write_text("filename\tonset\toffset\tevent_label\na.wav\t1\t2\tDog\n")
+    before = only.read_text()
+    assert call(convert, "in", *output) == 2
+    assert "in: no label files but outputs" in capsys.readouterr().err
+    assert only.read_text() == before
+
+
 def test_labels_are_read_from_below_the_folder_that_is_written(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("1\t2\tDog\n")
