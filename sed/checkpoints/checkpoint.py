@@ -119,14 +119,21 @@ def _check_bytes(path: Path) -> None:
 
 
 def check_weights(path: object, state: object) -> None:
-    """Raise UserError, which begins with `path`, if weights are not {name: tensor}, or some are NaN or infinite."""
+    """Raise UserError, which begins with `path`, unless weights are {name: dense tensor} without NaN and infinity."""
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise UserError(f"{path}: its weights are {_kind(state)}, not tensors by name (make the file again)")
     for name, value in state.items():
         if not value.is_floating_point() or not value.numel():
             continue
-        # Extremes are NaN if any value is: one pass, without a mask of the tensor's size.
-        if not all(torch.isfinite(extreme) for extreme in torch.aminmax(value)):
+        try:
+            # Extremes are NaN if any value is: one pass, without a mask of the tensor's size.
+            finite = all(torch.isfinite(extreme) for extreme in torch.aminmax(value))
+        except RuntimeError:  # torch stores such tensors, but does not compute with them
+            kind = ", ".join(str(one).removeprefix("torch.") for one in (value.dtype, value.layout, value.device))
+            raise UserError(
+                f"{path}: weights {name} are {kind} (store them as dense tensors of float32, bfloat16 or float16)"
+            ) from None
+        if not finite:
             raise UserError(f"{path}: weights {name} are NaN or infinite (take an earlier checkpoint, or train again)")
 
 

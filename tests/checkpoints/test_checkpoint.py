@@ -275,3 +275,20 @@ def test_weights_that_are_nan_or_infinite_are_refused(
     save_checkpoint(tmp_path / "x.pt", checkpoint)
     with pytest.raises(UserError, match=r"x\.pt: weights classifier\.weight are NaN or infinite"):
         load_checkpoint(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    "kind,convert",
+    [
+        ("float8_e4m3fn, strided, cpu", lambda weights: weights.to(torch.float8_e4m3fn)),
+        ("float32, sparse_coo, cpu", torch.Tensor.to_sparse),
+        ("float32, strided, meta", lambda weights: weights.to("meta")),
+    ],
+)
+def test_weights_that_are_not_plain_numbers_are_refused(
+    checkpoint: dict[str, Any], tmp_path: Path, kind: str, convert: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    checkpoint["teacher"]["classifier.weight"] = convert(checkpoint["teacher"]["classifier.weight"])
+    save_checkpoint(tmp_path / "x.pt", checkpoint)
+    with pytest.raises(UserError, match=rf"x\.pt: weights classifier\.weight are {kind} "):
+        load_checkpoint(tmp_path / "x.pt")
