@@ -74,8 +74,10 @@ def lay_out_set(
         files = {name: path for name, path in files.items() if name in chosen}
         tables = {name: path for name, path in tables.items() if name in chosen}
     _match(files, tables, recordings, labels, suffix)
-    names = "\n".join(sorted(str(path.relative_to(recordings)) for path in files.values()))
-    made_of = f"{digest([tables[name] for name in sorted(tables)])} recordings={zlib.crc32(os.fsencode(names)):08x}"
+    # With the sizes of the label files: their digest alone is the same if a line moves to the next file.
+    rows = sorted(f"{path.relative_to(recordings)}\t{tables[name].stat().st_size}" for name, path in files.items())
+    listing = os.fsencode("\n".join(rows))
+    made_of = f"{digest([tables[name] for name in sorted(tables)])} recordings={zlib.crc32(listing):08x}"
     made_of += f" seconds={seconds:g}" if seconds != 10.0 else ""
     if finished(tsv, made_of, audio):
         return

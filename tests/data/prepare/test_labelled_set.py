@@ -62,6 +62,15 @@ def test_a_set_is_laid_out_once_and_again_if_labels_change(corpus: Path, log_lin
     assert lay_out(corpus)["a"] == [Event(0, 1, "car")]
 
 
+def test_a_set_is_laid_out_again_if_labels_move_to_the_next_recording(corpus: Path) -> None:
+    """Once, it was not: the label files, read one after the other, had the same text as before."""
+    before = lay_out(corpus)["a"]
+    (corpus / "labels" / "a.ann").rename(corpus / "labels" / "b c.ann")
+    (corpus / "labels" / "a.ann").touch()
+    events = lay_out(corpus)
+    assert (events["a"], events["b_c"]) == ([], before)
+
+
 def test_a_set_is_laid_out_again_if_its_recordings_have_moved(corpus: Path) -> None:
     """Once, its links led nowhere, and the set was "there already"."""
     lay_out(corpus)
