@@ -394,6 +394,8 @@ def class_names(checkpoint: Path, classes: int, labels: str = "") -> list[str]:
         return [f"class {i}" for i in range(classes)]
     try:
         names = _read_names(path)
+        if not all(isinstance(name, str) for name in names):  # also None, of a row of the CSV that is cut short
+            raise TypeError
     except FileNotFoundError:
         raise UserError(f"{path}: no such file (the path of a file of class names is expected)") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error):

@@ -169,6 +169,13 @@ def test_class_names_are_read_from_csv_json_or_text_and_must_fit_the_checkpoint(
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="no class names"):
         class_names(checkpoint, 2)
+    for name, text in (
+        ("own.csv", "index,mid,display_name\n0,/m/a,Speech\n1,/m/b\n"),
+        ("own.json", '{"id2label": {"0": 7}}'),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(UserError, match="no class names"):  # once, None and 7 were the names of classes
+            class_names(checkpoint, 2 if name == "own.csv" else 1, str(tmp_path / name))
     with pytest.raises(UserError, match=r"nowhere\.csv: no such file"):
         class_names(checkpoint, 2, str(tmp_path / "nowhere.csv"))
 
