@@ -30,8 +30,9 @@ LONGEST_IN_SECONDS = 100
 """times in a name that differ by less are in seconds, others in milliseconds"""
 MOST_SECONDS = 120
 """limit on the time that ffmpeg has to convert a copy"""
-# An id may itself begin with Y: it always has 11 characters.
-_NAME = re.compile(r"Y?([A-Za-z0-9_-]{11})(?:[_-](\d+(?:\.\d+)?)(?:[_-](\d+(?:\.\d+)?))?)?")
+# An id may itself begin with Y: it always has 11 characters. Times have at most 12 digits: 400 would be infinite.
+_TIME = r"[_-](\d{1,12}(?:\.\d+)?)"
+_NAME = re.compile(rf"Y?([A-Za-z0-9_-]{{11}})(?:{_TIME}(?:{_TIME})?)?")
 
 
 class Key(NamedTuple):

@@ -66,6 +66,9 @@ def test_a_name_of_the_metadata_gives_one_key():
     assert named("1Ro0FgMWTUE_120_130.wav") == Key("1Ro0FgMWTUE", 120_000)
     with pytest.raises(ValueError):
         named("1000.wav")
+    with pytest.raises(ValueError):  # once OverflowError, a traceback
+        named(f"Y{ID}_{'9' * 400}_1.wav")
+    assert candidates(f"{ID}_{'9' * 400}") == []
 
 
 @pytest.mark.skipif(not (KIT / "desed_metadata").is_dir(), reason="no kit with the real metadata")
