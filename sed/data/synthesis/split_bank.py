@@ -139,8 +139,13 @@ def check_replaceable(bank: Path, out: Path) -> None:
         return
     if out.is_symlink() or not out.is_dir():
         raise UserError(f"{out}: exists and is not a folder (choose another name)")
-    strange = [path for path in out.iterdir() if path.name not in ("train", "validation", ATTRIBUTION)]
-    walked = (found for side in ("train", "validation") for found in os.walk(out / side))
+    sides = ("train", "validation")
+    strange = [
+        path
+        for path in out.iterdir()
+        if path.name not in (*sides, ATTRIBUTION) or path.is_dir() != (path.name in sides)
+    ]
+    walked = (found for side in sides for found in os.walk(out / side))
     below = (Path(folder, name) for folder, _, files in walked for name in files)
     for path in (*strange, *(path for path in below if not path.is_symlink())):
         raise UserError(f"{out}: holds {path.relative_to(out)}, which no split has written (choose another folder)")

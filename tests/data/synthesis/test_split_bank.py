@@ -150,7 +150,9 @@ def test_the_new_bank_links_to_the_old_and_keeps_its_attribution(bank, tmp_path)
         assert again[file.replace("train/", f"{side}/", 1)] == split_bank.sources(bank)[file]
 
 
-@pytest.mark.parametrize("name", ["train/notes.txt", "train/foreground/Dog/mine.wav", "notes.txt", "validation/x/y"])
+@pytest.mark.parametrize(
+    "name", ["train/notes.txt", "train/foreground/Dog/mine.wav", "notes.txt", "validation/x/y", "validation"]
+)
 def test_a_folder_that_is_not_a_split_is_not_replaced(bank, tmp_path, name):
     """Once, any folder with a train/ in it counted as a split, and was removed."""
     out = tmp_path / "mine"
