@@ -103,7 +103,8 @@ def refuse_overwriting(args: argparse.Namespace) -> None:
     if out.name in beside:
         raise UserError(f"--out {args.out}: a file of this name is written beside the result (name it result.json)")
     written = {out, *(out.with_name(name) for name in beside)}
-    given = (args.input, args.ground_truth, args.durations, args.labels, args.exclude, args.groups, args.event_f1_from)
+    given = [args.input, args.ground_truth, args.durations, args.labels, args.exclude, args.groups, args.event_f1_from]
+    given += [args.tuned, args.audio]
     for path in (Path(path).resolve() for path in given if path):
         if path in written and path.exists():
             raise UserError(f"{path}: would be overwritten, as --out is in its folder (write to another folder)")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from sed.bin import score
+from sed.evaluation.postprocessing import options
+from sed.evaluation.postprocessing.stored import write_tuned
 
 HEAD = "filename\tonset\toffset\tevent_label\n"
 TRUTH = f"{HEAD}a.wav\t1.0\t2.0\tDog\n"
@@ -55,6 +57,24 @@ def test_no_input_is_overwritten(
     assert call(monkeypatch, source, "--out", out) == 2
     assert message in capsys.readouterr().err
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(("option", "name"), [("--tuned", "tuned.json"), ("--audio", "wav.scp")])
+def test_no_file_of_an_option_is_overwritten(
+    option: str, name: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = place / "elsewhere" / name
+    file.parent.mkdir()
+    if option == "--tuned":
+        write_tuned(
+            file, options.resolve(options.options_of(post_processing="none"), ["Dog"]), clips=["b"], facts={"tuned": []}
+        )
+    else:
+        file.write_text("a a.wav\n")
+    before = file.read_bytes()
+    assert call(monkeypatch, "scores", option, str(file), "--out", str(file)) == 2
+    assert f"{name}: would be overwritten" in capsys.readouterr().err
+    assert file.read_bytes() == before
 
 
 def test_events_of_an_earlier_scoring_do_not_stay_beside_a_result_without_detections(
