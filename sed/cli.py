@@ -36,6 +36,7 @@ _CURES = {
 }
 _LINE_ENDS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 _MACHINE = {errno.EIO: "input/output error (check the disk)", errno.ENOMEM: "out of memory"}
+_OUT_OF_MEMORY = "out of memory (smaller batches or fewer jobs)"
 
 
 def script_name() -> str:
@@ -79,16 +80,25 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
                 raise
             lacking = error.object[error.start : error.end]
             code = _fail(2, f"standard output, in {sys.stdout.encoding}, lacks {lacking} (set PYTHONIOENCODING=utf-8)")
-        except RuntimeError as error:  # before Python 3.13, pathlib raises it for circular links instead of an OSError
-            if not str(error).startswith("Symlink loop from "):
+        except RuntimeError as error:
+            if _is_lack_of_memory(error):
+                code = _fail(1, _OUT_OF_MEMORY)
+            # before Python 3.13, pathlib raises it for circular links instead of an OSError
+            elif str(error).startswith("Symlink loop from "):
+                where = str(error).removeprefix("Symlink loop from ").strip("'")
+                code = _fail(2, f"{where}: {_CURES[errno.ELOOP]}")
+            else:
                 raise
-            where = str(error).removeprefix("Symlink loop from ").strip("'")
-            code = _fail(2, f"{where}: {_CURES[errno.ELOOP]}")
         except MemoryError:
-            code = _fail(1, "out of memory (smaller batches or fewer jobs)")
+            code = _fail(1, _OUT_OF_MEMORY)
         sys.exit(code)
 
     return wrapped
+
+
+def _is_lack_of_memory(error: RuntimeError) -> bool:
+    """Return whether torch raised an error because a GPU's memory, or RAM (then by its text only), ran out."""
+    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator: " in str(error)
 
 
 def _open_closed_streams() -> None:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_model import call
 
 from sed.cli import entry, setup_logging
@@ -57,6 +58,14 @@ def test_every_errno_is_one_line_with_its_file(number, capsys):
         return
     found, line = outcome(error, capsys)
     assert found in (1, 2) and "some/file: " in line and line.count("\n") == 1
+
+
+def test_torch_s_lack_of_memory_is_one_line(capsys):
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation")
+    assert outcome(error, capsys) == outcome(MemoryError(), capsys)
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)  # an EiB: no machine has it
+    assert outcome(caught.value, capsys) == outcome(MemoryError(), capsys)
 
 
 def test_a_bug_keeps_its_traceback():
