@@ -33,6 +33,8 @@ from sed.registry import chosen
 # Mean and standard deviation of raw log-mel on AudioSet, from the AST release (L).
 AUDIOSET_MEAN = -4.2677393
 AUDIOSET_STD = 4.5689974
+MOST_WEIGHTS = 1 << 27
+"""largest number of weights of a mel bank (512 MiB); the published front ends have 16,000 to 131,000"""
 
 FRONT_ENDS = {"kaldi": "sed.features.kaldi:Kaldi", "stft": "sed.features.stft:Stft"}
 WAVE_NORMS = {
@@ -241,6 +243,10 @@ class FrontEnd(nn.Module):
             raise ValueError(f"f_min {f_min}, f_max {f_max}, sample_rate {rate}: {limits}")
         self.analysis: Analysis = chosen(FRONT_ENDS, self.front_end, "front_end")()
         self.framing = Framing.of(self.settings)
+        weights = (self.fft_size // 2 + 1) * self.mel_bins
+        if weights > MOST_WEIGHTS:
+            sizes = f"fft_size {self.fft_size}, mel_bins {self.mel_bins}"
+            raise ValueError(f"{sizes}: a mel bank of {weights} weights, more than {MOST_WEIGHTS}")
         if not self.clip_frames:
             least = self.min_samples / rate
             raise ValueError(f"clip_seconds {self.clip_seconds} is too short for a frame, which needs {least:g} s")

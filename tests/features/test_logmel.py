@@ -53,6 +53,22 @@ def test_stored_settings_outside_their_options_are_refused(key, value):
         FrontEnd.from_params({**FrontEnd().params(), key: value})
 
 
+@pytest.mark.parametrize(
+    ("settings", "sizes"),
+    [
+        ({"fft_size": 1 << 40}, f"fft_size {1 << 40}, mel_bins 128"),
+        ({"front_end": "stft", "mel_bins": 10**12}, f"fft_size 400, mel_bins {10**12}"),
+        (
+            {"frame_length": 60, "sample_rate": 10**6, "clip_seconds": 100},
+            f"fft_size {1 << 26}, mel_bins 128",  # the window's length as the next power of two
+        ),
+    ],
+)
+def test_a_mel_bank_that_no_memory_holds_is_refused(settings: dict[str, object], sizes: str) -> None:
+    with pytest.raises(UserError, match=f"^{sizes}: a mel bank of "):
+        FrontEnd.from_config(settings)
+
+
 def test_settings_are_the_options_and_no_others() -> None:
     declared = {name for name in FrontEnd.__annotations__ if name not in ("taper", "bank")}
     assert declared == {*FrontEnd.KEYS}
