@@ -47,7 +47,7 @@ def recover(folder: Path) -> None:
     Commands that write packs call it before they read the model, which may be `folder` itself.
 
     Raises:
-        UserError: another run is writing `folder`.
+        UserError: another run is writing `folder`, or it is the root of the file system.
     """
     folder = folder.resolve()
     if any(leftover.is_dir() for leftover in _hidden(folder)):
@@ -60,8 +60,8 @@ def replacing_pack(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to write a pack to; after the context, it replaces `folder`.
 
     Raises:
-        UserError: another run is writing `folder`; it is not a packed model; or it has files that would be replaced
-            although `pack` did not write them or they were edited since.
+        UserError: another run is writing `folder`; it is the root of the file system, or not a packed model; or it has
+            files that would be replaced although `pack` did not write them or they were edited since.
     """
     folder = folder.resolve()
     new, _ = _hidden(folder)
@@ -82,7 +82,12 @@ def replacing_pack(folder: Path) -> Iterator[Path]:
 
 
 def _hidden(folder: Path) -> tuple[Path, Path]:
-    """Return the hidden names of the new folder (while it is written) and of the old one (during the exchange)."""
+    """Return the hidden names of the new folder (while it is written) and of the old one (during the exchange).
+
+    Raises UserError for the root of the file system, which has no name and is no place for a pack.
+    """
+    if not folder.name:
+        raise UserError(f"{folder}: the root of the file system (choose a folder in it)")
     return folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
 
 

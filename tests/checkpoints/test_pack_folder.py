@@ -48,6 +48,11 @@ def test_a_folder_of_another_tool_is_left_alone(
         assert contents(folder) == before and not hidden(tmp_path)
 
 
+def test_the_root_of_the_file_system_is_no_folder_for_a_pack(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(pack, "no-model", "/") == 2
+    assert "/: the root of the file system (choose a folder in it)" in capsys.readouterr().err
+
+
 def test_files_of_others_stay(packed: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(packed / "model", tmp_path / "model")
     (folder / "data").mkdir()
