@@ -120,7 +120,7 @@ def _read(args: argparse.Namespace) -> tuple[Submission, Reference]:
 
     written = [args.out, args.out.with_name("events.tsv")]  # by an earlier run, maybe below a folder that is read
     submission = read_submission(args.input, exclude=[args.ground_truth, args.durations, *written])
-    others = [args.input, *written]
+    others = [args.input, *written, *filter(None, (args.labels, args.exclude, args.groups))]
     reference = read_reference(args.ground_truth, args.durations, max_dropped=args.max_dropped, exclude=others)
     if args.raw and submission.scores is None:
         raise UserError(f"--raw: {submission.path} has decisions, which no post-processing has changed (leave it out)")

@@ -107,7 +107,7 @@ def _tune_scores(args: argparse.Namespace, scores: str) -> None:
         from sed.evaluation.pseudo import boundary_bias, decided_events
 
         found = decided_events(scores_for(problem, submission.scores), tuned)
-        truth = by_clip(read_rows(args.ground_truth, exclude={args.out.resolve()}))
+        truth = by_clip(read_rows(args.ground_truth, exclude={args.out.resolve(), Path(args.durations).resolve()}))
         measured["bias"] = boundary_bias(found, truth)._asdict()
     facts = {**measured, "tuned": args.what, "input": scores, "command": command_line(), "git": git_hash()}
     write_tuned(args.out, replace(tuned, tuned_on=name), clips=problem.clips, facts=facts)

@@ -79,7 +79,8 @@ def read_reference(
         durations: the table of durations, or a folder of the recordings.
         max_dropped: largest percentage of the events that may not fit their recordings: they have no length, begin
             beyond the end, or end far beyond it (`sed.data.events.LONG`). The default is chosen by hand.
-        exclude: files that may lie in that folder and are not ground truth (the detections).
+        exclude: files that may lie in the folder of label files and are not ground truth (the detections); the table of
+            durations is excluded always.
 
     Returns:
         The reference.
@@ -88,7 +89,7 @@ def read_reference(
         UserError: clips of the ground truth have no duration, there are no events, or too many do not fit.
     """
     return reference_of(
-        read_rows(truth, METADATA, {Path(file).resolve() for file in exclude}),
+        read_rows(truth, METADATA, {Path(file).resolve() for file in (durations, *exclude)}),
         read_durations(durations),
         path=Path(truth),
         durations_path=Path(durations),

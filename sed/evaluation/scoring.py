@@ -61,7 +61,7 @@ def score_events(
         raise UserError(f"labels: '{twice[0]}' comes twice (keep one)")
     submission = _submission(predicted, [file for file in (truth, durations) if isinstance(file, str | Path)])
     reference = reference_of(
-        _rows(truth, "the truth", [predicted] if isinstance(predicted, str | Path) else []),
+        _rows(truth, "the truth", [file for file in (predicted, durations) if isinstance(file, str | Path)]),
         _seconds(durations),
         path=_path(truth, "the truth"),
         durations_path=_path(durations, "the durations"),

@@ -121,6 +121,25 @@ def test_detections_in_the_folder_of_the_truth_are_not_read_as_truth(
     assert call(monkeypatch, "labels/found.tsv", "--out", "labels/result.json", truth="labels") == 2
 
 
+def test_other_inputs_in_the_folder_of_the_truth_are_not_read_as_truth(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "labels").mkdir()
+    (place / "labels" / "a.txt").write_text("1.0\t2.0\tDog\n")
+    (place / "labels" / "durations.tsv").write_text("filename\tduration\na.wav\t10\nb.wav\t10\n")
+    (place / "labels" / "labels.txt").write_text("Dog\n")
+    (place / "labels" / "groups.tsv").write_text("filename\troom\na.wav\tkitchen\n")
+    (place / "labels" / "left_out.txt").write_text("b\n")
+    options = ["--labels", "labels/labels.txt", "--groups", "labels/groups.tsv", "--group-by", "room"]
+    options += ["--exclude", "labels/left_out.txt", "--durations", "labels/durations.tsv"]
+    arguments = ["scores", *options, "--ground-truth", "labels", "--bootstrap", "0", "--jobs", "1", "--no-report"]
+    monkeypatch.setattr(sys, "argv", ["score", *arguments, "--out", "scored/result.json"])
+    with pytest.raises(SystemExit) as stopped:
+        score.main()
+    assert not stopped.value.code
+    assert json.loads((place / "scored" / "result.json").read_text())["event_f1_macro"] == 1
+
+
 @pytest.mark.parametrize("truth", ["labels", "events.tsv"])
 def test_an_earlier_result_below_a_folder_of_labels_is_not_read(
     place: Path, monkeypatch: pytest.MonkeyPatch, truth: str

@@ -58,6 +58,18 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[object], list[o
     return one, other, path
 
 
+def test_durations_in_the_folder_of_the_truth_are_not_read_as_truth(
+    sets: tuple[list[object], list[object], Path], tmp_path: Path
+) -> None:
+    (scores, *_), _, _ = sets
+    folder, found = Path(str(scores)).parent, []
+    for truth in (folder, folder / "events.tsv"):
+        arguments = ["--ground-truth", truth, "--durations", folder / "durations.tsv", "--bias", "--set", "one"]
+        assert call(tune, scores, *arguments, "--out", tmp_path / "tuned.json") == 0
+        found.append(json.loads((tmp_path / "tuned.json").read_text()))
+    assert {**found[0], "command": ""} == {**found[1], "command": ""}
+
+
 def test_too_few_events_to_tune_on_are_said_in_one_line(
     sets: tuple[list[object], list[object], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -73,6 +73,13 @@ def test_the_truth_in_the_scored_folder_is_no_operating_point(tmp_path: Path) ->
     assert score_events(tmp_path, tmp_path / "truth.tsv", {"a": 10.0})["psds1"] == 0
 
 
+def test_durations_in_the_folder_of_the_truth_are_no_truth(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1.0\t2.0\tDog\n")
+    (tmp_path / "durations.tsv").write_text("filename\tduration\na\t10\n")
+    found = score_events({"a": [Event(1.0, 2.0, "Dog")]}, tmp_path, tmp_path / "durations.tsv")
+    assert found["event_f1_macro"] == 1
+
+
 def test_detections_in_the_folder_of_the_truth_are_no_truth(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("1.0\t2.0\tDog\n")
     (tmp_path / "found.tsv").write_text("filename\tonset\toffset\tevent_label\na\t5\t6\tDog\n")
