@@ -64,7 +64,7 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
         raise ValueError(missing)
     row = {key: values[place] for key, place in columns.items() if key != "duration" or "offset" not in columns}
     row = {key: "" if value is None else value for key, value in row.items()}
-    if not all(isinstance(value, (str, int, float)) for value in row.values()):
+    if not all(isinstance(value, (str, int, float)) and not isinstance(value, bool) for value in row.values()):
         raise ValueError("neither text nor number")
     numbers = {key for key in TIMES if not isinstance(row.get(key, ""), str)}
     return {key: seconds_text(seconds_of(value)) if key in numbers else str(value) for key, value in row.items()}

@@ -18,6 +18,7 @@ from sed.errors import UserError
         ("e.jsonl", FILES["jsonl"][1] + "{}\n", r"e.jsonl:3: not an event"),
         ("e.jsonl", FILES["jsonl"][1] + "[[\n", r"e.jsonl:3: not an event"),
         ("e.jsonl", FILES["jsonl"][1].replace("1.25", "null"), r"e.jsonl:1: broken row of a.wav"),
+        ("e.jsonl", '{"file": "a.wav", "start": 1, "end": 2, "event": true}\n', r"e.jsonl:1: not an event"),
     ],
 )
 def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, name: str, text: str, message: str) -> None:
