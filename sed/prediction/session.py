@@ -376,8 +376,9 @@ def _outputs(
             f"--format {','.join(args.format)}: two outputs are named {twice[0]} (give one format at a time)"
         )
     if args.out_dir is not None:
-        _keep_labels(
-            args.out_dir, {name: [stem + f.suffix for f in formats if not f.together] for name, stem in stems.items()}
+        folder = Path(args.out_dir)
+        keep_labels(
+            {name: [folder / (stem + f.suffix) for f in formats if not f.together] for name, stem in stems.items()}
         )
     page: Page | None = None
     if args.html:
@@ -416,15 +417,18 @@ def _outputs(
     return open_sinks
 
 
-def _keep_labels(folder: Path, outputs: Mapping[str, Sequence[str]]) -> None:
+def keep_labels(outputs: Mapping[str, Sequence[Path]]) -> None:
     """Raise UserError if an output would replace a label file beside its recording: it may be made by hand.
 
-    `outputs` are the names of each recording's outputs in the folder that other tools read and write, too.
+    `outputs` are, for each recording, its outputs in formats that other tools read and write, too.
     """
-    beside = [
-        names for name, names in outputs.items() if name != "-" and Path(name).parent.resolve() == folder.resolve()
+    there = [
+        path
+        for name, paths in outputs.items()
+        for path in paths
+        if name != "-" and path.exists() and path.parent.resolve() == Path(name).parent.resolve()
     ]
-    if there := [path for names in beside for path in (folder / name for name in names) if path.exists()]:
+    if there:
         others = f", as {len(there) - 1} more" * (len(there) > 1)
         raise UserError(
             f"{there[0]}: a label file that is beside its recording already{others}: not replaced, since it may be"

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from sed.data.recordings import shown
+from sed.data.recordings import find_recordings, shown
 from sed.errors import UserError
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import open_replacing
@@ -23,7 +23,7 @@ from sed.prediction.formats import Format
 from sed.prediction.ledger import Ledger, open_ledger
 from sed.prediction.predictor import Predictor, window_geometry
 from sed.prediction.recording import Sink, Track, run
-from sed.prediction.session import Sinks, read_samples
+from sed.prediction.session import Sinks, keep_labels, read_samples
 from sed.prediction.window_settings import resolve as resolve_windows
 from sed.prediction.windows import Window, WindowPlan
 from sed.prediction.writers import FormatSink, check_formats
@@ -49,7 +49,8 @@ def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, 
 
     Raises:
         UserError: there is no such folder, the formats do not fit into the output or what an earlier run wrote there,
-            windows cannot overlap as asked, or the ledger cannot be used.
+            windows cannot overlap as asked, the ledger cannot be used, or a first run would replace label files beside
+            their recordings.
     """
     folder = Path(args.watch)
     if not folder.is_dir():
@@ -58,12 +59,14 @@ def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, 
     table = sys.stdout if args.out == "-" else Path(args.out)
     ledger = stack.enter_context(open_ledger(state_of(args), None if args.out_dir else table))
     header = formats[0].header(predictor.labels)
+    arrivals = Arrivals(folder, settle=args.watch_settle, patience=args.watch_patience)
+    predict = _Predicting(args, predictor, post, formats, arrivals, ledger)
+    if not state_of(args).stat().st_size:  # later on, a label file that is not in the ledger may be of a killed run
+        predict.keep_labels()
     ledger.begin(header)
     if ledger.table is not None and (ledger.table is sys.stdout or ledger.table.tell() == 0):
         ledger.table.write(header)
         ledger.table.flush()
-    arrivals = Arrivals(folder, settle=args.watch_settle, patience=args.watch_patience)
-    predict = _Predicting(args, predictor, post, formats, arrivals, ledger)
     logger.info("watching %s: %d recordings are done already (Ctrl-C ends it)", folder, len(ledger.done))
     failures, last_work = 0, time.monotonic()
     while True:
@@ -109,6 +112,16 @@ class _Predicting:
         self._plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=self._windows.overlap)
         self._stems = {name: str(line["stem"]) for name, line in ledger.done.items() if "stem" in line}
         self._taken = {output for stem in self._stems.values() for output in self._outputs(stem)}
+
+    def keep_labels(self) -> None:
+        """Raise UserError if an output of a recording that is there already would replace a label file beside it."""
+        if self._ledger.table is None:
+            suffixes = [format.suffix for format in self._formats if not format.together]
+            folder, out = self._arrivals.folder, Path(self._args.out_dir)
+            names = {path: path.relative_to(folder).as_posix() for path in find_recordings(folder).paths}
+            keep_labels(
+                {str(path): [out / (self._stem(name) + one) for one in suffixes] for path, name in names.items()}
+            )
 
     def __call__(self, names: list[str]) -> None:
         of_track: dict[Track, tuple[str, dict[str, str]]] = {}

@@ -126,6 +126,22 @@ def test_files_of_their_own_lie_as_the_recordings_do(tmp_path: Path, sounds: lis
     assert len(rows_of(out / "y.jsonl")) == 1 and len(list(out.rglob("*.jsonl"))) == 2  # y's, and the ledger
 
 
+def test_labels_beside_their_recordings_are_not_replaced(tmp_path: Path, sounds: list[bytes]) -> None:
+    (tmp_path / "day").mkdir()
+    for name in ("x.wav", "day/y.wav"):
+        (tmp_path / name).write_bytes(sounds[0])
+    (tmp_path / "day" / "y.txt").write_text("0.1\t0.5\tCat\n")
+    work = watching("--watch", tmp_path, "--out-dir", tmp_path, "--format", "audacity")
+    for _ in range(2):  # the first try leaves no state behind that would let the second one pass
+        with pytest.raises(UserError, match=r"y\.txt: a label file that is beside its recording already"):
+            work()
+        assert (tmp_path / "day" / "y.txt").read_text() == "0.1\t0.5\tCat\n" and not (tmp_path / "x.txt").exists()
+    (tmp_path / "day" / "y.txt").unlink()
+    (tmp_path / "z.txt").write_text("of no recording so far")
+    assert work() == 0 and work() == 0
+    assert (tmp_path / "x.txt").read_text() == (tmp_path / "day" / "y.txt").read_text() != ""
+
+
 def test_outputs_of_two_formats_do_not_have_one_name(tmp_path: Path, sounds: list[bytes]) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
