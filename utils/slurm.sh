@@ -9,7 +9,7 @@
 #   --time T       time limit per job, as sbatch takes it, such as 2:00:00 (conf/slurm.conf's)
 #   --pick WHAT    jobs to run: all, or incomplete, those whose log does not end with status 0 (all)
 #   --conf FILE    translation of these options into sbatch's (conf/slurm.conf)
-#   --patience S   cancel jobs that have not started after S seconds; 0: the conf's value, or never (0)
+#   --patience S   cancel the jobs if none has started after S seconds; 0: the conf's value, or never (0)
 #
 # Submits one sbatch (an array if jobs are numbered), shows its progress until it ends, and exits with the highest status
 # of its jobs. Jobs that Slurm requeues are waited for; those preempted or sent SIGUSR1 (sbatch's --signal=B:USR1@120) end
@@ -151,7 +151,7 @@ if ((${#jobs[@]} == 1)); then
     helpers+=($!)
 fi
 
-began=${SECONDS} last_report=0 unanswered=0 left=1 last_alive=${SECONDS}
+began=${SECONDS} last_report=0 unanswered=0 left=1 last_alive=${SECONDS} started=false
 while ((left > 0)); do
     pause "${SLURM_POLL:-5}"
     if ! left=$(tasks); then # for instance, Slurm's controller restarts
@@ -168,7 +168,8 @@ while ((left > 0)); do
             ;;
     esac
     running=$(squeue -h -j "${id}" -t RUNNING,COMPLETING -o '%t' 2>/dev/null | grep -c . || true)
-    if [[ -n ${waits} ]] && ((patience > 0 && running == 0 && SECONDS - began > patience && stopping == 0)); then
+    ((running == 0 && left == ${#jobs[@]})) || started=true # for good: a job that Slurm requeues waits again
+    if [[ -n ${waits} && ${started} == false ]] && ((patience > 0 && SECONDS - began > patience && stopping == 0)); then
         scancel "${id}"
         die "job ${id} has not started in ${patience} s: ${waits} (cancelled)"
     fi

@@ -92,6 +92,21 @@ fake_sbatch() {
     nothing_queued
 }
 
+@test "patience is for jobs that have not started: a job that Slurm requeues later is waited for" {
+    mkdir -p bin
+    printf '#!/bin/sh\necho 7\n' >bin/sbatch
+    printf '#!/bin/sh\ntouch cancelled\n' >bin/scancel
+    # The job runs for twelve queries of its state, waits for four, and has then ended.
+    # shellcheck disable=SC2016
+    printf '%s\n' '#!/bin/sh' 'case "$*" in *"-r "*) echo >>polls ;; esac' 'n=$(wc -l <polls)' \
+        '[ "${n}" -lt 17 ] || { echo "# Ended (code 0)" >log/x.log && exit 0; }' \
+        'case "$*" in *PENDING*) [ "${n}" -lt 13 ] || echo Priority ;; *RUNNING*) [ "${n}" -gt 12 ] || echo R ;; *) echo R ;; esac' \
+        >bin/squeue
+    chmod +x bin/*
+    PATH=${PWD}/bin:${PATH} SLURM_POLL=0.2 run "${slurm_sh}" --patience 1 log/x.log true
+    [[ ${status} == 0 && ! -e cancelled ]]
+}
+
 @test "jobs get the GPUs that Slurm gives them" {
     need_slurm
     # each job keeps its GPU until the other has one, too, however long a busy machine takes to start it
