@@ -38,6 +38,7 @@ read_conf() { # set `submit` to sbatch and its options: those of conf/slurm.conf
         case ${kind} in
             '' | '#'*) continue ;;
             command)
+                [[ -n ${rest} ]] || die "${conf}:${number}: no command (command sbatch ...)"
                 read -ra submit <<<"${rest}"
                 continue
                 ;;
@@ -49,7 +50,7 @@ read_conf() { # set `submit` to sbatch and its options: those of conf/slurm.conf
         esac
         read -r name words <<<"${rest}"
         value=${name#*=} name=${name%%=*}
-        [[ ${kind} =~ ^(option|default)$ && -n ${wanted[${name}]+there} && ${rest} == *=* ]] ||
+        [[ ${kind} =~ ^(option|default)$ && -n ${name} && -n ${wanted[${name}]+there} && ${rest} == *=* ]] ||
             die "${conf}:${number}: not understood (command ..., option <gpu|nodes|mem|time>=<value> ..., default ..., patience <seconds>)"
         if [[ ${kind} == default ]]; then
             [[ -n ${wanted[${name}]} ]] || wanted[${name}]=${value}

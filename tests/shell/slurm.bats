@@ -50,6 +50,12 @@ fake_sbatch() {
     printf 'option colour=* --x\n' >mine.conf
     run "${slurm_sh}" --conf mine.conf log/x.log true
     [[ ${status} == 2 && ${output} == 'slurm.sh: mine.conf:1: not understood'* ]]
+    printf 'option\n' >mine.conf
+    run "${slurm_sh}" --conf mine.conf log/x.log true
+    [[ ${status} == 2 && ${output} == 'slurm.sh: mine.conf:1: not understood'* ]]
+    printf '# mine\ncommand\n' >mine.conf
+    run "${slurm_sh}" --conf mine.conf log/x.log true
+    [[ ${status} == 2 && ${output} == 'slurm.sh: mine.conf:2: no command'* ]]
 }
 
 @test "a missing sbatch or conf: one line, exit status 2" {
