@@ -34,7 +34,11 @@ class CsvTable:
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
         """Yield the rows."""
-        header = _header(text)
+        try:
+            header = _header(text)
+        except csv.Error:
+            most = csv.field_size_limit()
+            raise UserError(f"{path}:1: a column's name has more than {most} characters (is it a table?)") from None
         columns = columns_of(header)
         if missing := missing_in(columns):
             raise UserError(f"{path}:1: no column of {missing} (the header has {', '.join(header)})")
@@ -77,7 +81,7 @@ def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _separator(text: str) -> str:
     """Return the most frequent of tab, semicolon and comma in the header, the first of these on a tie."""
-    header = text.split("\n", 1)[0]
+    header = lines_of(text)[0]
     return max("\t;,", key=header.count)
 
 

@@ -23,11 +23,19 @@ from sed.errors import UserError
         ("l.csv", 'file,start,end,label\na,1,2,"Dog\na,3,4,Cat\n', r"l.csv:2: a quotation mark that is not"),
         ("l.csv", 'file,start,end,label\na,1,2,"Dog\n' + "a,3,4,Cat\n" * 20_000, r"l.csv:2: a quotation mark"),
         ("l.csv", 'file,start,end,label\na,1,2,"Dog\na,3,4,"Cat"\n', r"l.csv:2: a quotation mark"),
+        ("l.csv", "file,start,end,label," + "x" * 200_000 + "\na,1,2,Dog\n", r"l.csv:1: a column's name has more"),
     ],
 )
 def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, name, text))
+
+
+def test_the_separator_is_that_of_the_header_even_if_lines_end_with_cr_alone(tmp_path: Path) -> None:
+    """Spreadsheets write such files as "CSV (Macintosh)"; here with decimal commas, and with commas in labels."""
+    label = "a dog, barking, far, loud, old"
+    path = write(tmp_path, "l.csv", f"file;start;end;label\ra.wav;0,5;1,5;{label}\rb.wav;2,5;3,5;{label}\r")
+    assert by_clip(read_rows(path)) == {"a": [Event(0.5, 1.5, label)], "b": [Event(2.5, 3.5, label)]}
 
 
 def test_a_table_without_a_column_of_files_belongs_to_the_recording_of_its_name(tmp_path: Path) -> None:
