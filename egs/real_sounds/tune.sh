@@ -43,6 +43,7 @@ work=${here}/tuning/work out=${here}/tuning
 source "${here}/../../utils/parse_options.sh"
 (($# == 0)) || usage
 [[ -d ${soundbank} ]] || die "--soundbank '${soundbank}': no such folder (a folder of recordings is needed)"
+((public > 0)) || die "--public is at least 1, not ${public}: the boxes are tuned on these clips"
 soundbank=$(cd "${soundbank}" && pwd)
 { mkdir -p "${work}" "${out}" && work=$(cd "${work}" && pwd) && out=$(cd "${out}" && pwd); } ||
     die "${work} or ${out}: cannot be made (see above)"

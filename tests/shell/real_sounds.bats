@@ -195,6 +195,8 @@ END
     expect "--stage is a whole number" --soundbank bank --stage two --work new
     expect "usage" --soundbank bank more --work new
     [[ ! -e new ]]
+    run "${root}/egs/real_sounds/tune.sh" --soundbank . --public 0 --work new --out new
+    [[ ${status} == 2 && ${output} == *'--public is at least 1'* && ! -e new ]]
     run "${root}/egs/real_sounds/tune.sh" --soundbank nowhere --work new --out new
     [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"--soundbank 'nowhere': no such folder"* && ! -e new ]]
 }
