@@ -24,7 +24,7 @@ source "${root}/utils/step.sh"
 
 [[ -f ${dump}/feats.scp ]] || die "${dump}/feats.scp: no such file (run stage 2 first; sets are folders of the dump)"
 weights=${model}/final.pt
-[[ ! -f ${model}/model.json ]] || weights=${model}/model.safetensors # a packed model
+[[ ! -f ${model}/model.json ]] || weights=${model}/model.json # a packed model: its config, and the checksum of its weights
 [[ -f ${weights} ]] || die "${weights}: no such file (train the model first: stages 3 and 4)"
 use_folder "${out}"
 split_words "${infer_args}"

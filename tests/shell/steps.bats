@@ -342,6 +342,21 @@ train() {
     [[ ${status} == 2 && ${output} == *'dump/none/feats.scp: no such file'* ]]
 }
 
+@test "infer: done again if the config of a packed model has changed, though its weights are the same" {
+    dump
+    mkdir -p exp/x
+    echo weights >exp/x/model.safetensors
+    infer() { run "${root}/steps/infer.sh" --ngpu 0 dump/strong exp/x exp/x/strong; }
+    echo '{"config": {"class_merge": "max"}}' >exp/x/model.json
+    infer
+    [[ ${status} == 0 && $(grep -c sed.bin.infer "${CALLS}") == 1 ]]
+    infer
+    [[ ${output} == *'already done' ]]
+    echo '{"config": {"class_merge": "noisy_or"}}' >exp/x/model.json
+    infer
+    [[ ${status} == 0 && $(grep -c sed.bin.infer "${CALLS}") == 2 ]]
+}
+
 @test "score: done again if a file that its options name has changed" {
     dump
     train
