@@ -12,7 +12,7 @@ from sed.models.decoders import Decoder
 
 
 class TimeSoftmax(nn.Module):
-    """Weighted mean sum_t a_t y_t, where a is the softmax over time of a linear map of the decoder's output.
+    """Mean of the frame posteriors, with a softmax over time of a linear map of the decoder's output as weights.
 
     The softmax of `clip_pooling: attention` is over classes instead, so that a class has little weight in frames where
     another one dominates.

@@ -299,7 +299,7 @@ def run(
 def _read(
     tracks: Iterable[tuple[Track, Callable[[Track], Iterator[Window]]]], predictor: Predictor
 ) -> Generator[tuple[Track, Window | UserError], None, None]:
-    """Yield the recordings' windows; for one that cannot be read any further, the error in place of the rest."""
+    """Yield the recordings' windows; for one that cannot be read any further, the error instead of the rest."""
     for track, windows in tracks:
         try:
             empty = True

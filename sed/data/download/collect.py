@@ -87,6 +87,7 @@ class Collection:
         for key in self.places:
             self.starts.setdefault(key.video, []).append(key)
         self.wanted = hashlib.sha256("\n".join(sorted(map(str, self.places))).encode()).hexdigest()
+        """digest of the wanted recordings, as in `_Read.wanted`"""
         self.scratch = downloads / ".collecting"
         self.origins = _Log(downloads / "origins.tsv", ORIGINS)
         self.compared = _Log(downloads / ".compared.tsv", _COMPARED)
@@ -124,7 +125,7 @@ class Collection:
                         self._fill(place, origin, path)
 
     def _name_of(self, path: Path, folders: Sequence[Path]) -> tuple[str, str]:
-        """Return a copy's origin, the part that downloaded it or else the folder that was given, and its path there."""
+        """Return a copy's origin (a folder of copies/ if stage 0 downloaded it, else that given) and its path there."""
         copies = self.downloads / "copies"
         if path.is_relative_to(copies):
             part = path.relative_to(copies).parts[0]
@@ -374,7 +375,7 @@ def find_shards(folders: Sequence[Path]) -> list[Path]:
         if is_shard(folder) and folder.is_file():
             found.append(folder)
             continue
-        # `index` has named folders that cannot be read.
+        # `audioset.index` has warned of folders that cannot be read.
         paths = [Path(place, name) for place, name in files_below(folder, lambda _: None) if not name.startswith(".")]
         for path in sorted(filter(is_shard, paths)):
             if path.is_file():
