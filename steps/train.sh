@@ -33,8 +33,14 @@ split_words "${train_args}"
 # with --force the command removes .done and the model, once the new training is ready to run
 if [[ ${force} == true || " ${words[*]-} " == *" --force "* ]]; then
     words+=(--force)
-elif [[ -e ${exp}/.done ]]; then # the command trains nothing then, but refuses a config that is not the experiment's
-    quietly python3 -m sed.bin.train --config "${conf}" ${words[@]+"${words[@]}"} "${dump}" "${exp}"
+elif [[ -e ${exp}/.done ]]; then
+    # the command trains nothing then, but refuses a config that is not the experiment's, and warns of changed sets
+    output=$(python3 -m sed.bin.train --config "${conf}" ${words[@]+"${words[@]}"} "${dump}" "${exp}" 2>&1) || {
+        code=$?
+        printf '%s\n' "${output}" >&2
+        exit "${code}"
+    }
+    grep -F 'trained before these sets' <<<"${output}" >&2 || true
     finished "${exp}: already done"
 fi
 launch=(python3 -m)

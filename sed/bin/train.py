@@ -27,6 +27,7 @@ from sed.files import lock
 from sed.parallel import launched
 from sed.prediction.window_settings import WINDOWS
 from sed.provenance import command_line, environment, git_hash
+from sed.training.data_state import data_state, warn_of_changes
 from sed.training.run_options import RUNTIME
 from sed.training.schedule import scale_steps
 
@@ -73,6 +74,7 @@ def main() -> None:
         if (args.exp / ".done").exists() and not args.force:
             if rank == 0:
                 setup_logging()
+                warn_of_changes(args.exp, args.dump, _sets(config))
                 logging.getLogger("sed.train").info("%s: trained already (--force trains again)", args.exp)
                 if (args.exp / "checkpoints").exists() and not (args.exp / "progress.json").exists():
                     from sed.training.loop import drop_resume_state
@@ -135,6 +137,7 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
                     log.replace(args.exp / "train.log")
                 save_config(args.exp / "config.yaml", {k: v for k, v in config.items() if k not in earlier})
             world.barrier()  # no process resumes from checkpoints that --force removes
+            data = data_state(args.dump, _sets(config))
             file = args.exp / FILE
             with metered(file, "training", again=True) if args.energy and world.first else nullcontext():
                 trainer.run()
@@ -143,7 +146,7 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
         except torch.OutOfMemoryError:
             pass  # reported below, where no traceback holds the step's memory any more
         else:
-            _mark_done(trainer, config, device, args.dump)
+            _mark_done(trainer, config, device, args.dump, data)
             return
         raise RunError(_out_of_memory(trainer, config))
 
@@ -186,7 +189,14 @@ def _out_of_memory(trainer: Trainer | None, config: dict[str, Any]) -> str:
     )
 
 
-def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device, dump: Path) -> None:
+def _sets(config: dict[str, Any]) -> list[str]:
+    """Return the names of the sets that are trained on."""
+    return [name for name, size in zip(config["train_sets"], config["batch_sizes"], strict=True) if size]
+
+
+def _mark_done(
+    trainer: Trainer, config: dict[str, Any], device: torch.device, dump: Path, data: dict[str, str]
+) -> None:
     """Write info.json, the provenance of the model, and the marker that training has ended."""
     from sed.device import describe
     from sed.evaluation.pseudo import read_origins
@@ -209,11 +219,8 @@ def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device, d
                 **read_origins(dump, config["train_sets"]),
                 **(trainer.maker.pseudo.origins if trainer.maker.pseudo else {}),
             },
-            "sets": [
-                name
-                for name, size in zip(config["train_sets"], config["batch_sizes"], strict=True)
-                if size and (dump / name).is_dir()
-            ],
+            "sets": [name for name in _sets(config) if (dump / name).is_dir()],
+            "data": data,
             "best_step": trainer.best_step,
             "best_score": trainer.best_score,
         }

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from tiny_model import call
+from tiny_training import write_dump, write_set
 
 from sed.bin import pretrain, train
 from sed.compatibility import FORMAT
@@ -150,6 +151,31 @@ def test_files_that_only_resuming_needs_are_removed_at_the_end_or_by_the_next_ru
     (experiment / "progress.json").unlink()
     assert go_on(experiment, "--checkpoint-seconds", "0")[0] == 0
     assert sorted(path.name for path in experiment.iterdir()) == names
+
+
+@pytest.mark.thorough
+def test_sets_that_changed_since_the_training_are_named(config_file, tmp_path, capsys):
+    dump, experiment = write_dump(tmp_path / "dump"), tmp_path / "exp"
+
+    def said(*options):
+        assert call(train, "--config", config_file, *options, dump, experiment) == 0
+        return capsys.readouterr().err
+
+    said()
+    assert "trained before" not in said()
+    corrected = (dump / "strong_real" / "events.tsv").read_text().replace("Cat", "Dog", 1)
+    (dump / "strong_real" / "events.tsv").write_text(corrected)
+    assert "exp: trained before these sets of" in (found := said()) and f"{dump} changed: strong_real (--force" in found
+    shutil.rmtree(dump / "weak")
+    write_set(dump / "weak", clips=25, supervision="weak", seed=9)  # the same names, other sounds
+    (dump / "synth_valid" / "events.tsv").unlink()  # no training set
+    assert "changed: strong_real, weak (--force" in said()
+    shutil.rmtree(dump / "unlabelled")  # there is nothing to train on instead
+    assert "changed: strong_real, weak (--force" in said()
+    info = json.loads((experiment / "info.json").read_text())
+    del info["data"]  # of an earlier version
+    (experiment / "info.json").write_text(json.dumps(info))
+    assert "trained before" not in said()
 
 
 @pytest.mark.thorough

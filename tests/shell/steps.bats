@@ -26,7 +26,7 @@ case $2 in
     sed.bin.check_dump) exit "${DAMAGED:-0}" ;;
     sed.bin.train | sed.bin.launch)
         [[ "$*" != *sed.bin.pretrain* ]] || { touch "${last}" && exit; }
-        echo "epoch 1" && sleep "${TRAIN_SECONDS:-0}"
+        echo "epoch 1${WARNING-}" && sleep "${TRAIN_SECONDS:-0}"
         touch "${last}/final.pt" "${last}/.done"
         ;;
     sed.bin.infer | sed.bin.merge_scores) touch "${last}" ;;
@@ -220,9 +220,12 @@ train() {
     train --train-args "--lr 1e-4 --name 'a b'"
     [[ ${status} == 0 && ${#lines[@]} == 1 && ${output} == *'exp/x: already done' ]]
     calls 6 # the trainer says whether it is the same
+    WARNING=': trained before these sets of dump changed: weak' train --train-args "--lr 1e-4 --name 'a b'"
+    [[ ${status} == 0 && ${#lines[@]} == 2 && ${output} == *'changed: weak'*'exp/x: already done' ]]
+    calls 7
     FAIL=sed.bin.train train --train-args "--lr 2e-4"
     [[ ${status} == 2 && ${output} == 'train: bad: sed.bin.train' ]]
-    calls 7
+    calls 8
     cmp exp/x/log/train.log train.log
     FAIL=sed.bin.train train --force
     [[ ${status} != 0 && -e exp/x/.done ]] # a wrong option does not cost the earlier training
