@@ -38,6 +38,7 @@ recordings="" events="" tags="" train_args="" score_args="" validation=0.2 group
 options_pass=${here}/../desed/run.sh
 source "${here}/../../utils/parse_options.sh"
 
+[[ ${ngpu} =~ ^[0-9]{0,9}$ ]] || die "--ngpu is a whole number, not '${ngpu}'" # with "" as default it takes any text
 work=$(realpath -m "${work}")
 download="local/own_data.sh --validation $(quoted "${validation}") --max-bad $(quoted "${max_bad}")"
 download+=" --max-dropped $(quoted "${max_dropped}")"
@@ -80,7 +81,7 @@ if [[ -f ${work}/data/validation/events.tsv ]]; then (
     source ./cmd.sh
     for model in "${work}"/exp/*/final.pt; do
         [[ -e ${model} ]] || continue
-        steps/tune_windows.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" "${work}/data/validation" "${model%/*}" || {
+        steps/tune_windows.sh --cmd "${cuda_cmd}" --ngpu "$((10#${ngpu} > 0))" "${work}/data/validation" "${model%/*}" || {
             code=$? # a model of an earlier call may lack labels that these recordings have: it keeps its windows
             ((code == 2)) && [[ ${model} -ot ${work}/data/validation/events.tsv ]] || exit "${code}"
         }

@@ -66,6 +66,9 @@ refused() { # refused <pattern>: is the exit status 2, and does the only line of
     refused 'nowhere: no packed model'
     own --recordings sounds --keep-labels true
     refused '--keep-labels: of which model? (give --from)'
+    mkdir -p work/data/validation work/exp/ast_sed && touch work/data/validation/events.tsv work/exp/ast_sed/final.pt
+    own --recordings sounds --work work --stage 5 --ngpu two
+    refused "--ngpu is a whole number, not 'two'"
     own --recordings sounds --colour red
     refused "unknown option '--colour'"
     local_own downloads
