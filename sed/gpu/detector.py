@@ -48,7 +48,7 @@ class GpuDetector(nn.Module):
         self._before_decoder = [part for part in parts if isinstance(part, nn.Module)]
         modules = itertools.chain.from_iterable(part.modules() for part in self._before_decoder)
         self._can_halve = not any(isinstance(module, _BatchNorm) for module in modules)
-        self.halved = False
+        self.halved = False  # whether the parts before the decoder are in bf16
         self._split = SplitProducts()
         self._calls = 0
         self._input: Tensor | None = None  # of the graph; None before its capture

@@ -31,7 +31,7 @@ def choose_precision(precision: str, device: torch.device) -> str:
 
 
 class Prepared(NamedTuple):
-    """Inputs of both models, and the targets after shifting, mixing and masking."""
+    """Inputs of both models, and the targets after shifting, mixing and masking. For slots see `StepInputs`."""
 
     student: torch.Tensor
     """(clips, input frames, bins) float32"""
