@@ -58,7 +58,7 @@ train() { # train <iteration> <config>: train all members
         member=${exp}_it$1_seed${seed}
         if [[ ${labels} ]]; then
             [[ ${force} == true || ! -f ${member}/.labels ]] || cmp -s "${labels}" "${member}/.labels" ||
-                die "${member}: was trained with other pseudo-labels, of another ensemble or --tune-args (remove it to train it again, or give another <exp/x>)"
+                die "${member}: was trained with other pseudo-labels, of another ensemble, other --tune-args or another file named in them (remove it to train it again, or give another <exp/x>)"
             mkdir -p "${member}"
             copy "${labels}" "${member}/.labels"
         fi
@@ -96,9 +96,9 @@ for ((iteration = 1; iteration <= iterations + 1; iteration++)); do
     ((iteration <= iterations)) || break
     all=${exp}_it${iteration} tuned=${exp}_it${iteration}/tuned.json out=${dump}/pseudo_${name}_it${iteration} scores=() tags=()
     average "${iteration}" "${tune_set}"
-    tuned_from=$(state_of "${all}/${tune_set}/scores.h5" "${dump}/${tune_set}/events.tsv" && printf '%s\n' "${asked_tune}")
+    split_words "${asked_tune}"
+    tuned_from=$(state_of "${all}/${tune_set}/scores.h5" "${dump}/${tune_set}/events.tsv" && printf '%s\n' "${asked_tune}" && state_of_words)
     if [[ ${force} == true || ! -f ${tuned} ]] || ! same "${tuned}.of" "${tuned_from}"; then
-        split_words "${asked_tune}"
         python3 -m sed.bin.tune "${all}/${tune_set}/scores.h5" --ground-truth "${dump}/${tune_set}/events.tsv" \
             --durations "${dump}/${tune_set}/durations.tsv" --bias --out "${tuned}" "${words[@]}"
         remember "${tuned}.of" "${tuned_from}"

@@ -66,6 +66,16 @@ END
     self_train --tune-args "--what threshold"
     run grep sed.bin.pseudo_label calls
     [[ ${status} == 1 ]]
+    # a file named in --tune-args is read again if it has changed
+    printf 'a' >own.json
+    self_train --tune-args "--tuned own.json" --force
+    sed -i '/sed.bin.tune/d' calls
+    self_train --tune-args "--tuned own.json"
+    run grep sed.bin.tune calls
+    [[ ${status} == 1 ]]
+    printf 'b' >own.json
+    run self_train --tune-args "--tuned own.json"
+    grep -q '^sed.bin.tune .* --tuned own.json$' calls
     # blanks and quotation marks in paths
     printf 'pseudo_weight: 1.5\ntrain_sets: strong_real,pseudo\n' >next.yaml
     mkdir "my dump" && cp -r dump/* "my dump"
