@@ -1,4 +1,7 @@
-"""Frequency dynamic convolution (Nam et al. 2022): a mixture of a few kernels that varies over frequency."""
+"""Frequency dynamic convolution (Nam et al. 2022): a mixture of a few kernels that varies over frequency.
+
+Letters such as (F) name sources: see egs/desed/README.md.
+"""
 
 from __future__ import annotations
 
