@@ -41,7 +41,7 @@ PATIENCE = 5  # failures in a row after which a run ends; a video that is gone i
 REQUEST = 5  # seconds that a request takes, for estimates of the time left
 GRACE = 10  # seconds that yt-dlp has to end after a request is given up, before it is killed
 REPORT = 10  # seconds between lines on progress
-WAV_HEADER = 78  # bytes of the header that ffmpeg writes, with its name in it; a file of this size has no samples
+WAV_HEADER = 78  # bytes before the samples in ffmpeg's WAV: the usual 44, and 34 that name ffmpeg as the writer
 COLUMNS = ("filename", "kind", "reason")
 
 
