@@ -6,6 +6,8 @@
 #   --cmd CMD         script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N          0: the CPU; else one GPU (1)
 #   --tune-args ARGS  options of sed.bin.tune ("--post-processing csebbs --what csebbs,threshold")
+#
+# Tunes on <exp/x>/<set>/scores.h5, which infer.sh makes first unless it is current.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
