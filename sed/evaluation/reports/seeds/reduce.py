@@ -28,19 +28,9 @@ CLASS_NUMBERS = ("event_f1", "psds1", "psds2")
 CLASS_MARGINS = ("event_f1", "psds1")
 # Options of the training that are kept.
 SETTINGS = (
-    *(
-        "encoder",
-        "pooling",
-        "upsample",
-        "clip_pooling",
-        "frozen_epochs",
-        "lr",
-        "encoder_lr",
-        "epochs",
-        "steps_per_epoch",
-    ),
-    *("batch_sizes", "consistency_weight", "ema_decay", "mixup_probability", "input_padding"),
-)
+    "encoder", "pooling", "upsample", "clip_pooling", "frozen_epochs", "lr", "encoder_lr", "epochs", "steps_per_epoch",
+    "batch_sizes", "consistency_weight", "ema_decay", "mixup_probability", "input_padding",
+)  # fmt: skip
 _NAME = re.compile(r"(?P<config>.+)_seed(?P<seed>\d+)")
 
 
