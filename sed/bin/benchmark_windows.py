@@ -136,10 +136,11 @@ def table(settings: Sequence[Setting], recordings: Sequence[Recording], *, sampl
     minutes = np.array([recording.minutes for recording in recordings])
     groups = [minutes == one for one in sorted(set(minutes.tolist()))]
     # (samples + 1, recordings): how often each is drawn; row 0 is the set itself, every recording once. Each length
-    # keeps its number of recordings in every sample.
+    # keeps its number of recordings in every sample, and has a seed of its own: with the same seed, two lengths with
+    # equal numbers of recordings would have the same draws.
     weights = np.zeros((samples + 1, len(minutes)))
-    for group in groups:
-        weights[:, group] = draw(int(group.sum()), samples, seed)
+    for number, group in enumerate(groups):
+        weights[:, group] = draw(int(group.sum()), samples, seed + number)
     cut, default = settings[0], settings[1]
 
     def difference(a: Counts, b: Counts) -> str:

@@ -1,10 +1,16 @@
-from pathlib import Path
+from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
 import pytest
 from tiny_model import call, save_tiny
 
 from sed.bin import benchmark_windows
 from sed.data.synthesis.sound_families import FAMILIES
+from sed.prediction.soundscapes import Recording
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +36,33 @@ def test_the_table_has_a_line_for_every_setting(model: Path, capsys: pytest.Capt
     # neither the clips nor the default have a difference to themselves
     assert cells[2][4] == "" and cells[3][3] == "" and "[" in cells[4][3]
     assert all(0 <= float(row[2]) <= 1 for row in cells[2:])
+
+
+def test_recordings_of_each_length_are_drawn_independently() -> None:
+    drawn: list[np.ndarray] = []
+
+    class Counted:
+        """Stand-in for `Counts`."""
+
+        system = np.zeros(1)
+
+        def resampled(self, weights: np.ndarray) -> Counted:
+            drawn.append(weights)
+            return self
+
+        def total(self) -> SimpleNamespace:
+            return SimpleNamespace(macro=lambda: 0.0)
+
+        def macro(self) -> np.ndarray:
+            return np.zeros(101)
+
+    settings: Any = [SimpleNamespace(name=name, whole=Counted(), pieces=Counted()) for name in ("clips", "default")]
+    recordings = [Recording(np.zeros(0), [], minutes) for minutes in [10] * 4 + [1] * 4]
+    benchmark_windows.table(settings, recordings, samples=100, seed=0)
+    weights = next(one for one in drawn if len(one) == 101)
+    long, short = weights[:, :4], weights[:, 4:]
+    assert (weights[0] == 1).all() and (long.sum(1) == 4).all() and (short.sum(1) == 4).all()
+    assert (long[1:] != short[1:]).any(1).mean() > 0.5
 
 
 @pytest.mark.parametrize(
