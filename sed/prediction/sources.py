@@ -58,7 +58,7 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
             else:
                 parent = Path(path.anchor or ".")
                 pattern = str(path.relative_to(parent)) if path.anchor else text
-                names = sorted(str(p) for p in parent.glob(pattern) if p.is_file()) if _is_glob(text) else []
+                names = sorted(map(str, _matches(parent, pattern))) if _is_glob(text) else []
                 wrong = f"{text}: no such file (check the path)"
                 if _is_glob(text):  # searching folders, too, would search those below that the pattern leaves out
                     wrong = f"{text}: no file matches this pattern (folders are searched only if they are named)"
@@ -85,6 +85,19 @@ def place(name: str) -> Path:
     for part in parts:
         path = path / part if part != ".." else (path.resolve() if path.is_symlink() else path).parent
     return path
+
+
+def _matches(folder: Path, pattern: str) -> Iterator[Path]:
+    """Yield the files in a folder that match a pattern; hidden names match only where it has a dot, as in a shell."""
+    hidden = _hidden_parts(pattern)
+    for path in folder.glob(pattern):
+        if _hidden_parts(path.relative_to(folder)) <= hidden and path.is_file():
+            yield path
+
+
+def _hidden_parts(path: str | Path) -> int:
+    """Return how many names in a path are those of hidden files and folders, such as `._a.wav` of macOS."""
+    return sum(part.startswith(".") and part != ".." for part in Path(path).parts)
 
 
 def _is_glob(text: str) -> bool:

@@ -126,6 +126,27 @@ def test_folders_globs_and_files_are_found_in_the_order_given(tmp_path):
     assert [p.split(":")[0] for p in problems] == [f"{tmp_path}/empty", f"{tmp_path}/no"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("x/*.wav", ["x/a.wav"]),
+        ("x/../x/*.wav", ["x/a.wav"]),
+        ("**/*.wav", ["x/a.wav"]),
+        ("x/*/*.wav", []),
+        ("x/.*.wav", ["x/._a.wav"]),
+        ("x/.cache/*.wav", ["x/.cache/b.wav"]),
+    ],
+)
+def test_a_pattern_matches_hidden_files_and_folders_only_by_a_dot(tmp_path, monkeypatch, pattern, names):
+    """The rule of shells: macOS puts `._a.wav`, which is not audio, beside `a.wav` on disks of other systems."""
+    for name in ("x/a.wav", "x/._a.wav", "x/.cache/b.wav", "x/.cache/.b.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    for text in (pattern, f"{tmp_path}/{pattern}"):
+        assert [sources.place(name) for name in find_recordings([text])[0]] == [tmp_path / name for name in names]
+
+
 def test_spellings_of_one_path_are_one_recording_but_a_link_has_a_path_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("x/y").mkdir(parents=True)
