@@ -118,6 +118,9 @@ def _clear(out: Path) -> None:
     for plan in PLANS.values():
         shutil.rmtree(out / plan.folder, ignore_errors=True)
         (out / plan.table).unlink(missing_ok=True)
+    # Features that were dumped of the isolated sounds would pass for those of the new ones, which have the same names.
+    for features in (out / PLANS["pretrain"].table).parent.glob("*feats.*"):  # also hidden ones, which are unfinished
+        features.unlink()
     # Last: while it exists, the folder counts as synthesised, and a killed --force can be repeated.
     (out / "synthesis.yaml").unlink(missing_ok=True)
 

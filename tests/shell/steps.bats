@@ -569,6 +569,17 @@ END
     [[ ${status} == 0 && $(grep -c '^model ' <<<"${output}") == 8 && ${output} == *'... and 4 more models in '* ]]
 }
 
+@test "the tagger of mini_desed is made again after a --force that was killed before its features" {
+    mkdir -p downloads/pretrain downloads/ast.run
+    for clip in a b; do echo "${clip} a.wav"; done >downloads/pretrain/wav.scp
+    touch downloads/ast.pth # of the corpus before: synthesize --force has removed its features
+    FAIL=sed.bin.pretrain run "${root}/local/mini_desed.sh" downloads
+    [[ ${status} == 2 && -s downloads/pretrain/feats.scp && ! -e downloads/ast.pth && ! -e downloads/ast.run ]]
+    touch downloads/ast.pth
+    run "${root}/local/mini_desed.sh" downloads
+    [[ ${status} == 0 && -e downloads/ast.pth ]]
+}
+
 @test "every script has a --help that needs no environment" {
     cd /
     for script in "${root}"/egs/*/run.sh "${root}"/steps/*.sh "${root}"/utils/{run,slurm,split_scp,validate_data_dir,bootstrap,pin}.sh; do
