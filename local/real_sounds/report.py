@@ -67,7 +67,9 @@ def main() -> None:
         raise UserError("--exp needs --dump, which holds the ground truth (give both)")
     if args.archive and not args.exp:
         raise UserError("--archive needs --exp, the results of the next run (give both, or leave --archive out)")
-    _parts(args.results)  # a file that cannot be read ends the command before anything is changed
+    # a file that cannot be read ends the command before anything is changed
+    _parts(args.results)
+    finding = _finding(args.results / FINDING)
     trials = rows(Path(args.ways).glob(f"*/{args.set}/result.json")) if args.ways else None
     collected = _collect(args) if args.exp else None
     if args.archive:
@@ -93,7 +95,7 @@ def main() -> None:
         training=parts.get("training", {}),
         pictures={name: f"{folder}/{name}.png" for name in PICTURES if (args.results / f"{name}.png").is_file()},
         trials=parts.get("ways", []),
-        finding=_finding(args.results / FINDING),
+        finding=finding,
         remarks=[one for one in remarks if not one.get("run")],
         earlier={name: without_faulty(of_run, earlier[name]) for name, of_run in runs.items()},
     )
@@ -102,16 +104,22 @@ def main() -> None:
 
 
 def _finding(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    from sed.input_files import read_text
+
+    return read_text(path).strip() if path.is_file() else ""
 
 
 def _parts(folder: Path) -> dict[str, Any]:
     """Return {name: content} of the JSON files beside runs.jsonl that exist."""
+    from sed.evaluation.reports.seeds.remarks import check
     from sed.input_files import read_json
 
     paths = [folder / f"{name}.json" for name in PARTS]
     remedy = "make it again, or take it from the repository"
-    return {path.stem: read_json(path, remedy=remedy) for path in paths if path.is_file()}
+    parts = {path.stem: read_json(path, remedy=remedy) for path in paths if path.is_file()}
+    if "remarks" in parts:
+        check(folder / "remarks.json", parts["remarks"])
+    return parts
 
 
 def _draw(path: Path, margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any]) -> None:

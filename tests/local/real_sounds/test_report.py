@@ -214,6 +214,32 @@ def test_files_that_are_not_json_are_named(
     assert f"{name}.json: not JSON" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("finding.md", b"Caf\xe9", "finding.md: not a text file (UTF-8 is expected)"),
+        ("remarks.json", b'{"text": "x"}', ": it is {"),
+        ("remarks.json", b'[{"names": "ast_sed_seed1", "text": "x"}]', ': [0].names is "ast_sed_seed1" (correct it)'),
+        ("remarks.json", b'[{"text": "x"}, {"names": ["ast_sed_seed1"]}]', ": number 2 has no text (correct it)"),
+    ],
+)
+def test_what_is_written_by_hand_is_checked_before_anything_is_changed(
+    options: list[Any],
+    command: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: bytes,
+    message: str,
+) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / name).write_bytes(content)
+    assert command(*options, results, tmp_path / "RESULTS.md") == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in results.iterdir()] == [name]
+
+
 @pytest.mark.thorough
 def test_the_repositorys_page_follows_from_its_results(command: Command, tmp_path: Path) -> None:
     recipe = ROOT / "egs" / "real_sounds"

@@ -8,9 +8,25 @@ them. "run": NAME assigns the remark to an earlier run.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from sed.errors import UserError
+from sed.input_files import misfit
+
 Remarks = Sequence[Mapping[str, Any]]
+_SHAPE = [{"names": [str], "text": str, "faulty": bool, "run": (str, type(None))}]
+
+
+def check(path: Path, remarks: Any) -> None:
+    """Raise UserError, with the file, unless a JSON value is remarks."""
+    wrong = misfit(remarks, _SHAPE)
+    if not wrong and (without := [n for n, one in enumerate(remarks, 1) if "text" not in one]):
+        wrong = f"number {without[0]} has no text"
+    if wrong:
+        raise UserError(
+            f'{path}: not a list of {{"names": [<config>_seed<k>, ...], "text": ...}}: {wrong} (correct it)'
+        )
 
 
 def training(config: str, seed: int) -> str:
