@@ -109,8 +109,11 @@ while IFS='|' read -r set kind tsv audio test; do
     [[ ! -e ${beside}.soft.tsv ]] || options+=(--soft "${beside}.soft.tsv")
     python3 -m sed.bin.make_data_dir "${options[@]}" \
         "${downloads}/metadata/${tsv}" "${downloads}/audio/${audio}" "${data}/${set}"
-    rm -rf "${data:?}/${set}/recordings"
-    [[ ! -d ${beside}.recordings ]] || cp -R "${beside}.recordings" "${data}/${set}/recordings"
+    rm -rf "${data:?}/${set}"/{,.}recordings
+    if [[ -d ${beside}.recordings ]]; then
+        cp -R "${beside}.recordings" "${data}/${set}/.recordings"
+        mv "${data}/${set}/.recordings" "${data}/${set}/recordings"
+    fi
     made+=("${set}")
     covered+=("${data}/${set}/coverage.tsv")
     read -r _ _ clips expected _ <<<"$(sed -n 2p "${data}/${set}/coverage.tsv")"

@@ -144,6 +144,18 @@ prepare() {
     [ "$(cat "${data}/labels.txt")" = "$(printf 'Dog\nSpeech')" ]
 }
 
+@test "the labels of recordings appear only when all are copied" {
+    mkdir -p "${downloads}/metadata/validation/validation.recordings" "${BATS_TEST_TMPDIR}/bin"
+    touch "${downloads}/metadata/validation/validation.recordings"/{windows,events}.tsv
+    # shellcheck disable=SC2016
+    printf '%s\n' '#!/usr/bin/env bash' 'mkdir -p "${@: -1}" && touch "${@: -1}/windows.tsv"; exit 1' >"${BATS_TEST_TMPDIR}/bin/cp"
+    chmod +x "${BATS_TEST_TMPDIR}/bin/cp"
+    PATH=${BATS_TEST_TMPDIR}/bin:${PATH} prepare
+    [[ ${status} != 0 && ! -e ${data}/validation/recordings ]]
+    prepare
+    [[ ${status} == 0 && -e ${data}/validation/recordings/events.tsv && ! -e ${data}/validation/.recordings ]]
+}
+
 @test "downloads without audio are refused" {
     rm -r "${downloads}/audio"
     prepare
