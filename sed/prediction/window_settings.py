@@ -25,6 +25,8 @@ WINDOWS = "windows.json"
 """file in an experiment's folder"""
 FORMAT = 1
 """version of the file's format"""
+LONGEST_OVERLAP = 10_000
+"""seconds; longer than any model's window, and a stored integer may be more than a float holds"""
 _SHAPE = {"overlap": (int, float, type(None)), "centre_events": bool, "tuned_on": (dict, type(None))}
 
 
@@ -94,8 +96,9 @@ def from_stored(stored: Any, where: str, *, again: str) -> WindowSettings:
     if stored is None:
         return WindowSettings()
     wrong = misfit(stored, _SHAPE, "windows") or ", ".join(f"no {name}" for name in _SHAPE if name not in stored)
-    if wrong or (stored["overlap"] or 0) < 0:
-        raise UserError(f"{where}: broken settings of windows: {wrong or 'a negative overlap'} ({again})")
+    if wrong or not 0 <= (stored["overlap"] or 0) < LONGEST_OVERLAP:
+        wrong = wrong or f"an overlap that is negative or of {LONGEST_OVERLAP} s or more"
+        raise UserError(f"{where}: broken settings of windows: {wrong} ({again})")
     return WindowSettings(**{name: stored[name] for name in _SHAPE})
 
 

@@ -82,7 +82,8 @@ def test_soundscapes_that_chose_are_not_reported_on(tuned: Path, capsys: pytest.
         ("[]", "not what this version"),
         ('{"format": 2}', "not what this version"),
         ('{"format": 1, "overlap": 1}', "broken settings of windows"),
-        ('{"format": 1, "overlap": -1, "centre_events": true, "tuned_on": null}', "a negative overlap"),
+        ('{"format": 1, "overlap": -1, "centre_events": true, "tuned_on": null}', "an overlap that is negative"),
+        (f'{{"format": 1, "overlap": {10**400}, "centre_events": true, "tuned_on": null}}', "an overlap that is"),
         ('{"format": 1, "overlap": 1, "centre_events": "yes", "tuned_on": null}', "broken settings of windows"),
     ],
 )
