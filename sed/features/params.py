@@ -105,5 +105,5 @@ def _short(value: Any) -> str:
 def _equal(one: Any, other: Any) -> bool:
     try:
         return bool(one == other) or float(one) == float(other)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False

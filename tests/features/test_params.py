@@ -24,6 +24,11 @@ def test_numbers_are_compared_as_numbers(value: object) -> None:
     assert difference({"mel_bins": 64}, {"mel_bins": value}) is None
 
 
+def test_an_integer_that_no_float_holds_is_a_difference() -> None:
+    """JSON of a damaged file may have one; it was an OverflowError."""
+    assert difference({"mel_bins": 10**400}, {}) == f"mel_bins is 1{36 * '0'}..., not 128"
+
+
 @pytest.mark.parametrize("key", [key for key in defaults() if key != STATISTICS])
 def test_every_parameter_counts_and_is_named_with_both_values(key: str) -> None:
     value = resolved(defaults())[key]
