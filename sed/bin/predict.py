@@ -26,6 +26,7 @@ from sed.parallel import MOST_THREADS, default_jobs, free_processors
 from sed.prediction.live import KINDS
 from sed.prediction.recording import BATCH, BATCH_ON_GPU
 from sed.prediction.window_settings import add_arguments as add_window_arguments
+from sed.prediction.window_settings import resolve as resolve_windows
 from sed.prediction.writers import FORMATS, output_file
 
 
@@ -125,8 +126,9 @@ def main() -> int:
         options=args,
     )
     logger.info("%s: %d labels, post-processing of %s", args.model or args.onnx, len(predictor.labels), source)
-    if predictor.windows.tuned_on:
-        logger.info("longer recordings, as chosen for this model: %s", predictor.windows)
+    windows = resolve_windows(args, predictor.windows)
+    if windows.tuned_on and not args.live:  # --live has windows of its own
+        logger.info("longer recordings, as chosen for this model: %s", windows)
     with ExitStack() as stack:
         if args.live:
             return session.live(args, predictor, post, stack)

@@ -19,9 +19,10 @@ from sed.data.directory import write_scp
 from sed.data.scores import read_scores
 from sed.data.store import FeatureWriter
 from sed.data.tables import Event, read_events_tsv, write_durations_tsv
-from sed.prediction import session
+from sed.prediction import session, window_settings
 from sed.prediction.live import read_pcm
 from sed.prediction.sources import read_recording
+from sed.prediction.window_settings import WindowSettings
 
 
 def call(monkeypatch, *args, stdin=None):
@@ -109,6 +110,18 @@ def test_the_result_of_an_experiment_decides_how_it_predicts_unless_options_do(t
         assert call(monkeypatch, "--model", experiment, *options, tmp_path / "x.wav") == 0
         asked.append(capsys.readouterr().out)
     assert asked[0] == asked[1] != asked[2]
+
+
+@pytest.mark.thorough
+def test_the_log_states_windows_chosen_for_the_model_only_where_they_are_used(tmp_path, monkeypatch, capsys):
+    experiment, wav = save_tiny(tmp_path / "model"), write_sounds(tmp_path / "x.wav", 6)
+    window_settings.write(experiment / "windows.json", WindowSettings(overlap=0.5, tuned_on={"recordings": 1}), {})
+    (tmp_path / "pcm").write_bytes(bytes(64000))
+    stated = []
+    for options in ([wav], ["--overlap", "0", wav], ["--no-centre-events", wav], ["--live", "--live-rate", 16000]):
+        assert call(monkeypatch, "--model", experiment, *options, stdin=tmp_path / "pcm") == 0
+        stated.append("chosen for this model: windows overlap by 0.5 s" in capsys.readouterr().err)
+    assert stated == [True, False, False, False]
 
 
 @pytest.fixture(scope="module")
