@@ -148,7 +148,7 @@ def _added(earlier: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -
     for part in PARTS:
         found = [one[part] for one in (earlier.get("parts", {}), parts) if part in one]
         if found:
-            how = MEASURED if all(one["how"] == MEASURED for one in found) else ESTIMATED
+            how = MEASURED if all(one.get("how") == MEASURED for one in found) else ESTIMATED
             total[part] = {"kwh": sum(one["kwh"] for one in found), "how": how}
     how = MEASURED if total and all(one["how"] == MEASURED for one in total.values()) else ESTIMATED
     return {"kwh": sum(one["kwh"] for one in total.values()), "how": how, "parts": total}

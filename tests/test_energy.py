@@ -89,6 +89,7 @@ def test_other_work_in_the_file_stays_and_a_damaged_file_is_begun_again(tmp_path
     file = tmp_path / FILE
     damages = ["{", "[]", '{"inference": 5}', '{"inference": {"kwh": 1e999}}', '{"inference": {"runs": "x"}}']
     damages += ['{"inference": {"seconds": null}}', '{"inference": {"parts": {"cpu": 3}}}']
+    damages += ['{"inference": {"parts": {"cpu": {"kwh": 1}}}}']  # neither measured nor estimated
     for damaged in damages:
         file.write_text(damaged)
         write_energy(file, {"training": {"kwh": 9}})
