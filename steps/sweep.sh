@@ -81,6 +81,7 @@ experiment() { # experiment <name> <config> <dump> <options>: do the work of one
 
 score_experiment() { # score_experiment <name, or name/folder> <dump> [<options of sed.bin.score>]
     local out=$1     # below <exp>
+    local threads=${OMP_NUM_THREADS:-0}
     if [[ $1 == */* ]]; then
         mkdir -p "${exp}/${out}"
         ln -sfn "../${test_set}/scores.h5" "${exp}/${out}/scores.h5"
@@ -89,7 +90,7 @@ score_experiment() { # score_experiment <name, or name/folder> <dump> [<options 
         "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
             --infer-args "${infer_args}" "$2/${test_set}" "${exp}/$1" "${exp}/${out}" || return
     fi
-    "${root}/steps/score.sh" --cmd "${asked_cmd}" --force "${force}" --nj "${OMP_NUM_THREADS:-0}" \
+    "${root}/steps/score.sh" --cmd "${asked_cmd}" --force "${force}" --nj "${threads%%,*}" \
         --score-args "--no-report ${3-}" "$2/${test_set}" "${exp}/${out}"
 }
 

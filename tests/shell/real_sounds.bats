@@ -165,6 +165,11 @@ END
     [[ ${status} == 0 && $(calls sed.bin.infer) == 3 && $(calls sed.bin.score) == 3 ]]
 }
 
+@test "a sweep scores with the outermost number of OMP_NUM_THREADS, which may be a list" {
+    OMP_NUM_THREADS=3,2 sweep --score true train
+    [[ ${status} == 0 && $(calls 'sed.bin.score.*--jobs 3 ') == 3 ]]
+}
+
 @test "a sweep refuses wrong options in one line" {
     sweep tune
     [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"'tune' is none of pretrain, train, score, label"* ]]
