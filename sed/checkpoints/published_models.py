@@ -53,8 +53,12 @@ def published_models() -> dict[str, PublishedModel]:
 
 
 def cache_of(name: str) -> Path:
-    """Return the folder for a checkpoint of this name in the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ast-sed" / name.replace("/", "--")
+    """Return the folder for a checkpoint of this name in the user's cache; UserError if the user has no home folder."""
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # HOME is not set, and passwd has no entry of the user id
+        raise UserError(f"{name}: no home folder to keep it in (set HOME, or XDG_CACHE_HOME to a folder)") from None
+    return cache / "ast-sed" / name.replace("/", "--")
 
 
 def download(name: str) -> Path:

@@ -100,6 +100,17 @@ def test_a_file_with_another_sha256_than_the_published_one_is_refused(monkeypatc
     assert download(name).read_bytes() == CONTENT["BEATs_strong_1.pt"]
 
 
+def test_a_user_without_a_home_folder_is_asked_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_uid: int) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(UserError, match=r"atst-f-ssl: no home folder to keep it in \(set HOME"):
+        cache_of("atst-f-ssl")
+
+
 def test_the_cache_is_in_the_home_folder_unless_a_variable_names_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
