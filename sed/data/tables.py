@@ -33,6 +33,8 @@ from sed.input_files import check_file, naming
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 TAG_COLUMNS = ("filename", "event_labels")
 DURATION_COLUMNS = ("filename", "duration")
+MOST_SECONDS = 1e8
+"""longest duration of a clip that is accepted, three years (our choice); segment metrics need memory for each second"""
 LONGEST = 1 << 20
 """characters; a line of this length or more means that the file is not a table"""
 _NOTHING = {"", "nan", "NaN"}  # an empty field, and what pandas writes for it
@@ -330,6 +332,8 @@ def duration_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[i
         clip, seconds = clips.of(f"{path}:{line}", filename), number(f"{path}:{line}", "duration", text)
         if seconds <= 0:
             raise UserError(f"{path}:{line}: duration {text} is not positive (seconds)")
+        if seconds > MOST_SECONDS:
+            raise UserError(f"{path}:{line}: duration {text} is above {MOST_SECONDS:g} (seconds are expected)")
         if rules.exact and clip in durations:
             raise UserError(f"{path}:{line}: clip '{clip}' comes twice (one row per clip)")
         if durations.setdefault(clip, seconds) != seconds:

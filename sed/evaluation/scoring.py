@@ -10,7 +10,7 @@ from typing import Any
 
 from sed.data.durations import read_durations
 from sed.data.events import Row, read_rows
-from sed.data.tables import METADATA, Event
+from sed.data.tables import METADATA, MOST_SECONDS, Event
 from sed.errors import UserError
 from sed.evaluation.alignment import Decisions, align, decide, reference_of
 from sed.evaluation.confidence.bootstrap import add_intervals, resample
@@ -142,12 +142,14 @@ def _rows(
 
 
 def _seconds(durations: str | Path | Mapping[str, float]) -> Mapping[str, float]:
-    """Return {clip: seconds}; raise UserError if a duration is not a finite number above 0."""
+    """Return {clip: seconds}; raise UserError if a duration is not a number above 0 and up to `MOST_SECONDS`."""
     if not isinstance(durations, Mapping):
         return read_durations(durations)
     for clip, seconds in durations.items():
-        if not 0 < seconds < math.inf:
-            raise UserError(f"the durations: clip '{clip}': {seconds} s (durations are finite numbers above 0)")
+        if not 0 < seconds <= MOST_SECONDS:
+            raise UserError(
+                f"the durations: clip '{clip}': {seconds} s (durations are numbers above 0, up to {MOST_SECONDS:g})"
+            )
     return durations
 
 

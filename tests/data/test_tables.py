@@ -158,6 +158,14 @@ def test_a_file_with_a_line_of_a_million_characters_is_not_a_table(tmp_path: Pat
         read_tags_tsv(tmp_path / "t.tsv")
 
 
+@pytest.mark.parametrize("rules", [METADATA, DATA_DIR])
+def test_a_duration_of_more_than_three_years_is_refused(tmp_path: Path, rules: Rules) -> None:
+    path = tmp_path / "durations.tsv"
+    path.write_text("filename\tduration\na.wav\t1e8\nb.wav\t1e300\n")
+    with pytest.raises(UserError, match=r"durations\.tsv:3: duration 1e300 is above 1e\+08 \(seconds are expected\)"):
+        read_durations_tsv(path, rules)
+
+
 def test_durations_read_back(tmp_path: Path) -> None:
     write_durations_tsv(tmp_path / "d.tsv", {"b": 10.0, "a": 0.123456, "c": 12345.649})
     assert list(read_durations_tsv(tmp_path / "d.tsv", DATA_DIR).items()) == [
