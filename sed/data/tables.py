@@ -34,7 +34,8 @@ EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 TAG_COLUMNS = ("filename", "event_labels")
 DURATION_COLUMNS = ("filename", "duration")
 MOST_SECONDS = 1e8
-"""longest duration of a clip that is accepted, three years (our choice); segment metrics need memory for each second"""
+"""longest duration of a clip, and latest offset of a true event, that is accepted: three years (our choice); metrics of
+segments need memory for each second"""
 LONGEST = 1 << 20
 """characters; a line of this length or more means that the file is not a table"""
 _NOTHING = {"", "nan", "NaN"}  # an empty field, and what pandas writes for it

@@ -12,7 +12,7 @@ import numpy as np
 from sed.data.durations import read_durations
 from sed.data.events import Row, fit, read_rows
 from sed.data.scores import FrameScores
-from sed.data.tables import METADATA
+from sed.data.tables import METADATA, MOST_SECONDS
 from sed.errors import UserError
 from sed.evaluation.exclusion import listed, read_list
 from sed.evaluation.metrics.decode import Decoded, decode, operating_points, stack
@@ -86,7 +86,8 @@ def read_reference(
         The reference.
 
     Raises:
-        UserError: clips of the ground truth have no duration, there are no events, or too many do not fit.
+        UserError: clips of the ground truth have no duration, there are no events, too many do not fit, or one lasts
+            for years.
     """
     return reference_of(
         read_rows(truth, METADATA, {Path(file).resolve() for file in (durations, *exclude)}),
@@ -126,6 +127,9 @@ def reference_of(
     for line in tally.lines():
         logger.warning("%s", line)
     tally.check(max_dropped)
+    if endless := [row for row in kept if row.event and row.event.offset > MOST_SECONDS]:
+        offset, where = endless[0].event.offset, f"{endless[0].file or path}:{endless[0].line}"
+        raise UserError(f"{where}: offset {offset:g} is above {MOST_SECONDS:g} (seconds are expected)")
     events = raw_events(kept)
     if not events:
         raise UserError(f"{path}: holds no events, so nothing can be scored (is it whole?)")

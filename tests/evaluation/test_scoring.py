@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,15 @@ def test_a_duration_that_a_table_could_not_hold_is_refused(seconds: float) -> No
     events = {"a": [Event(1.0, 2.0, "Dog")], "b": []}
     with pytest.raises(UserError, match=f"the durations: clip 'b': {seconds} s"):
         score_events(events, events, {"a": 10.0, "b": seconds})
+
+
+@pytest.mark.parametrize("offset", [1.1e8, 1e300])
+def test_a_true_event_without_end_is_refused_and_a_detected_one_is_cut(offset: float) -> None:
+    events = {"a": [*(Event(float(i), i + 0.5, "Dog") for i in range(19)), Event(20.0, 21.0, "Dog")]}
+    endless = {"a": [*events["a"][:-1], Event(20.0, offset, "Dog")]}
+    with pytest.raises(UserError, match=f"<the truth>:20: offset {re.escape(f'{offset:g}')} is above 1"):
+        score_events(events, endless, {"a": 30.0})
+    assert score_events(endless, events, {"a": 30.0})["event_f1_macro"] == pytest.approx(0.95)
 
 
 def test_an_unknown_step_is_the_user_s_error(tmp_path: Path) -> None:
