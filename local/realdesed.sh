@@ -58,9 +58,11 @@ lay_out train train/strong_label_real train/audioset_strong.tsv --prefer-raw \
     --aggregation "${aggregation}" --alpha "${alpha}" "$(flag reviewed "${reviewed}")"
 tested=(--hop "${hop}" "$(flag only-annotated "${only_annotated}")")
 lay_out validation validation/validation validation/validation.tsv "${tested[@]}"
+synth_valid=validation/synthetic21_validation/soundscapes
 if [[ ${select} == true ]]; then
-    synth_valid=validation/synthetic21_validation/soundscapes
     lay_out validation "${synth_valid}" "${synth_valid}.tsv" "$(flag only-annotated "${only_annotated}")"
+else # of an earlier call with --select true: post-processing would be tuned on validation, which is scored
+    rm -f "${downloads}/metadata/${synth_valid}.tsv"
 fi
 lay_out test eval/public eval/public.tsv "${tested[@]}"
 

@@ -185,6 +185,17 @@ def test_stages_0_to_5_run_on_a_made_up_copy(serve, tmp_path, ast, recipe):  # n
     ]
 
 
+@pytest.mark.thorough
+def test_without_select_realdesed_has_no_set_to_tune_on_that_an_earlier_call_made(serve, tmp_path, ast):  # noqa: F811
+    options = ("--mirror", serve(zenodo=realdesed(recordings=15)).url, "--ast", ast)
+    tables = tmp_path / "d" / "metadata" / "validation"
+    for select in (True, False):
+        done = run("local/realdesed.sh", *options, "--select", str(select).lower(), tmp_path / "d")
+        assert done.returncode == 0, done.stderr
+        assert (tables / "synthetic21_validation" / "soundscapes.tsv").exists() == select
+        assert (tables / "validation.tsv").exists()
+
+
 def test_power_and_hop_of_realdesed_may_be_fractions():
     done = run("local/realdesed.sh", "--alpha", "0.5", "--hop", "2.5")
     assert "wrong arguments" in done.stderr, "the options are accepted; only the folder of downloads is missing"
