@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-product = F.linear  # of parts
-HALF, KEPT = 1 << 12, -1 << 13  # half of a TF32 value's last bit, and its bits, in a float32 word
+product = F.linear  # of the parts; a name of its own, which tests replace by a CPU's imitation of tensor cores
+HALF, KEPT = 1 << 12, -1 << 13  # in a float32 word: half of the last bit that TF32 has, and the mask of its bits
 
 
 @functools.cache
@@ -38,7 +38,7 @@ def parted(x: Tensor) -> tuple[Tensor, Tensor]:
 class SplitProducts(TorchFunctionMode):
     """Context in which `F.linear`, without gradients, computes float32 products as three TF32 products where `faster`.
 
-    Parts of parameters are kept, so that they must not change, from the first use on.
+    The parts of a parameter are kept from its first use on: it must not change after that.
     """
 
     def __init__(self) -> None:

@@ -34,7 +34,9 @@ OPTIONS = {
         "choices": ["raw", "silence", "normalised"],
     },
 }
-DRAWING = (Tensor.uniform_, Tensor.normal_, Tensor.erfinv_)  # draws of torch.nn.init, and a function that costs as much
+DRAWING = (Tensor.uniform_, Tensor.normal_, Tensor.erfinv_)
+"""operations of those functions of torch.nn.init that a mode does not see, such as trunc_normal_, whose erfinv_ takes
+as long as its draw"""
 OPTIONS_FROM = [
     "sed.models.encoders",
     "sed.models.poolings",
