@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,11 @@ from sed.data.resampling import finest_grid, resampled
 
 
 @pytest.mark.parametrize(
-    "seconds, count, wanted, frames", [(0.04, 10, 0.01, 40), (0.016, 25, 0.04, 10), (0.03, 7, 0.02, 10)]
+    "seconds, count, wanted, frames",
+    [
+        *((0.04, 10, 0.01, 40), (0.016, 25, 0.04, 10), (0.03, 7, 0.02, 10)),
+        *((0.016, 1600, 0.01, 2560), (0.01, 4100, 0.04, 1025), (0.064, 300, 0.01, 2001)),  # in several blocks
+    ],
 )
 def test_a_new_frame_has_the_mean_over_its_span(seconds: float, count: int, wanted: float, frames: int) -> None:
     rng = np.random.default_rng(0)
@@ -30,6 +36,19 @@ def test_whole_multiples_are_exact_and_a_constant_stays() -> None:
     assert resampled(values, 0.04, 0.04, 6) is values
     ones = resampled(np.ones((1, 156, 1), np.float32), 0.064, 0.01, 1000)
     assert ones.max() <= 1 and ones.min() > 1 - 1e-6
+
+
+def test_a_long_recording_takes_little_more_memory_than_its_posteriors() -> None:
+    """Once, memory grew with the square of the length: half an hour in frames of 10 ms did not fit."""
+    values = np.random.default_rng(2).random((1, 2500, 1), dtype=np.float32)
+    tracemalloc.start()
+    try:
+        found = resampled(values, 0.04, 0.01, 10_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(found, values.repeat(4, axis=1))
+    assert peak < 20e6
 
 
 def test_the_finest_grid_ends_less_than_a_frame_before_the_longest_system() -> None:
