@@ -47,10 +47,14 @@ def main() -> int:
         return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
     except SignalException as error:
         return 128 + int(error.sigval)
-    except ValueError as error:
-        raise UserError(f"{error} (torchrun --help explains the options)") from None
+    except (AssertionError, ValueError) as error:  # some of torchrun's assertions have no text
+        raise UserError(f"{error or 'an option is out of range'} (torchrun --help explains the options)") from None
     except (DistError, RendezvousError) as error:
         raise RunError(f"the processes do not find each other: {error} (another --master-port, or try again)") from None
+    except RuntimeError as error:
+        if not str(error).startswith("nnodes="):
+            raise
+        raise UserError(f"{error} (torchrun --help explains the options)") from None
     return 0
 
 

@@ -17,9 +17,16 @@ def launch(*options: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("option", ["--nproc-per-node", "--no-such"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--nproc-per-node=two",
+        "--no-such",
+        *(pytest.param(odd, marks=pytest.mark.thorough) for odd in ("--nproc-per-node=0", "--nnodes=3:1:2")),
+    ],
+)
 def test_a_value_or_an_option_that_torchrun_does_not_know_is_bad_usage(option: str) -> None:
-    status, said = launch(option, "two")
+    status, said = launch("--standalone", option)
     assert status == 2 and said.startswith("launch: ") and said.count("\n") == 1, said
 
 
