@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
-from sed.errors import RunError
+from sed.errors import RunError, UserError
 from sed.evaluation.postprocessing.options import add_arguments, resolve
 from sed.prediction.window_settings import add_arguments as add_window_arguments
 from sed.prediction.window_settings import resolve as resolve_windows
@@ -35,6 +35,8 @@ def parser() -> Parser:
 def main() -> None:
     """Load, export and compare."""
     args = parser().parse_args()
+    if args.output.suffix.lower() != ".onnx":  # such as the checkpoint, given once more
+        raise UserError(f"{args.output}: the file to write is named MODEL.onnx (give it this suffix)")
     logger = setup_logging()
 
     from sed.files import replacing

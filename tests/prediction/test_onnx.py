@@ -117,6 +117,14 @@ def test_weights_that_exceed_one_file_are_refused_at_once(tmp_path, experiment, 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_checkpoint_is_not_overwritten(experiment, monkeypatch, capsys):
+    checkpoint = experiment / "final.pt"
+    before = checkpoint.read_bytes()
+    assert call(monkeypatch, export_onnx, checkpoint, checkpoint) == 2
+    assert f"{checkpoint}: the file to write is named MODEL.onnx" in capsys.readouterr().err
+    assert checkpoint.read_bytes() == before
+
+
 ENCODERS = {
     "atst_frame": "--encoder atst_frame --atst-dim 24 --atst-depth 1 --atst-blocks 1 --atst-heads 2",
     "beats": "--encoder beats --beats-dim 32 --beats-patch-dim 16 --beats-depth 1 --beats-blocks 1 --beats-heads 2",
