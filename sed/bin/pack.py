@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser
+from sed.evaluation.postprocessing.options import origin
 from sed.prediction.packing import add_arguments, pack, size_of
 
 
@@ -35,7 +36,7 @@ def main() -> None:
     logger = setup_logging()
     folder = args.folder
     opened = pack(args, folder, name=folder.resolve().name)
-    labels, source = len(opened.model.labels), args.tuned or opened.source
+    labels, source = len(opened.model.labels), origin(args, opened.source)
     logger.info("%s: %d labels, %.1f MB, post-processing of %s", folder, labels, size_of(folder), source)
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from sed.checkpoints.checkpoint import LoadedModel
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
-PAPER = "the paper's, as stage 5 by default"
-"""origin of the post-processing of a model that stores none: that of the AST-SED paper, stage 5's default"""
+PAPER = "the AST-SED paper, the default of stage 5"
+"""origin of the post-processing of a model that stores none"""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from sed.cli import explained
 from sed.data.audio import duration, resampled
 from sed.data.recordings import shown
 from sed.errors import UserError
-from sed.evaluation.postprocessing.options import resolve
+from sed.evaluation.postprocessing.options import origin, resolve
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import open_replacing
 from sed.prediction.choice import Doubt, DoubtSink
@@ -63,8 +63,8 @@ def open_predictor(
         options: options of post-processing, which override the model's.
 
     Returns:
-        The model, its post-processing, and the origin of the post-processing: a file, also that of `--tuned`, or
-        `sed.prediction.model.PAPER`.
+        The model, its post-processing, and the origin of the post-processing for messages: a file, also that of
+        `--tuned`, or `sed.prediction.model.PAPER`; and the options that change it.
 
     Raises:
         UserError: the model or the device is not there or cannot be used, or an option of post-processing is wrong.
@@ -84,7 +84,8 @@ def open_predictor(
                     "--%s %s is not used: an exported model has one network, in float32 on the CPU", name, value
                 )
         predictor = OnnxPredictor(onnx, threads=threads)
-        return predictor, resolve(options, predictor.labels, stored=predictor.post_processing), options.tuned or onnx
+        post = resolve(options, predictor.labels, stored=predictor.post_processing)
+        return predictor, post, origin(options, onnx)
     import torch
 
     from sed.device import choose_device
@@ -107,7 +108,7 @@ def open_predictor(
         windows=opened.windows,
     )
     post = resolve(options, torch_predictor.labels, stored=opened.post_processing)
-    return torch_predictor, post, options.tuned or opened.source
+    return torch_predictor, post, origin(options, opened.source)
 
 
 class Sinks(BaseSink):

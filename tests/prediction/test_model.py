@@ -33,7 +33,7 @@ def test_post_processing_comes_from_the_pack_or_the_result_of_the_experiment(pac
         assert opened.source == str(packed / source)
         assert opened.post_processing.thresholds(LABELS) == [0.4] * 4
     alone = open_model(packed / "exp" / "final.pt")
-    assert alone.post_processing is None and alone.source.startswith("the paper's")
+    assert alone.post_processing is None and alone.source.startswith("the AST-SED paper")
 
 
 def test_no_model_and_broken_results_are_one_line(packed: Path, tmp_path: Path) -> None:

@@ -101,15 +101,18 @@ def test_the_result_of_an_experiment_decides_how_it_predicts_unless_options_do(t
     post = {"steps": ["median"], "median_seconds": dict.fromkeys(LABELS, 1.5)}
     thresholds = dict(zip(LABELS, [0.3, 0.4, 0.6, 0.99], strict=True))
     (results / "result.json").write_text(json.dumps({"post_processing": post, "threshold": thresholds}))
-    asked = []
+    asked, origins = [], []
     for options in (
         [],
         ["--post-processing", "median", "--median", "1.5", "--threshold", "Dog=.3,Speech=.4,<script>=.6,a&b=.99"],
         ["--threshold", "0.05"],
     ):
         assert call(monkeypatch, "--model", experiment, *options, tmp_path / "x.wav") == 0
-        asked.append(capsys.readouterr().out)
+        printed = capsys.readouterr()
+        asked.append(printed.out)
+        origins.append(printed.err.partition(f"post-processing of {results / 'result.json'}")[2].partition("\n")[0])
     assert asked[0] == asked[1] != asked[2]
+    assert origins == ["", ", changed by --post-processing, --median, --threshold", ", changed by --threshold"]
 
 
 @pytest.mark.thorough

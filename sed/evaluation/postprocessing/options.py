@@ -97,6 +97,12 @@ def given(args: argparse.Namespace) -> list[str]:
     return named + [option.flag for option in options if option.text(args) is not None]
 
 
+def origin(args: argparse.Namespace, stored: str) -> str:
+    """Return for messages where the result of `resolve` is from; `stored`: the file or paper that options change."""
+    changes = given(args)
+    return args.tuned or stored + (f", changed by {', '.join(changes)}" if changes else "")
+
+
 def options_of(*, post_processing: str | None = None, threshold: str | None = None) -> argparse.Namespace:
     """Return the options as parsed from a command line that gives these alone; UserError for an unknown step."""
     from sed.config import Parser
