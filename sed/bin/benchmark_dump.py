@@ -10,6 +10,7 @@ are read back on one core. The memory is read from /proc, so it needs Linux.
 from __future__ import annotations
 
 import argparse
+import resource
 import subprocess
 import sys
 import time
@@ -120,7 +121,7 @@ def _memory(commands: list[list[str]]) -> list[tuple[float, float]]:
         for process, resident in zip(running, seen, strict=True):
             try:
                 pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-                resident.append(pages * 4096 / 1e6)  # pages of 4 KiB are assumed
+                resident.append(pages * resource.getpagesize() / 1e6)
             except (OSError, IndexError):
                 continue
         time.sleep(0.2)

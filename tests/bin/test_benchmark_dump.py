@@ -1,5 +1,6 @@
 """sed.bin.benchmark_dump."""
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,10 @@ def test_a_job_that_ends_early_has_used_memory() -> None:
     """The memory of a zombie process would read as 0."""
     for early, late in benchmark_dump._memory([["sleep", "1.6"], ["sleep", "0.3"]]):
         assert early > 0 and late > 0
+
+
+def test_memory_is_counted_in_the_systems_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of 4 KiB were assumed; many ARM machines have pages of 16 or 64 KiB."""
+    monkeypatch.setattr(resource, "getpagesize", lambda: 10**9)
+    [(early, late)] = benchmark_dump._memory([["sleep", "0.3"]])
+    assert late >= early > 1000  # MB: at least two pages
