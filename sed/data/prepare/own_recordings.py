@@ -314,8 +314,9 @@ def _events(
     for line in tally.lines():
         log.warning("%s", line)
     tally.check(max_dropped)
-    ends = {name: windows_of(seconds[name], window)[-1][1] for name in known}
-    lost = [row for row in kept if row.event is not None and row.event.onset >= ends[row.clip] - BRIEFEST]
+    # where the last clip of a recording ends, if a rest follows that is too short for another
+    ends = {name: end for name in known if (end := windows_of(seconds[name], window)[-1][1]) < seconds[name]}
+    lost = [row for row in kept if row.event and row.event.onset >= ends.get(row.clip, math.inf) - BRIEFEST]
     if lost:
         log.warning(
             "%s: %d of %d events left out: in the last second of their recordings, which is too short for a clip, the "

@@ -166,6 +166,15 @@ def test_labels_that_overlap_or_lie_in_a_rest_too_short_for_a_clip_are_named_wit
     assert sum(table.count("b_0.000_10.000.flac\t") for table in tables) == 2  # one dog from 1 to 4, one cat
 
 
+def test_a_brief_event_at_the_end_of_a_whole_clip_is_not_said_to_lie_in_a_rest(tmp_path, log_lines):
+    soundfile.write(tmp_path / "a.wav", np.full(8000, 0.1), 8000)
+    (tmp_path / "a.txt").write_text("0.1\t0.5\tDog\n0.993\t0.998\tCat\n")
+    options = {"seconds": 10, "share": 0, "group": "", "seed": 0, "jobs": 1}
+    lay_out(tmp_path, tmp_path / "out", events=tmp_path, tags=None, **options)
+    assert not any("too short for a clip" in line for line in log_lines)
+    assert any("1 events shorter than 0.01 s left out" in line for line in log_lines)
+
+
 @pytest.mark.parametrize(
     ("share", "words"), [(0.3, "too few recordings for a validation set"), (0.0, "since --validation is 0")]
 )
