@@ -39,16 +39,19 @@ def dump_shard(scp: str | Path, shard: str | Path, front_end: FrontEnd) -> bool:
 
     Args:
         scp: list of the clips' audio files (wav.scp).
-        shard: the HDF5 file to write.
+        shard: the HDF5 file to write, `*.h5`.
         front_end: front end that computes the features.
 
     Returns:
         Whether anything was written: False if both files exist and the shard is intact.
 
     Raises:
-        UserError: audio that cannot be read or is shorter than a frame, or the shard's list would replace `scp`.
+        UserError: audio that cannot be read or is shorter than a frame, the shard's list would replace `scp`, or the
+            shard's name does not end in .h5.
     """
     wavs, shard = read_scp(scp), Path(shard)
+    if shard.suffix != ".h5":  # the list of x.scp would replace it, and feats.1 and feats.2 would have one list
+        raise UserError(f"{shard}: a shard's name ends in .h5 (its list of clips has .scp instead)")
     clips, done = list(wavs), scp_of(shard)
     if done.resolve() == Path(scp).resolve():
         raise UserError(f"{shard}: its list of clips, {done}, would replace the list that is read (rename it)")

@@ -85,6 +85,13 @@ def test_a_shard_whose_list_would_replace_the_list_of_audio_is_refused(scp):
     assert scp.read_text() == text
 
 
+@pytest.mark.parametrize("name", ["clips.scp", "feats.1"])
+def test_a_shard_whose_list_would_replace_it_or_be_that_of_others_is_refused(tmp_path, scp, name):
+    with pytest.raises(UserError, match=r"a shard's name ends in \.h5"):
+        dump_shard(scp, tmp_path / name, FRONT_END)
+    assert not (tmp_path / name).exists()
+
+
 def test_check_dump_removes_what_is_damaged(tmp_path, scp):
     shard = tmp_path / "feats.1.h5"
     dump_shard(scp, shard, FRONT_END)
