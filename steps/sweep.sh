@@ -22,7 +22,7 @@
 #   pretrain  name, config, checkpoint to write
 #   train     name, config, dump, options of sed.bin.train, experiment that must end first (may be missing)
 #   score     name, config, dump, options of sed.bin.score; `name/folder` scores the posteriors of <exp>/<name> again, with
-#             other options, into <exp>/<name>/<folder>
+#             other options, into <exp>/<name>/<folder>, a name other than the set's
 #   label     name of the new set, experiment that labels, dump: the pseudo-labels of the weak and unlabelled clips become
 #             the set <dump>/<name>
 # Finished work is skipped. If one experiment fails, the others go on, and the exit status is 1.
@@ -83,6 +83,7 @@ score_experiment() { # score_experiment <name, or name/folder> <dump> [<options 
     local out=$1     # below <exp>
     local threads=${OMP_NUM_THREADS:-0}
     if [[ $1 == */* ]]; then
+        [[ ${1##*/} != "${test_set}" ]] || die "${exp}/$1: has the posteriors, which a link would replace (choose another folder)"
         mkdir -p "${exp}/${out}"
         ln -sfn "../${test_set}/scores.h5" "${exp}/${out}/scores.h5"
     else

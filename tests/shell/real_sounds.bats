@@ -165,6 +165,15 @@ END
     [[ ${status} == 0 && $(calls sed.bin.infer) == 3 && $(calls sed.bin.score) == 3 ]]
 }
 
+@test "a folder for other options of scoring is not that of the posteriors" {
+    sweep --score true train
+    echo posteriors >exp/a/validation/scores.h5
+    printf 'a/validation\tx.yaml\twork/dump\t--raw\n' >list.tsv
+    sweep score
+    [[ ${status} == 1 && ${output} == *'a/validation: has the posteriors'* ]]
+    [[ $(<exp/a/validation/scores.h5) == posteriors ]]
+}
+
 @test "a sweep scores with the outermost number of OMP_NUM_THREADS, which may be a list" {
     OMP_NUM_THREADS=3,2 sweep --score true train
     [[ ${status} == 0 && $(calls 'sed.bin.score.*--jobs 3 ') == 3 ]]
