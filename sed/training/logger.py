@@ -43,7 +43,7 @@ class Logger(Protocol):
     """Protocol of loggers; only the first process has one.
 
     Scalars are `train/<name>` at each step (losses and the gradient's norm), and `lr/<group>`, `clips_per_second` and
-    `valid/<score>` at the end of each epoch. A step is numbered by the steps done after it, from 1.
+    `valid/<score>` at the end of each epoch. A step's number is the number of steps done when it ends: the first is 1.
     """
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
