@@ -38,7 +38,7 @@ def parser() -> Parser:
     )
     p.option("durations", None, "durations.tsv of the same set, or the folder of its recordings")
     p.option("out", None, "JSON file to write", required=True, type=output_file)
-    p.option("set", None, "the set's name in the file (default: the folder of --ground-truth, or the budget)")
+    p.option("set", None, "the set's name in the file (default: the folder that --ground-truth is in, or the budget)")
     p.option(
         "what",
         Threshold.name,
