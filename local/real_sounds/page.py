@@ -36,7 +36,8 @@ def _parts(pooling: str, ratio: int) -> str:
 
 
 HALF = "mixup_probability_0.5"  # in names of configs that are trained with mixup of half of the clips (run.sh --vary)
-# Config a, config b that is compared with it, the paper's differences in EB-F1 (points) and PSDS1, and the row's title.
+# Config a, config b that is compared with it, the paper's differences in EB-F1 (points) and PSDS1 (words where it gives
+# no number, a dash where it says nothing), and the row's title.
 PAIRS = (
     _pair("ast_gru", "ast_sed", "+4.40", "+0.06", "AST-SED over AST-GRU"),
     _pair("crnn", "ast_gru", "+4.70", "+0.053", "AST-GRU over the CRNN"),
