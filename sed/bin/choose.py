@@ -66,6 +66,9 @@ def main() -> int:
         raise UserError("give either --model or --onnx (one of them, not both)")
     if args.out and args.html and args.out.resolve() == args.html.resolve():
         raise UserError(f"{args.out}: both --out and --html are this file (name another)")
+    for out in (args.out, args.html):
+        if out and args.labelled and out.resolve() == Path(args.labelled).resolve():
+            raise UserError(f"{out}: the table of --labelled, which would be overwritten (name another file)")
     if "-" in args.recordings:
         raise UserError("-: standard input is one recording, there is nothing to choose (give files or folders)")
     if args.html and (pipe := next(filter(is_stream, args.recordings), None)):

@@ -170,6 +170,17 @@ def test_the_command_lists_the_choice_and_its_page_shows_it_in_that_order(experi
     assert "none chosen: all recordings are labelled" in err and "page.html: not written" in err and not page.exists()
 
 
+def test_the_labels_are_not_replaced_by_the_list_or_the_page(experiment, tmp_path, capsys):
+    write_sounds(tmp_path / "a.wav", 3)
+    labels = tmp_path / "done.tsv"
+    labels.write_text("filename\tonset\toffset\tevent_label\nr4.wav\t\t\t\n")
+    for option in ("--out", "--html"):
+        options = ("--model", experiment, "--labelled", labels, option, tmp_path / "." / "done.tsv")
+        assert call(command, *options, tmp_path / "a.wav") == 2
+        assert "done.tsv: the table of --labelled, which would be overwritten" in capsys.readouterr().err
+        assert labels.read_text().startswith("filename\tonset")
+
+
 def test_the_page_is_refused_where_it_would_replace_the_list_or_lack_a_pipe(experiment, tmp_path, capsys):
     write_sounds(tmp_path / "a.wav", 3)
     out = tmp_path / "x"
