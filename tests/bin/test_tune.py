@@ -58,6 +58,20 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[object], list[o
     return one, other, path
 
 
+def test_no_input_is_overwritten(
+    sets: tuple[list[object], list[object], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, _, _ = sets
+    for path in given[0], given[2], given[4]:  # scores, truth, durations
+        before = Path(str(path)).read_bytes()
+        assert call(tune, *given, "--out", path) == 2
+        assert "an input, which would be overwritten (name another file)" in capsys.readouterr().err
+        assert Path(str(path)).read_bytes() == before
+    (tmp_path / "a.wav").write_bytes(b"a recording")
+    assert call(tune, "--model", "m", "--alarms-per-hour", "1", "--out", tmp_path / "a.wav", tmp_path) == 2
+    assert "a.wav: a recording, which the output would replace" in capsys.readouterr().err
+
+
 def test_durations_in_the_folder_of_the_truth_are_not_read_as_truth(
     sets: tuple[list[object], list[object], Path], tmp_path: Path
 ) -> None:
