@@ -156,7 +156,6 @@ def _collect(args: Any) -> Collected:
     from local.real_sounds.soundbank import check_soundbank
     from sed.data.tables import read_events_tsv
     from sed.evaluation.reports.seeds.reduce import find, margin, reduced
-    from sed.input_files import read_json
 
     truth = read_events_tsv(Path(args.dump) / args.set / "events.tsv")
     corpus = _corpus(args, truth)
@@ -165,17 +164,41 @@ def _collect(args: Any) -> Collected:
     if args.archive and not found:
         raise UserError(f"{args.exp}: no results on {args.set} (score first, or leave --archive out)")
     margins = [margin(pair.a, pair.b, found) for pair in pairs({*found})]
-    tagging = None
-    if args.tagging and Path(args.tagging).is_file():
-        tagging = read_json(Path(args.tagging), remedy="make it again by sed.bin.evaluate_tagger")
-        tagging = {key: tagging[key] for key in ("set", "clips", "map", "ap")}
     return Collected(
         runs=[reduced(path, config, seed, truth) for config, seeds in found.items() for seed, path in seeds.items()],
         margins=[one for one in margins if one is not None],
         training=_on_training_clips(Path(args.exp), args.training_set),
         corpus=corpus,
-        tagging=tagging,
+        tagging=_tagging(Path(args.tagging)) if args.tagging and Path(args.tagging).is_file() else None,
     )
+
+
+def _tagging(path: Path) -> dict[str, Any]:
+    """Return the fields of `--tagging` that the page shows.
+
+    Raises:
+        UserError: it is not what `sed.bin.evaluate_tagger` writes.
+    """
+    from sed.input_files import Each, misfit, read_json
+
+    remedy = "make it again by sed.bin.evaluate_tagger"
+    shape = {"set": str, "clips": int, "map": (int, float), "ap": Each((int, float))}
+    found = read_json(path, remedy=remedy)
+    wrong = misfit(found, shape) or next((f"it has no {key}" for key in shape if key not in found), "")
+    if wrong:
+        raise UserError(f"{path}: not the scores of a tagger: {wrong} ({remedy})")
+    return {key: found[key] for key in shape}
+
+
+def _sources(path: str | Path) -> dict[str, Any]:
+    """Return the content of `--sources`; UserError if it is not what `sed.bin.split_soundbank` writes."""
+    from sed.input_files import Each, misfit, read_json
+
+    remedy = "make it again by sed.bin.split_soundbank"
+    found = read_json(path, remedy=remedy)
+    if wrong := misfit(found, Each(Each([int]))):
+        raise UserError(f"{path}: not the numbers of a soundbank's sources: {wrong} ({remedy})")
+    return dict(found)
 
 
 def _add(folder: Path, collected: Collected) -> None:
@@ -238,7 +261,6 @@ def _corpus(args: Any, truth: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     and validation (`sed.bin.split_soundbank`).
     """
     from sed.data.tables import read_durations_tsv
-    from sed.input_files import read_json
 
     lengths: dict[str, list[float]] = {}
     for events in truth.values():
@@ -250,7 +272,7 @@ def _corpus(args: Any, truth: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     return {
         "clips": {path.name: len(read_durations_tsv(path / "durations.tsv")) for path in sets},
         "median_seconds": {label: round(statistics.median(values), 3) for label, values in sorted(lengths.items())},
-        "sources": read_json(args.sources, remedy="make it again by sed.bin.split_soundbank") if args.sources else {},
+        "sources": _sources(args.sources) if args.sources else {},
     }
 
 

@@ -217,6 +217,33 @@ def test_files_that_are_not_json_are_named(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        (
+            "sources",
+            {"train": {"Dog": 4}},
+            "not the numbers of a soundbank's sources: train.Dog is 4 (make it again by",
+        ),
+        ("tagging", {"clips": 2, "set": "x", "ap": {}}, "not the scores of a tagger: it has no map (make it again by"),
+        ("tagging", [], "not the scores of a tagger: it is [] (make it again by"),
+    ],
+)
+def test_files_of_other_json_are_named_and_nothing_is_written(
+    options: list[Any],
+    command: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: object,
+    message: str,
+) -> None:
+    (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 2
+    assert f"{name}.json: {message}" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
         ("finding.md", b"Caf\xe9", "finding.md: not a text file (UTF-8 is expected)"),
         ("remarks.json", b'{"text": "x"}', ": it is {"),
         ("remarks.json", b'[{"names": "ast_sed_seed1", "text": "x"}]', ': [0].names is "ast_sed_seed1" (correct it)'),
