@@ -82,7 +82,7 @@ def _blocks(samples: np.ndarray, axis: int, name: str) -> Iterator[np.ndarray]:
     samples = samples.T if samples.ndim == 2 and axis == 0 else samples
     offset, scale = _scaling(samples.dtype)
     for start in range(0, len(samples), BLOCK):
-        with np.errstate(over="ignore"):  # the check below reports float64 beyond float32, too
+        with np.errstate(over="ignore", invalid="ignore"):  # the check below reports float64 beyond float32, too
             block = (samples[start : start + BLOCK].astype(np.float32) - np.float32(offset)) * np.float32(scale)
             block = block if block.ndim == 1 else block.mean(axis=1)
         if not np.isfinite(block).all():

@@ -293,7 +293,8 @@ def _checked(path: str | Path, blocks: Iterable[np.ndarray], channels: bool) -> 
     for block in blocks:
         empty = empty and not len(block)
         if not channels:
-            block = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+                block = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
         if not np.isfinite(block).all():
             raise UserError(f"{path}: holds values that are not finite (replace the file)")
         if len(block):

@@ -50,7 +50,8 @@ def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: 
 
 
 def _mono(samples: np.ndarray, channels: int, scale: float, offset: int) -> np.ndarray:
-    mono = ((samples.astype(np.float32) - offset) * scale).reshape(-1, channels).mean(1)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+        mono = ((samples.astype(np.float32) - offset) * scale).reshape(-1, channels).mean(1)
     if not np.isfinite(mono).all():
         raise UserError("standard input: holds values that are not finite (is --live-kind right?)")
     return mono

@@ -53,6 +53,14 @@ def test_bad_files_are_named(tmp_path):
         read_audio(tmp_path, 16000)
 
 
+@pytest.mark.filterwarnings("error")  # numpy's would be printed beside the message
+@pytest.mark.parametrize("frame", [[np.inf, -np.inf], [3e38, 3e38]])
+def test_channels_without_a_finite_mean_are_refused(tmp_path, frame):
+    soundfile.write(tmp_path / "x.wav", np.array([[0, 0], frame], np.float32), 16000, subtype="FLOAT")
+    with pytest.raises(UserError, match=r"x\.wav: holds values that are not finite"):
+        read_audio(tmp_path / "x.wav", 16000)
+
+
 @pytest.mark.parametrize("name", ["x.wav", "x.flac", "x.ogg"])
 @pytest.mark.parametrize("kept", [0.02, 0.5, 0.97])
 def test_truncated_files_are_refused(tmp_path, name, kept):

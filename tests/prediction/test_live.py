@@ -32,9 +32,11 @@ def test_samples_are_scaled_and_channels_averaged_across_reads(kind: str, dtype:
     np.testing.assert_array_equal(np.concatenate(found), [-1, -0.5, 0] * 5)
 
 
-def test_samples_that_are_not_finite_are_refused() -> None:
+@pytest.mark.filterwarnings("error")  # numpy's would be printed beside the message
+@pytest.mark.parametrize("samples", [[0, np.nan], [np.inf, -np.inf], [3e38, 3e38], np.array([0x7FA00000] * 2, "<u4")])
+def test_samples_that_are_not_finite_are_refused(samples: list[float] | np.ndarray) -> None:
     into, out = os.pipe()
-    os.write(out, np.float32([0, np.nan]).tobytes())
+    os.write(out, samples.tobytes() if isinstance(samples, np.ndarray) else np.float32(samples).tobytes())
     os.close(out)
     with os.fdopen(into, "rb") as stream, pytest.raises(UserError, match="not finite"):
-        list(read_pcm(stream, "f32", 1, 1.0, 100))
+        list(read_pcm(stream, "f32", 2, 1.0, 100))
