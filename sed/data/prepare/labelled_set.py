@@ -13,13 +13,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from sed.cli import explained
-from sed.data.annotations.annotation import read_text
+from sed.data.annotations.annotation import read_text, without_backslashes
 from sed.data.annotations.registry import recognised
 from sed.data.audio import duration
 from sed.data.prepare.clips import warn_of_late_events, window_events
 from sed.data.prepare.cutting import cut_all, digest, finish, finished
 from sed.data.recordings import files_below, recordings_of, shown
-from sed.data.tables import Event, audio_stem, read_lines
+from sed.data.tables import Event, audio_stem, event_rows, read_lines
 from sed.errors import UserError
 
 log = logging.getLogger("sed.cut")
@@ -167,13 +167,12 @@ def _events(path: Path, name: str, known: Collection[str]) -> list[Event]:
     if not read_text(path).strip():
         return []
     found = recognised(path)
-    if found is None:
-        raise UserError(f"{path}: not the labels of a recording in a known format ({LAYOUT})")
-    reader, text = found
     events: list[Event] = []
-    for line, recording, event in reader.read(path, text):
-        if audio_stem(recording) != name:
-            raise UserError(f"{path}:{line}: labels of '{audio_stem(recording)}' in the file of '{name}' ({LAYOUT})")
+    # None: a table in DESED's columns, or of no known format, which is refused
+    for line, recording, event in event_rows(path) if found is None else found[0].read(path, found[1]):
+        stem = audio_stem(without_backslashes(recording))
+        if stem != name:
+            raise UserError(f"{path}:{line}: labels of '{stem}' in the file of '{name}' ({LAYOUT})")
         if event is not None and known and event.label not in known:
             raise UserError(f"{path}:{line}: label '{event.label}' is none of the corpus's ({', '.join(known)})")
         events += [event] if event is not None else []

@@ -101,6 +101,18 @@ def test_a_blank_label_file_is_a_recording_without_events(corpus: Path) -> None:
     assert lay_out(corpus)["a"] == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filename\tonset\toffset\tevent_label\ndeep/a.wav\t0.5\t1\tcar\n",  # DESED's own columns, once refused
+        "C:\\audio\\a.wav\t0.5\t1\tcar\n",
+    ],
+)
+def test_label_files_of_all_formats_that_convert_reads_are_read(corpus: Path, text: str) -> None:
+    (corpus / "labels" / "a.ann").write_text(text)
+    assert lay_out(corpus)["a"] == [Event(0.5, 1, "car")]
+
+
 def test_label_files_in_a_linked_folder_are_read(corpus: Path) -> None:
     (corpus / "labels").rename(corpus / "elsewhere")
     (corpus / "labels").mkdir()
@@ -129,7 +141,7 @@ def test_a_list_chooses_the_recordings(corpus: Path) -> None:
         ("labels/z.ann", "0\t1\tcar\n", r"audio: no recording of 1 of 4 .ann files, as 'z'"),
         ("labels/a.ann", "0\t1\tbird\n", r"a.ann:1: label 'bird' is none of the corpus's \(car, people walking\)"),
         ("labels/a.ann", "0\t1\tcar\n2\t1\tcar\n", r"a.ann:2: onset 2 is not before offset 1"),
-        ("labels/a.ann", "start end label\n", r"a.ann: not the labels of a recording in a known format"),
+        ("labels/a.ann", "start end label\n", r"a.ann:1: no column 'filename'"),
         ("labels/a.ann", "audio/b.wav\tstreet\t0\t1\tcar\n", r"a.ann:1: labels of 'b' in the file of 'a'"),
         ("audio/deep/a.flac", "x", r"are both 'a'"),
         ("audio/b_c.wav", "x", r"audio/deep/b c.wav and .*audio/b_c.wav are both 'b_c'"),
