@@ -84,7 +84,8 @@ def _in_text(text: str) -> str:
     # Several words are taken for a command, in which a path with blanks is quoted; but a text that begins with a path
     # is that path, which may have blanks.
     if len(words) > 1 and not _ELSEWHERE.match(text):
-        reduced = [_in_word(word) for word in words]
+        # a word of several options, as of --train-args, is a command itself
+        reduced = [_in_text(word) if word.startswith("--") and " --" in word else _in_word(word) for word in words]
         return shlex.join(reduced) if reduced != words else text
     return _in_word(text)
 

@@ -27,6 +27,12 @@ from sed.provenance import git_hash, without_folders
         ),
         ("train --config='/home/My Name/c.yaml' --lr 1e-3", "train --config=c.yaml --lr 1e-3"),
         ("run.sh '/data/a b/c'", "run.sh c"),
+        # once, all between the first path and the last name was lost: --init=c.pt
+        (
+            "run.sh --train-args '--init=/a/b --lr=1 --from=/a/c.pt'",
+            "run.sh --train-args '--init=b --lr=1 --from=c.pt'",
+        ),
+        ("run.sh --train-args \"--a='/x y/z' --b=1\"", "run.sh --train-args '--a=z --b=1'"),
         ("it's in /home/me/x, read", "it's in x, read"),
         ("https://doi.org/10.1/x", "https://doi.org/10.1/x"),
         ("9 of 10, 1/2", "9 of 10, 1/2"),
