@@ -53,6 +53,11 @@ def main() -> None:
     recordings = read_named(args.input, {path.resolve() for path in earlier})
     if args.out_dir:
         files = one_file_each(recordings, args.to)
+        for name in files:
+            if (args.out_dir / name).resolve() == args.input.resolve():
+                raise UserError(
+                    f"--out-dir {args.out_dir}: {name} there is the file that is read (give another folder)"
+                )
         args.out_dir.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             write_text(args.out_dir / name, text)

@@ -145,6 +145,17 @@ def test_labels_that_are_all_in_the_output_are_not_replaced_by_an_empty_table(
     assert only.read_text() == before
 
 
+def test_a_table_is_not_replaced_by_the_events_of_the_recording_of_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "site.tsv"
+    table.write_text("filename\tonset\toffset\tevent_label\tnote\nsite.wav\t1\t2\tDog\tfar\nother.wav\t1\t2\tDog\t\n")
+    before = table.read_text()
+    assert call(convert, table, "--out-dir", tmp_path) == 2
+    assert "site.tsv there is the file that is read" in capsys.readouterr().err
+    assert table.read_text() == before and not (tmp_path / "other.tsv").exists()
+
+
 def test_labels_are_read_from_below_the_folder_that_is_written(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("1\t2\tDog\n")
