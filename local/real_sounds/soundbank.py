@@ -29,20 +29,23 @@ def main() -> None:
 
 
 def check_soundbank(folder: Path, sources: Mapping[str, Any]) -> None:
-    """Raise UserError if the results in a folder are of another soundbank.
+    """Raise UserError if the results in a folder are of another soundbank, or its corpus.json is damaged.
 
     Args:
         folder: folder of results, with corpus.json, if any.
         sources: {split: {label: [sources, recordings]}}; empty: not known, so that nothing is refused.
     """
     from sed.evaluation.reports.seeds.store import RUNS
-    from sed.input_files import read_json
+    from sed.input_files import misfit, read_json
 
     corpus = folder / "corpus.json"
     if not (sources and corpus.is_file() and (folder / RUNS).is_file()):
         return
-    before = read_json(corpus, remedy="make it again, or take it from the repository").get("sources")
-    if before and before != sources:
+    remedy = "make it again, or take it from the repository"
+    stored = read_json(corpus, remedy=remedy)
+    if wrong := misfit(stored, {"sources": dict}):
+        raise UserError(f"{corpus}: not the numbers of a corpus: {wrong} ({remedy})")
+    if stored.get("sources") and stored["sources"] != sources:
         raise UserError(
             f"{folder}: holds results on another soundbank, which cannot be compared with these (choose another "
             "folder: --work of run.sh)"

@@ -30,3 +30,14 @@ def test_the_repositorys_results_are_refused_for_other_sounds(
     assert status(monkeypatch, sources, tmp_path / "none") == 0
     sources.write_text(json.dumps(json.loads((results / "corpus.json").read_text())["sources"]))
     assert status(monkeypatch, sources, results) == 0
+
+
+@pytest.mark.parametrize("content", ["[]", '{"sources": 5}'])
+def test_a_damaged_corpus_json_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    (tmp_path / "sources.json").write_text(json.dumps({"train": {"Dog": [5, 20]}}))
+    (tmp_path / "runs.jsonl").touch()
+    (tmp_path / "corpus.json").write_text(content)
+    assert status(monkeypatch, tmp_path / "sources.json", tmp_path) == 2
+    assert "corpus.json: not the numbers of a corpus" in capsys.readouterr().err
