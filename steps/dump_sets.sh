@@ -18,7 +18,7 @@ cmd=${root}/utils/run.sh nj=4 force=false
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage
 data=${1%/} list=$2 asked_cmd=${cmd}
-[[ ${list} == - || -f ${list} ]] || die "${list}: no such file"
+[[ ${list} == - || -e ${list} && ! -d ${list} ]] || die "${list}: no such file" # a pipe is one, too: <(command)
 source "${root}/utils/step.sh"
 
 scps=("${data}"/*/wav.scp)

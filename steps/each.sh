@@ -29,7 +29,7 @@ source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage
 what=$1 list=$2 exp=${3%/} asked_cmd=${cmd}
 [[ " train import score cross_fit " == *" ${what} "* ]] || die "'${what}' is none of train, import, score, cross_fit (see --help)"
-[[ ${list} == - || -f ${list} ]] || die "${list}: no such file"
+[[ ${list} == - || -e ${list} && ! -d ${list} ]] || die "${list}: no such file" # a pipe is one, too: <(command)
 source "${root}/utils/step.sh"
 
 mapfile -t lines < <(grep . "${list}")

@@ -37,7 +37,7 @@ what=$1 list=$2 exp=${3%/}
 [[ " pretrain train score label " == *" ${what} "* ]] || die "'${what}' is none of pretrain, train, score, label (see --help)"
 doing=${what}
 [[ ${what} != train || ${score} == false ]] || doing="train and score"
-[[ ${list} == - || -f ${list} ]] || die "${list}: no such file"
+[[ ${list} == - || -e ${list} && ! -d ${list} ]] || die "${list}: no such file" # a pipe is one, too: <(command)
 ((jobs > 0)) || die "--jobs is at least 1"
 asked_cmd=${cmd} asked_train=${train_args}
 source "${root}/utils/step.sh"

@@ -244,6 +244,17 @@ train() {
     [[ ${status} == 0 && $(grep -c sed.bin.train "${CALLS}") == 1 && -e exp/x/final.pt ]]
 }
 
+@test "a list of each.sh, sweep.sh and dump_sets.sh may be a pipe of the shell" {
+    run "${root}/steps/dump_sets.sh" --nj 1 data <(printf 'logmel.yaml\tdump\n')
+    [[ ${status} == 0 ]]
+    run "${root}/steps/each.sh" --ngpu 0 train <(printf 'x\tx.yaml\tdump\n') exp
+    [[ ${status} == 0 && -e exp/x/final.pt ]]
+    run "${root}/steps/sweep.sh" --ngpu 0 --jobs 1 train <(printf 'y\tx.yaml\tdump\n') exp
+    [[ ${status} == 0 && -e exp/y/final.pt ]]
+    run "${root}/steps/each.sh" train dump exp
+    [[ ${status} == 2 && ${output} == 'each.sh: dump: no such file' ]]
+}
+
 @test "train: several GPUs by torchrun" {
     dump
     CUDA_VISIBLE_DEVICES=0,1 run "${root}/steps/train.sh" --ngpu 2 x.yaml dump exp/x
