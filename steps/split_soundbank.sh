@@ -16,7 +16,7 @@ source "${root}/utils/step.sh"
 
 options="--share ${share} --seed ${seed}"
 files() { # print the paths and sizes of the soundbank's training recordings and of the table of their sources
-    (cd "$1" && find -L train ATTRIBUTION.tsv -type f -printf '%p %s\n') 2>/dev/null || true
+    (cd "$1" && find -L train ATTRIBUTION.tsv -type f -exec stat -L -c '%n %s' {} +) 2>/dev/null || true
 }
 of=$(files "$1" | LC_ALL=C sort | cksum)
 asked="${options} of $(realpath -m -- "$1") (checksum ${of% *})"

@@ -489,6 +489,10 @@ train() {
     split() { run "${root}/steps/split_soundbank.sh" "$@" bank out; }
     mkdir -p bank/train/foreground/Dog && touch bank/train/foreground/Dog/1.wav
     mkdir out && touch out/.done.part # of a killed run
+    # without -printf, which macOS's find lacks
+    # shellcheck disable=SC2016
+    printf '%s\n' '#!/usr/bin/env bash' '[[ "$*" != *-printf* ]] || exit 1' "exec $(command -v find) \"\$@\"" >bin/find
+    chmod +x bin/find
     split
     [[ ${status} == 0 ]]
     split
