@@ -60,8 +60,8 @@ recipe() { # recipe <stage> <last stage> <options of run.sh...>
         --nj "${nj}" --seeds "${seeds}" --more none --boxes none --public "${public}" --stage "$1" --stop-stage "$2" \
         ${pretrain_args:+--pretrain-args "${pretrain_args}"} ${train_args:+--train-args "${train_args}"} "${@:3}"
 }
-recipe 0 2       # corpus, pre-training and features
-for n in 3 5; do # train; score
+recipe 0 2 --systems "crnn ${systems}" # corpus, pre-training and features; an unknown system is refused before any of them
+for n in 3 5; do                       # train; score
     recipe "${n}" "${n}" --systems crnn --rates "${crnn_rates}"
     recipe "${n}" "${n}" --systems "${systems}" --vary "frozen_epochs=${frozen}"
     recipe "${n}" "${n}" --systems "${systems}" \

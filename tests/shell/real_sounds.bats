@@ -39,6 +39,7 @@ case $2 in
         touch "${last}"
         ;;
     sed.bin.pseudo_label) touch "${last}/feats.scp" ;;
+    sed.bin.split_soundbank) mkdir -p "${last}" ;;
     sed.bin.infer) touch "${last}" ;;
     sed.bin.score) while [[ $1 != --out ]]; do shift; done && touch "$2" ;;
     sed.bin.figure3) [[ $* != *--list* ]] || echo '0 20 600' ;;
@@ -249,6 +250,11 @@ END
     echo "${output}"
     [[ ${status} == 0 && $(calls 'sed.bin.score .*csebbs') == 1 ]]
     grep -q "sed.bin.score .*csebbs.*${PWD}/work/exp/ast_gru_seed1" calls
+}
+
+@test "tune.sh refuses an unknown system before it pre-trains" {
+    run "${root}/egs/real_sounds/tune.sh" --soundbank bank --systems "ast_gru nothing_such" --ngpu 0 --work tuning --out tuning
+    [[ ${status} == 2 && ${output} == *'nothing_such: no such config'* && $(calls sed.bin.pretrain) == 0 ]]
 }
 
 @test "tune.sh's settings are used for the labels that they were tuned for only" {
