@@ -88,10 +88,13 @@ def place(name: str) -> Path:
 
 
 def _matches(folder: Path, pattern: str) -> Iterator[Path]:
-    """Yield the files in a folder that match a pattern; hidden names match only where it has a dot, as in a shell."""
+    """Yield the files in a folder that match a pattern; hidden names match only where it has a dot, as in a shell.
+
+    Links that lead nowhere are among them, so that the reader reports them.
+    """
     hidden = _hidden_parts(pattern)
     for path in folder.glob(pattern):
-        if _hidden_parts(path.relative_to(folder)) <= hidden and path.is_file():
+        if _hidden_parts(path.relative_to(folder)) <= hidden and (path.is_file() or not path.exists()):
             yield path
 
 

@@ -147,6 +147,15 @@ def test_a_pattern_matches_hidden_files_and_folders_only_by_a_dot(tmp_path, monk
         assert [sources.place(name) for name in find_recordings([text])[0]] == [tmp_path / name for name in names]
 
 
+def test_a_link_that_leads_nowhere_is_not_left_out_of_a_pattern(tmp_path):
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "b.wav").symlink_to("moved.wav")
+    (tmp_path / "c.wav").mkdir()
+    assert find_recordings([f"{tmp_path}/*.wav"]) == ([f"{tmp_path}/a.wav", f"{tmp_path}/b.wav"], [])
+    with pytest.raises(UserError, match=r"b\.wav: no such audio file"):
+        whole(tmp_path / "b.wav")
+
+
 def test_spellings_of_one_path_are_one_recording_but_a_link_has_a_path_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("x/y").mkdir(parents=True)
