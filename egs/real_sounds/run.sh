@@ -68,7 +68,7 @@ sweep() { # sweep <what> [<option>...]: run steps/sweep.sh on a list from standa
 fits() { # fits <file>: are its bounding boxes of this corpus's labels? The repository's own may be of others
     [[ -f $1 ]] && cmp -s <(sed -n '/^ "csebbs": {/,/^ }/s/^  "\(.*\)": {.*/\1/p' "$1" | sort) <(cat "${dump}"/{,*/}labels.txt 2>/dev/null | sort -u)
 }
-front_ends=$(list features "pretrain ${systems} ${more}") # an unknown name is refused before any work
+front_ends=$(list score "${boxes#none}" >/dev/null && list features "pretrain ${systems} ${more}") # an unknown name is refused before any work
 if stage 0 "corpus and pre-trained encoders"; then
     if [[ -z ${pretrained} ]]; then
         { printf 'ast\tconf/real_sounds/pretrain.yaml\t%s/ast.pth\n' "${downloads}" && list pretrain "${systems} ${more}"; } |

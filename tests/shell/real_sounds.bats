@@ -206,6 +206,7 @@ END
     expect "--scale 0.0: a number above 0" --soundbank bank --scale 0.0 --work new
     expect "at least 1" --soundbank bank --jobs 0 --work new
     expect "nothing_such: no such config" --soundbank bank --systems "ast_gru nothing_such" --work new
+    expect "nothing_such: no such config" --soundbank bank --boxes "ast_gru nothing_such" --work new
     expect "unknown option '--seed'" --soundbank bank --seed 1 --work new
     expect "--stage is a whole number" --soundbank bank --stage two --work new
     expect "usage" --soundbank bank more --work new
