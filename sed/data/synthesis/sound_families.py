@@ -98,14 +98,14 @@ def blender(source: Generator) -> Voice:
 
 def cat(source: Generator) -> Voice:
     """Make meows: pitch rises and falls while the mouth opens and closes; long events are several meows."""
-    pitch, size = source.uniform(380, 800), source.uniform(0.85, 1.25)
+    pitch, formant_scale = source.uniform(380, 800), source.uniform(0.85, 1.25)
     rise, breath = source.uniform(1.1, 1.6), source.uniform(0.02, 0.12)
 
     def meow(rng: Generator, seconds: float) -> np.ndarray:
         length = samples(seconds)
         start, end = rng.uniform(0.75, 0.95), rng.uniform(0.6, 0.9)
         contour = pitch * rng.uniform(0.85, 1.2) * lerp(length, [start, rise, rise * 0.97, end * rise * 0.8])
-        mouth = np.array([[450, 2300], [950, 1750], [900, 1400], [500, 1000]]) * size * rng.uniform(0.92, 1.08)
+        mouth = np.array([[450, 2300], [950, 1750], [900, 1400], [500, 1000]]) * formant_scale * rng.uniform(0.92, 1.08)
         curve = formants(mouth, [160, 260], [1.0, 0.7])
         tone = shape(pulses(contour * wander(rng, length, spread=0.012, per_second=12), tilt=0.3), curve)
         air = shape(noise(rng, length), curve) * breath
@@ -145,13 +145,13 @@ def dishes(source: Generator) -> Voice:
 
 def dog(source: Generator) -> Voice:
     """Make barks: short, rough bursts of falling pitch through a vocal tract; long events are several barks."""
-    pitch, size = np.exp(source.uniform(np.log(180), np.log(600))), source.uniform(0.75, 1.35)
+    pitch, formant_scale = np.exp(source.uniform(np.log(180), np.log(600))), source.uniform(0.75, 1.35)
     rough, gap = source.uniform(0.2, 0.7), source.uniform(0.06, 0.22)
 
     def bark(rng: Generator, seconds: float) -> np.ndarray:
         length = samples(seconds)
         contour = pitch * rng.uniform(0.9, 1.15) * lerp(length, [0.9, 1.25, 1.0, 0.6])
-        throat = np.array([[500, 1200, 2600], [850, 1500, 3000], [550, 1100, 2500]]) * size
+        throat = np.array([[500, 1200, 2600], [850, 1500, 3000], [550, 1100, 2500]]) * formant_scale
         curve = formants(throat, [150, 220, 350], [1.0, 0.8, 0.35])
         jitter = wander(rng, length, spread=0.06, per_second=90)
         raw = pulses(contour * jitter, tilt=0.2) + rough * noise(rng, length)
@@ -230,14 +230,14 @@ VOWELS = np.array(
 
 def speech(source: Generator) -> Voice:
     """Make syllables: voiced vowels with gliding formants and falling pitch, consonants as noise or silence."""
-    pitch, tract = np.exp(source.uniform(np.log(90), np.log(290))), source.uniform(0.92, 1.28)
+    pitch, formant_scale = np.exp(source.uniform(np.log(90), np.log(290))), source.uniform(0.92, 1.28)
     tempo, tilt, lilt = source.uniform(3.4, 6.0), source.uniform(0.55, 0.85), source.uniform(0.06, 0.2)
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:
         length = samples(seconds)
         count = max(1, round(seconds * tempo))
         bounds = np.linspace(0, length, count + 1).astype(int)
-        bounds[1:-1] += rng.integers(-400, 400, max(0, count - 1))
+        bounds[1:-1] += rng.integers(-400, 400, max(0, count - 1))  # by up to 25 ms
         bounds = np.maximum.accumulate(np.clip(bounds, 0, length))
         contour = lerp(length, [1.12, 1.0, 0.85]) * wander(rng, length, spread=lilt, per_second=tempo)
         targets, loud = [], np.zeros(length)
@@ -246,7 +246,7 @@ def speech(source: Generator) -> Voice:
             first, second = VOWELS[rng.integers(len(VOWELS), size=2)]
             targets += [first, 0.6 * first + 0.4 * second, second]
             size = int(end - start)
-            if size < 64:
+            if size < 64:  # 4 ms
                 continue
             onset = int(size * rng.uniform(0.12, 0.38))
             loud[start + onset : end] = lerp(size - onset, [0.2, 1, 0.9, 0.5]) * rng.uniform(0.6, 1.1)
@@ -254,8 +254,9 @@ def speech(source: Generator) -> Voice:
                 low = rng.uniform(1200, 5000)
                 burst = shape(noise(rng, max(onset, 64)), band(low, low * 1.7))
                 consonants[start : start + len(burst)] += burst[: length - start] * rng.uniform(0.05, 0.3)
-        first_two = np.array(targets, float) * tract
-        four = np.concatenate([first_two, np.tile([2600 * tract, 3600 * tract], (len(first_two), 1))], axis=1)
+        first_two = np.array(targets, float) * formant_scale
+        third_and_fourth = np.tile([2600 * formant_scale, 3600 * formant_scale], (len(first_two), 1))
+        four = np.concatenate([first_two, third_and_fourth], axis=1)
         curve = formants(four, [80, 120, 180, 250], [1.0, 0.6, 0.35, 0.2])
         voiced = shape(pulses(pitch * contour, tilt=tilt) * loud, curve)
         return edges(voiced * 4 + consonants, 0.01, 0.03)
