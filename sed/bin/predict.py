@@ -6,9 +6,10 @@ usage: python3 -m sed.bin.predict --model exp/ast_sed recording.wav > events.tsv
        arecord -r 16000 -f S16_LE | python3 -m sed.bin.predict --model model/ --live
        python3 -m sed.bin.predict --onnx model.onnx recording.flac
 
-Recordings may have any format and rate that libsndfile reads and any length; memory does not grow with the length. The
-post-processing is that stored with the model, unless options change it. If a recording cannot be read, the others are
-still processed; its name and the reason are printed at the end, and the exit status is 1.
+Recordings may have any length and rate, and any format that libsndfile reads, or ffmpeg or PyAV if one is installed;
+memory does not grow with the length. The post-processing is that stored with the model, unless options change it. If a
+recording cannot be read, the others are still processed; its name and the reason are printed at the end, and the exit
+status is 1.
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ class Plan:
     @property
     def fragments(self) -> int:
         """Fragments of weights per thread, of eight columns of a unit."""
+        # 3 * units * slice weights of a block, over the 8 of a fragment and the 32 threads of each warp
         return 3 * self.units * self.slice // (256 * self.warps) * (2 if self.exact else 1)
 
     @property

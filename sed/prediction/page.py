@@ -34,7 +34,7 @@ LEVELS = 1 << 22
 SHADES = 32
 """number of colours of a picture: more cannot be distinguished by eye, and take more space"""
 FINEST = 0.02
-"""shortest column of posteriors in seconds"""
+"""seconds of a column of posteriors: of as many frames as come nearest to it, at least one"""
 TILE = 4096
 """columns per image: a recording's picture consists of such images side by side"""
 WAV_SECONDS = 2
@@ -56,7 +56,7 @@ class Shrinking:
             limit: largest number of columns.
             seconds: length of a column that is added.
             pool: reduces several columns to one along an axis, such as np.mean.
-            finest: shortest length of a column that is kept, in seconds.
+            finest: length of the first kept columns in seconds, rounded to a number of added ones, at least one.
         """
         self._factor = max(1, round(finest / seconds))  # added columns per kept column
         self.seconds, self._pool, self._limit = self._factor * seconds, pool, limit
