@@ -47,6 +47,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: files are missing or damaged, or the format is not supported by this version.
     """
+    from sed.data.labels import check_labels
+
     for name in (FACTS, WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(f"{folder}: a packed model without {name} (copy the whole folder, or pack it again)")
@@ -70,6 +72,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         # an empty front end would be read as all defaults
         if not isinstance(facts[key], dict) or (key == "front_end" and not facts[key]):
             raise UserError(f"{folder / FACTS}: {key} is not what pack writes (pack the model again)")
+    check_labels(folder / FACTS, facts["labels"])
     _check_weights_file(folder, facts)
     return facts
 
@@ -96,7 +99,6 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
 
     from sed.checkpoints.checkpoint import LoadedModel, check_weights
     from sed.checkpoints.defaults import complete_config
-    from sed.data.labels import check_labels
     from sed.features.logmel import FrontEnd
     from sed.models.detector import load_weights
 
@@ -105,7 +107,6 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
         weights = safetensors.torch.load_file(folder / WEIGHTS)
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(f"{folder / WEIGHTS}: damaged weights: {error} (copy or pack the model again)") from None
-    check_labels(folder / FACTS, facts["labels"])
     check_weights(folder / WEIGHTS, weights)
     try:
         config = complete_config(facts["config"])

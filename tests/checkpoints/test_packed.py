@@ -96,6 +96,8 @@ def damaged(packed: Path, tmp_path: Path, how: str) -> Path:
         facts["labels"] = facts["labels"][:2]
     elif how == "duplicate labels":
         facts["labels"] = [facts["labels"][0]] * len(facts["labels"])
+    elif how == "no list of labels":
+        facts["labels"] = 3
     elif how == "boolean format":
         facts["format"] = True
     elif how == "nan weights":
@@ -140,6 +142,7 @@ def test_options_that_a_pack_lacks_get_their_defaults(packed: Path, tmp_path: Pa
         ("a part missing", "lacks front_end"),
         ("not json", "not JSON"),
         ("duplicate labels", "comes twice"),
+        ("no list of labels", "labels are of type int"),
         ("boolean format", "format True"),
         ("nan weights", "NaN or infinite"),
         ("edited", r"model\.json: changed or damaged"),
@@ -190,7 +193,14 @@ def test_a_packed_model_is_that_of_its_experiment_and_frozen(packed: Path) -> No
     assert not other.detector.training and not any(value.requires_grad for value in other.detector.parameters())
 
 
-@pytest.mark.parametrize("how,message", [("nan weights", "NaN or infinite"), ("edited", "changed or damaged")])
+@pytest.mark.parametrize(
+    "how,message",
+    [
+        ("nan weights", "NaN or infinite"),
+        ("edited", "changed or damaged"),
+        ("no list of labels", "labels are of type int"),  # once a traceback
+    ],
+)
 def test_a_training_does_not_start_from_a_damaged_pack(packed: Path, tmp_path: Path, how: str, message: str) -> None:
     from sed.checkpoints.pretrained import load_packed
 
