@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sed.evaluation.reports.markdown import prose
 from sed.evaluation.reports.seeds.matching import LENGTHS
 from sed.evaluation.reports.seeds.tables import Results, found_share, values_of
 
@@ -38,7 +39,7 @@ def by_sources(
             points.append((sources[label][0], known, psds))
         numbers = ["–" if known is None else f"{known:.3f}"]
         numbers += ["–" if f1 is None else f"{100 * f1:.1f}", "–" if psds is None else f"{psds:.3f}"]
-        rows.append([label, *map(str, sources[label][:2]), *numbers])
+        rows.append([prose(label), *map(str, sources[label][:2]), *numbers])
     return rows, points
 
 

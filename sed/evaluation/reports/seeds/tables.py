@@ -13,6 +13,7 @@ from typing import Any
 from sed.evaluation.metrics.f1 import COLLARS
 from sed.evaluation.metrics.metric import Entry
 from sed.evaluation.metrics.table import BY_KEY, over_seeds, shown_in
+from sed.evaluation.reports.markdown import prose
 from sed.evaluation.reports.seeds.matching import LENGTHS, f1
 from sed.evaluation.reports.seeds.remarks import Remarks, marks, training
 
@@ -141,7 +142,7 @@ def class_gains(
     rows = []
     for label in sorted(gain["per_class"], key=lambda name: seconds.get(name, 0.0)):
         own = gain["per_class"][label]
-        row = [label, f"{seconds[label]:.2f}" if label in seconds else "–"]
+        row = [prose(label), f"{seconds[label]:.2f}" if label in seconds else "–"]
         row += [difference(own["event_f1"], event_f1), difference(own["psds1"], psds)]
         row.append(difference(before["per_class"][label]["event_f1"], event_f1) if before else "–")
         rows.append(row)
@@ -214,7 +215,7 @@ def every_seed(results: Results, remarks: Remarks) -> list[str]:
             str(run["seed"]),
             *("–" if run.get(entry.key) is None else entry.plain(run[entry.key]) for entry in columns),
             ", ".join(run.get("post_processing") or ["none"]),
-            run.get("tuned_on") or "–",
+            prose(run.get("tuned_on") or "–"),
             str(run.get("device") or "–"),
         ]
         for name, runs in results.items()

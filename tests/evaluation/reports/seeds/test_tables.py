@@ -7,6 +7,7 @@ from typing import Any
 from sed.evaluation.metrics.f1 import COLLARS
 from sed.evaluation.metrics.table import BY_KEY
 from sed.evaluation.reports.seeds import tables
+from sed.evaluation.reports.seeds.limits import by_sources
 from sed.evaluation.reports.seeds.matching import LENGTHS
 from sed.evaluation.reports.seeds.tables import Pair
 
@@ -56,6 +57,15 @@ def test_class_gains_are_sorted_by_the_length_of_events() -> None:
     assert [line.split(" | ")[0] for line in lines[2:5]] == ["| Rain", "| Cat", "| Dog"]
     assert lines[4] == "| Dog | 2.00 | +10.00 [+9.00, +12.00] | – | +20.00 [+19.00, +22.00] |"
     assert tables.class_gains(margin(0.1), None, {}, ("new", "old"))[2].endswith("| – |")
+
+
+def test_a_label_or_a_set_opens_no_column_and_no_element() -> None:
+    """A soundbank's folders name the labels."""
+    gain = {"per_class": {"Dog|<b>Cat": {"event_f1": value(0.1), "psds1": None}}}
+    assert tables.class_gains(gain, None, {}, ("new", "old"))[2].startswith("| Dog&#124;&#60;b&#62;Cat | – |")
+    assert " a&#124;b " in tables.every_seed({"a": [run_of(1, 0.5, tuned_on="a|b")]}, [])[2]
+    result = {"per_class": {"Dog|<b>Cat": {"event_f1": 0.5, "psds1": 0.25}}}
+    assert by_sources([result], {"Dog|<b>Cat": [1, 2]}, {})[0][0][0] == "Dog&#124;&#60;b&#62;Cat"
 
 
 def test_events_found_are_pooled_over_classes_and_seeds() -> None:
