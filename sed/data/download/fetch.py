@@ -363,6 +363,9 @@ class Fetcher:
         if have and known:
             headers["If-Range"] = known
         with self._get_piece(remote.url, headers) as response:
+            if response.status_code == 416 and remote.size is None and "Content-Range" not in response.headers:
+                part.unlink(missing_ok=True)  # it may be whole or too long: not all servers state the size here
+                raise Again("the server has nothing more and does not say how much it has: starting over")
             start, total = _placed(response, have)
             if response.status_code == 416:
                 if remote.size is not None:

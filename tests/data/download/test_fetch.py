@@ -219,6 +219,29 @@ def test_of_a_file_of_no_stated_size_a_whole_one_is_not_sent_again_and_a_longer_
     assert {path.name for path in tmp_path.iterdir()} == {"a.bin", ".a.bin.checked"}
 
 
+def test_a_whole_file_of_no_stated_size_is_fetched_again_where_the_server_does_not_say_that_it_is(
+    server, tmp_path, monkeypatch
+):
+    """RFC 9110 only recommends a Content-Range in an answer of status 416."""
+    running, path, get = server(), tmp_path / "a.bin", Fetcher._get
+
+    def without_range(self, url, headers):
+        response = get(self, url, headers)
+        if response.status_code == 416:
+            del response.headers["Content-Range"]
+        return response
+
+    def unstated(_fresh):
+        return Remote(running.url + PATH)
+
+    fetcher().fetch(unstated, path)
+    path.rename(partial(path))  # as if killed before the file got its name
+    partial(path).with_name(f"{partial(path).name}.tag").write_text(_validator(requests.get(running.url + PATH)))
+    monkeypatch.setattr(Fetcher, "_get", without_range)
+    fetcher(retries=2).fetch(unstated, path)
+    assert path.read_bytes() == BODY
+
+
 def test_a_file_that_changed_on_the_server_is_not_spliced(server, tmp_path):
     """Without a checksum, only ETag and If-Range can prevent a splice."""
     other = random.Random(2).randbytes(len(BODY))
