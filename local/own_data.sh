@@ -11,8 +11,8 @@
 #   --from MODEL       packed model whose labels are kept, besides those of the tables
 #   --validation X     fraction of the recordings in --events, also those without events, that goes to validation, 0 to
 #                      0.9; with --group, of their groups (0.2)
-#   --group REGEX      recordings whose names give the same match are not split between training and validation: a speaker, a
-#                      place, a day (none: each recording by itself)
+#   --group REGEX      recordings whose names, without folder and suffix, give the same match are not split between training
+#                      and validation: a speaker, a place, a day (none: each recording by itself)
 #   --seconds X        length of a clip in seconds, 1 or more (10)
 #   --seed N           seed of the split (0)
 #   --max-bad X        refuse if more than X % of the recordings cannot be read; fewer are left out (20)

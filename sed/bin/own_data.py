@@ -32,11 +32,17 @@ def _parser() -> Parser:
     parser.option("tags", "", "TSV of tags for recordings that are annotated without times")
     parser.option("from", "", "packed model whose labels are kept besides those of the tables")
     parser.option("seconds", 10.0, "length of a clip (s), which must be the model's", least=1)
-    parser.option("validation", 0.2, "share of the recordings in --events that is kept to score on", least=0, most=0.9)
+    parser.option(
+        "validation",
+        0.2,
+        "share of the recordings in --events, or of their groups, that is kept to score on",
+        least=0,
+        most=0.9,
+    )
     parser.option(
         "group",
         "",
-        "regular expression for file names; recordings with the same match go to the same set",
+        "regular expression for names without folder and suffix; recordings with the same match go to the same set",
     )
     parser.option("seed", 0, "random seed of the split")
     parser.option(

@@ -161,13 +161,15 @@ def lay_out(
     weak: dict[str, tuple[str, ...]] = _known(tags, read_tags_tsv(tags), recordings) if tags else {}
     weak = {name: tags for name, tags in weak.items() if name not in strong}
     labels = _labels(strong, weak, known, where=events or tags)
+    _warn_of_no_group(group, strong)
     kept = split(
         {name: {e.label for e in found} for name, found in strong.items()}, share=share, group=group, seed=seed
     )
     if strong and not share:
         log.info("no validation set, since --validation is 0 (stop at stage 4, there is nothing to score on)")
     elif strong and not kept:
-        log.warning("too few recordings for a validation set: a label needs two of them (stop at stage 4, or add some)")
+        units = "groups of recordings" if group else "recordings"
+        log.warning("too few %s for a validation set: a label needs two of them (stop at stage 4, or add some)", units)
     sets = _sets(recordings, strong, weak, kept)
     if kept:
         log.info(
@@ -184,6 +186,15 @@ def lay_out(
     for kind, (_, table) in LAYOUT.items():
         _write_table(out / "metadata" / table, kind, spans.get(kind, {}), strong, weak)
     write_text(out / "metadata" / "labels.txt", "".join(f"{label}\n" for label in labels))
+
+
+def _warn_of_no_group(group: str, names: Collection[str]) -> None:
+    """Warn if no recording's name matches the regular expression `group`: validation may then be too optimistic."""
+    if group and names and not any(re.search(group, name) for name in names):
+        log.warning(
+            "--group %s matches no name, as %s: names have neither folder nor suffix, and each recording is by itself",
+            *(group, shown(min(names))),
+        )
 
 
 def _warn_of_long_tagged(spans: Spans, seconds: float) -> None:

@@ -187,6 +187,23 @@ def test_a_missing_validation_set_is_explained_by_its_cause(tmp_path, log_lines,
     assert words in line and "stop at stage 4" in line
 
 
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        ("^rec/", "--group ^rec/ matches no name, as a: names have neither folder nor suffix, and each recording"),
+        (".", "too few groups of recordings for a validation set"),
+    ],
+)
+def test_groups_that_hold_nothing_or_all_are_warned_of(tmp_path, log_lines, group, words):
+    (tmp_path / "rec").mkdir()
+    for name in ("a", "ab"):
+        soundfile.write(tmp_path / "rec" / f"{name}.wav", np.full(8000, 0.1), 8000)
+        (tmp_path / "rec" / f"{name}.txt").write_text("0.1\t0.5\tDog\n")
+    options = {"seconds": 10, "share": 0.5, "group": group, "seed": 0, "jobs": 1}
+    lay_out(tmp_path / "rec", tmp_path / "out", events=tmp_path / "rec", tags=None, **options)
+    assert sum(words in line for line in log_lines) == 1
+
+
 @pytest.mark.parametrize("place", ["audio/train/weak/Yreal_1.000_2.000.wav", "metadata/train/weak.tsv"])
 def test_the_folder_of_another_corpus_is_refused(corpus, monkeypatch, capsys, place):
     """Once, its recordings were removed and its tables replaced, with exit status 0."""
