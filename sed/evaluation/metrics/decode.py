@@ -121,13 +121,13 @@ def _decode_clips(
     points, classes = ascending.shape
     low, high = start[clips.start], start[clips.stop]
     block = np.ascontiguousarray(values[low:high])
-    own = start[clips.start : clips.stop + 1] - low
+    start_in_block = start[clips.start : clips.stop + 1] - low
     counts = np.zeros((points, len(clips), classes), np.int64)
-    _count(block, own, ascending, order, counts)
+    _count(block, start_in_block, ascending, order, counts)
     first = np.concatenate([[0], np.cumsum(counts.ravel())])
     index_type = _index_type(int(high))
     begin, end = np.empty(first[-1], index_type), np.empty(first[-1], index_type)
-    _fill(block, own, ascending, order, first[:-1].reshape(counts.shape).copy(), begin, end)
+    _fill(block, start_in_block, ascending, order, first[:-1].reshape(counts.shape).copy(), begin, end)
     cells = np.arange(clips.start * classes, clips.stop * classes)
     cell = np.repeat(np.tile(cells.astype(_index_type(clips.stop * classes)), points), counts.ravel())
     return (
