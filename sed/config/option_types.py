@@ -39,7 +39,7 @@ def bounded(convert: Callable[[str], Any], least: float | None, most: float | No
         except ValueError:
             kind = "a whole number" if convert is int else "a number"
             raise argparse.ArgumentTypeError(f"'{text}' is not {kind}") from None
-        if convert is int and abs(value) > LARGEST:  # before isfinite, which converts to float, of up to 309 digits
+        if convert is int and abs(value) > LARGEST:  # first, since isfinite fails on more than 309 digits
             raise argparse.ArgumentTypeError(f"{text} is out of range (between -2^63 and 2^63)")
         if not math.isfinite(value) or (least is not None and value < least) or (most is not None and value > most):
             bounds = [f"at least {least}"] * (least is not None) + [f"at most {most}"] * (most is not None)

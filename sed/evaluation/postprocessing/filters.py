@@ -47,7 +47,7 @@ def filtered(
     """
     values = np.array(scores.values, order="C", copy=True)
     frame, lengths = scores.frame_seconds(), np.diff(scores.start)
-    # For each number of frames: it, and the rows of all clips of that length.
+    # (number of frames, rows of all clips of that length)
     places: list[tuple[int, slice | np.ndarray]] = [
         (length, (scores.start[:-1][lengths == length, None] + np.arange(length)).ravel())
         for length in np.unique(lengths[lengths > 0]).tolist()

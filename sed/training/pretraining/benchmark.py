@@ -20,6 +20,7 @@ def measure(run: Pretraining, repeats: int) -> list[Row]:
     inputs = maker.fetched(made)
     front_end = run.preparation.front_end
     waveforms = torch.randn(maker.clips, front_end.clip_samples, device=device)
+    # endless steps, each of all clips, which are share 0 of 1
     source = inputs_from(maker, range(1 << 30), [0], ahead=run.options.ahead if device.type == "cuda" else 0)
 
     def step() -> None:
