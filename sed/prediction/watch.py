@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import itertools
 import logging
@@ -129,12 +130,19 @@ class _Predicting:
         def tracks() -> Iterator[tuple[Track, Callable[[Track], Iterator[Window]]]]:
             for name in names:
                 stem = self._stem(name) if self._args.out_dir else ""
+                try:
+                    sinks = self._sinks(name, stem)
+                except OSError as error:
+                    if error.errno != errno.ENAMETOOLONG:
+                        raise
+                    self._arrivals.failed(name, f"{shown(name)}: too long a name for its outputs (rename it)")
+                    continue
                 track = Track.of(
                     shown(name),
                     self._predictor,
                     self._post,
                     self._plan,
-                    sink=self._sinks(name, stem),
+                    sink=sinks,
                     centre=self._windows.centre_events,
                 )
                 of_track[track] = name, {"stem": stem} if stem else {}
@@ -170,16 +178,16 @@ class _Predicting:
         return {(stem + format.suffix).casefold() for format in self._formats}
 
     def _sinks(self, name: str, stem: str) -> Sinks:
-        files = ExitStack()
         sinks: list[Sink] = []
-        for format in self._formats:
-            if self._ledger.table is None:
-                file = files.enter_context(open_replacing(Path(self._args.out_dir) / (stem + format.suffix)))
-                file.write(format.header(self._predictor.labels))
-            else:
-                file = files.enter_context(_appended(self._ledger.table))
-            sinks.append(FormatSink(file, format, shown(name), frame_seconds=self._predictor.frame_seconds))
-        return Sinks(sinks, files)
+        with ExitStack() as files:  # closes them here only after an error
+            for format in self._formats:
+                if self._ledger.table is None:
+                    file = files.enter_context(open_replacing(Path(self._args.out_dir) / (stem + format.suffix)))
+                    file.write(format.header(self._predictor.labels))
+                else:
+                    file = files.enter_context(_appended(self._ledger.table))
+                sinks.append(FormatSink(file, format, shown(name), frame_seconds=self._predictor.frame_seconds))
+            return Sinks(sinks, files.pop_all())
 
 
 @contextmanager

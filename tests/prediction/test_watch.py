@@ -182,6 +182,20 @@ def test_what_cannot_be_read_is_named_once_and_holds_nothing_up(
     check(rows_of(table), 1)
 
 
+def test_a_name_too_long_for_an_output_holds_nothing_up(
+    tmp_path: Path, sounds: list[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, place, long = tmp_path / "in", tmp_path / "out", "a" * 248
+    folder.mkdir()
+    for name in (long, "b"):
+        (folder / f"{name}.wav").write_bytes(sounds[0])
+    command = ["--watch", folder, "--out-dir", place, "--format", "tsv,events-tsv"]
+    assert watching(*command)() == 1
+    assert f"{long}.wav: too long a name for its outputs (rename it)" in capsys.readouterr().err
+    assert sorted(path.name for path in place.iterdir() if path.suffix == ".tsv") == ["b.events.tsv", "b.tsv"]
+    assert watching(*command)() == 0  # given up
+
+
 def test_a_fault_of_the_disk_is_one_of_its_recording(
     tmp_path: Path, sounds: list[bytes], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
