@@ -15,7 +15,7 @@
 #   --conf FILE           config of the system ast_sed (conf/ast_sed.yaml)
 #   --tag NAME            name of ast_sed's folder in exp/ (the config's name)
 #   --gru-conf FILE       config of the system ast_gru, which stage 3 trains (conf/ast_gru.yaml)
-#   --feature-conf FILE   front end of stage 2, for configs without `features` (conf/logmel.yaml)
+#   --feature-conf FILE   front end of stage 2, for configs without `features` or with conf/logmel.yaml (conf/logmel.yaml)
 #   --pretrained FILE     checkpoint of the encoder; 'none': random weights (the one of stage 0 for the config's encoder)
 #   --train-args ARGS     more options of sed.bin.train, one string: "--lr 1e-4 --seed 2"
 #   --infer-args ARGS     more options of sed.bin.infer

@@ -18,8 +18,8 @@ cross_fit name, config, dump, options of sed.bin.score that tune for each half o
 
 Five keys of a config decide what is listed:
 
-features          the front end. The dump of <x>.yaml is dump/<x>; that of the recipe's front end (conf/logmel.yaml,
-                  --feature-conf, or any file with the same options) is dump itself.
+features          the front end. The dump of <x>.yaml is dump/<x>. Without this key, or with conf/logmel.yaml, it is the
+                  recipe's, --feature-conf, whose dump is dump itself, as is that of any file with the same options.
 init_from         the config whose model training starts from; 'none': random weights; missing: --pretrained, else the
                   checkpoint of its encoder in --downloads.
 pretrained_by     the config of sed.bin.pretrain whose encoder training starts from; ignored without --checkpoints, or

@@ -278,7 +278,7 @@ def run(
         batch.clear()
         if kept:
             begun.append((kept, begin_windows(predictor, [window.samples for _, window in kept])))
-        while len(begun) > ahead:
+        while len(begun) > ahead:  # True counts as 1: the newest batch stays with the GPU
             take()
 
     batch: list[tuple[Track, Window]] = []
