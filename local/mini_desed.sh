@@ -44,7 +44,7 @@ python3 -m sed.bin.synthesize --soundbank "${soundbank}" --seed "${seed}" --nj "
     ${again[@]+"${again[@]}"} "${downloads}"
 
 isolated=${downloads}/pretrain
-# synthesize --force removes the features; without them, a tagger is of an earlier corpus, whose --force was killed here
+# a tagger without features is of the corpus before a --force that was killed: synthesize has removed its features
 [[ -e ${isolated}/feats.scp ]] || rm -rf "${downloads}"/ast.{pth,run}
 python3 -m sed.bin.dump_features --config "${feature_conf}" --clip-seconds "${pretrain_seconds}" \
     --threads "${nj}" "${isolated}/wav.scp" "${isolated}/feats.1.h5" # does nothing if they are there, of the same front end
