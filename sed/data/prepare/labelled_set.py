@@ -85,7 +85,8 @@ def lay_out_set(
     # A recording whose header does not state its length is treated as a longer one: cutting counts the samples.
     short = [name for name, path in files.items() if (duration(path) or seconds + 1) <= seconds + MARGIN]
     audio.mkdir(parents=True, exist_ok=True)
-    links = {name: "_".join(files[name].name.split()) for name in short}  # clip ids have no blanks
+    # Clip ids have no blanks: they are the ids that `_by_stem` compares, also if there is a blank before the suffix.
+    links = {name: "_".join(files[name].stem.split()) + files[name].suffix for name in short}
     for name, link in links.items():
         _link(files[name], audio / link)
     longer = {str(path.relative_to(recordings)): name for name, path in files.items() if name not in links}

@@ -95,6 +95,16 @@ def test_a_set_is_laid_out_again_if_silent_recordings_are_added_or_renamed(corpu
     assert found["renamed"] == [] and "new" not in found
 
 
+def test_a_blank_before_the_suffix_does_not_make_two_recordings_one(corpus: Path) -> None:
+    """Once, the link of `a_.wav` replaced that of `a .wav`, whose events were lost."""
+    for folder, suffix in (("audio", "wav"), ("labels", "ann")):
+        data = (corpus / folder / f"a.{suffix}").read_bytes()
+        (corpus / folder / f"a.{suffix}").rename(corpus / folder / f"a .{suffix}")
+        (corpus / folder / f"a_.{suffix}").write_bytes(data)
+    events = lay_out(corpus)
+    assert len(events["a"]) == len(events["a_"]) == 2
+
+
 def test_a_blank_label_file_is_a_recording_without_events(corpus: Path) -> None:
     """Once, it was refused here, though a folder of label files may have one (`sed.data.events`)."""
     (corpus / "labels" / "a.ann").write_text("\r\n")
