@@ -109,7 +109,7 @@ checksum() { # print the checksum of the requirements
 }
 
 install() { # make .venv, or bring it up to date; the caller holds the lock
-    local python="${venv}/bin/python3" base installed="" text listed
+    local python="${venv}/bin/python3" base installed="" extra kept="" text listed
     if [[ -f ${marker} ]] && "${python}" -c '' 2>/dev/null; then
         read -r _ installed <"${marker}" || true
         say "bringing ${venv} up to date"
@@ -122,7 +122,11 @@ install() { # make .venv, or bring it up to date; the caller holds the lock
         mkdir -p "${venv}/bin"
     fi
     rm -f "${marker}"
-    extras=$(tr , '\n' <<<"${installed:-},${extras}" | sed '/^$/d' | sort -u | paste -sd , -)
+    for extra in ${installed//,/ }; do # not those that another version of setup.py had, and this one lacks
+        "${python}" -I -c "${requirements}" "${root}/setup.py" "${extra}" >/dev/null 2>&1 || continue
+        kept+=${extra},
+    done
+    extras=$(tr , '\n' <<<"${kept}${extras}" | sed '/^$/d' | sort -u | paste -sd , -)
     text=$("${python}" -I -c "${requirements}" "${root}/setup.py" "${extras}")
     mapfile -t listed <<<"${text}"
     "${python}" -I -m pip install --no-user --disable-pip-version-check -c "${root}/constraints.txt" "${listed[@]}" >&2 ||

@@ -80,6 +80,14 @@ bootstrap() {
     [[ ${output} == "${venv}/bin" ]]
 }
 
+@test "an extra that setup.py no longer has is dropped from an existing .venv" {
+    bootstrap --extras lint,test
+    sed -i 's/, "lint": .*\]}/}/' "${repo}/setup.py"
+    PIP_WORDS=1 bootstrap
+    [[ ${status} == 0 && $(tail -n 1 "${CALLS}") == 'pip pytest>=8' && $(grep -c venv "${CALLS}") == 1 ]]
+    [[ $(<"${venv}/.ready") == *' test' ]]
+}
+
 @test "changed requirements bring it up to date" {
     bootstrap
     echo 'numpy==2.0' >>"${repo}/constraints.txt"
