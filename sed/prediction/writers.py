@@ -46,13 +46,16 @@ FORMATS: dict[str, Format] = {
     "textgrid": TextGrid(),
     "labelstudio": LabelStudio(),
 }
+MODELS = (".pt", ".pth", ".safetensors", ".onnx")
+"""suffixes of files with the weights of models"""
 
 
 def output_file(text: str) -> Path:
-    """Convert an option's text to the path of a file to write; refuse a recording (a shell's `--out *.wav`)."""
+    """Convert an option's text to the path of a file to write; refuse a recording (a shell's `--out *.wav`) or model."""
     path = config.output_file(text)
-    if path.suffix.lower() in SUFFIXES and path.exists():
-        raise argparse.ArgumentTypeError(f"{path}: a recording, which the output would replace (give another name)")
+    for what, suffixes in (("recording", SUFFIXES), ("model", MODELS)):
+        if path.suffix.lower() in suffixes and path.exists():
+            raise argparse.ArgumentTypeError(f"{path}: a {what}, which the output would replace (give another name)")
     return path
 
 

@@ -3,6 +3,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 from collections import Counter
 
@@ -374,11 +375,18 @@ def test_an_impossible_number_of_threads_in_the_environment_is_ignored(monkeypat
         (["--model", "MODEL", "nowhere.wav"], "no such file"),
         (["--model", "MODEL", "--out", "WAV", "WAV2"], "a recording, which the output would replace"),
         (["--model", "MODEL", "--html", "WAV", "WAV2"], "a recording, which the output would replace"),
+        (["--model", "MODEL", "--out", "WEIGHTS", "WAV"], "final.pt: a model, which the output would replace"),
     ],
 )
 def test_bad_usage_is_named_in_the_last_line(tmp_path, experiment, monkeypatch, capsys, options, message):
     monkeypatch.chdir(tmp_path)
-    names = {"MODEL": experiment, "WAV": tmp_path / "x.wav", "WAV2": tmp_path / "y.wav"}
+    names = {
+        "MODEL": experiment,
+        "WAV": tmp_path / "x.wav",
+        "WAV2": tmp_path / "y.wav",
+        "WEIGHTS": tmp_path / "final.pt",
+    }
+    shutil.copy(experiment / "final.pt", tmp_path)
     write_sounds(tmp_path / "x.wav", 1)
     write_sounds(tmp_path / "y.wav", 1)
     assert call(monkeypatch, *(names.get(option, option) for option in options)) == 2
