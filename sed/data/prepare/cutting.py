@@ -102,7 +102,7 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
         cut: the settings.
 
     Raises:
-        UserError: the layout is unknown, a table is broken, or too many recordings are unreadable.
+        UserError: the layout is unknown, a table is broken, no recordings are left, or too many are unreadable.
     """
     tables = [split / name for name in cut.annotations if (split / name).exists()]
     if not tables:
@@ -121,6 +121,8 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
             f"{table}: {len(unknown)} recordings that {cut.clips} does not name, as '{unknown[0]}' (add them there)"
         )
     if not final or cut.only_annotated:  # a recording that is not in the table may have events
+        if not labels:
+            raise UserError(f"{table}: annotates none of the {len(names)} recordings of {listing.name} (is it whole?)")
         log.info("%s: %d of %d recordings are annotated, the others left out", table, len(labels), len(names))
         names = [name for name in names if name in labels]
     found = cut_all(names, split / "audio", audio, seconds=cut.seconds, hop=cut.hop, max_bad=cut.max_bad, jobs=cut.jobs)
@@ -240,9 +242,11 @@ def _names(listing: Path, column: str) -> list[str]:
         column: name of its column of recordings.
 
     Raises:
-        UserError: a path leads outside the folder of the recordings, or two give one id.
+        UserError: it names none, a path leads outside the folder of the recordings, or two give one id.
     """
     names = list(dict.fromkeys(name for _, (name,) in csv_rows(listing, [column])))
+    if not names:
+        raise UserError(f"{listing}: names no recordings (is the corpus whole?)")
     for name in names:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise UserError(f"{listing}: {name}: a place outside the split's audio (name files below it)")

@@ -218,6 +218,19 @@ def test_recordings_without_a_row_are_silent_or_left_out(tmp_path):
     assert read_events_tsv(tsv)["c_0.000_2.000"] == [], "a final table in a folder, once taken for a raw one"
 
 
+def test_a_split_of_which_nothing_is_left_is_refused_instead_of_finished(tmp_path):
+    split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
+    cut = Cut(clips="metadata.csv", annotations=BOTH)
+    for name in BOTH:
+        (split / name).write_text((split / name).read_text().splitlines()[0] + "\n")
+    with pytest.raises(UserError, match=r"annotations\.csv: annotates none of the 1 recordings"):
+        cut_split(split, tmp_path / "clips", tsv, replace(cut, only_annotated=True))
+    (split / "metadata.csv").write_text("filename\n")
+    with pytest.raises(UserError, match=r"metadata\.csv: names no recordings"):
+        cut_split(split, tmp_path / "clips", tsv, cut)
+    assert not tsv.exists()
+
+
 @pytest.mark.parametrize("hop", ["11", "0.00001"])
 def test_hops_that_leave_gaps_or_never_end_are_refused(tmp_path, monkeypatch, capsys, hop):
     places = [str(tmp_path / name) for name in ("split", "clips", "x.tsv")]
