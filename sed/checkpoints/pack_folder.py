@@ -47,7 +47,7 @@ def recover(folder: Path) -> None:
     Commands that write packs call it before they read the model, which may be `folder` itself.
 
     Raises:
-        UserError: another run is writing `folder`, or it is the root of the file system.
+        UserError: another run is writing `folder`, or it is the root of a file system.
     """
     folder = folder.resolve()
     if any(leftover.is_dir() for leftover in _hidden(folder)):
@@ -60,7 +60,7 @@ def replacing_pack(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to write a pack to; after the context, it replaces `folder`.
 
     Raises:
-        UserError: another run is writing `folder`; it is the root of the file system, or not a packed model; or it has
+        UserError: another run is writing `folder`; it is the root of a file system, or not a packed model; or it has
             files that would be replaced although `pack` did not write them or they were edited since.
     """
     folder = folder.resolve()
@@ -84,10 +84,10 @@ def replacing_pack(folder: Path) -> Iterator[Path]:
 def _hidden(folder: Path) -> tuple[Path, Path]:
     """Return the hidden names of the new folder (while it is written) and of the old one (during the exchange).
 
-    Raises UserError for the root of the file system, which has no name and is no place for a pack.
+    Raises UserError for the root of a file system: `/` has no name, and a mounted folder cannot be renamed.
     """
-    if not folder.name:
-        raise UserError(f"{folder}: the root of the file system (choose a folder in it)")
+    if not folder.name or folder.is_mount():
+        raise UserError(f"{folder}: the root of a file system, which cannot be replaced (choose a folder in it)")
     return folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
 
 

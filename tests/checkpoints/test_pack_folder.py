@@ -48,9 +48,15 @@ def test_a_folder_of_another_tool_is_left_alone(
         assert contents(folder) == before and not hidden(tmp_path)
 
 
-def test_the_root_of_the_file_system_is_no_folder_for_a_pack(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(pack, "no-model", "/") == 2
-    assert "/: the root of the file system (choose a folder in it)" in capsys.readouterr().err
+def test_the_root_of_a_file_system_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as `docker run -v "$PWD/model":/model` makes of `/model`."""
+    monkeypatch.setattr(Path, "is_mount", lambda path: path in (Path("/"), tmp_path))
+    for folder in ("/", tmp_path):
+        assert call(pack, "no-model", folder) == 2
+        said = f"{folder}: the root of a file system, which cannot be replaced (choose a folder in it)"
+        assert said in capsys.readouterr().err
 
 
 def test_files_of_others_stay(packed: Path, tmp_path: Path) -> None:
