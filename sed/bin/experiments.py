@@ -1,6 +1,6 @@
 """List the experiments of a recipe's configs for its scripts, as tab-separated lines.
 
-usage: python3 -m sed.bin.experiments [options] <features|pretrain|train|import|label|score|cross_fit> <config...>
+usage: python3 -m sed.bin.experiments [options] <features|pretrain|train|import|label|score|cross_fit> [<config>...]
 
 A config is given as a file, as the name of a file in --conf-dirs (without .yaml), or as NAME=file. NAME, else the name
 of the file, is the name of the experiment, whose folder is exp/NAME. Options that vary the config add suffixes to the

@@ -32,7 +32,7 @@ class FeatureGraph(nn.Module):
         self.front_end, self.framing = front_end, front_end.framing
         self.samples, self.frames = front_end.clip_samples, front_end.clip_frames
         length, size = front_end.window_samples, front_end.fft_size
-        # Cosine and sine of every frequency times the analysis window: (samples, 2 frequencies). In float64, because
+        # Cosine and sine of every frequency times the analysis window: (samples, 2 * frequencies). In float64, because
         # rounding errors beside a loud tone would change quiet bins by a step of float16, in which stage 2 stores them.
         angle = 2 * math.pi / size * torch.outer(torch.arange(length).double(), torch.arange(size // 2 + 1).double())
         window = front_end.taper.double().unsqueeze(1)
