@@ -51,7 +51,7 @@ MODELS = (".pt", ".pth", ".safetensors", ".onnx")
 
 
 def output_file(text: str) -> Path:
-    """Convert an option's text to the path of a file to write; refuse a recording (a shell's `--out *.wav`) or model."""
+    """Convert an option's text to the path of a file to write; refuse a recording (as `--out *.wav`) or model."""
     path = config.output_file(text)
     for what, suffixes in (("recording", SUFFIXES), ("model", MODELS)):
         if path.suffix.lower() in suffixes and path.exists():
