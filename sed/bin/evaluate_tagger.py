@@ -19,7 +19,7 @@ from sed.errors import UserError
 def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="pre-trained encoder with its tagging head (.pt, .pth)")
-    parser.add_argument("dump", type=Path, help="dumped set with events.tsv or tags.tsv")
+    parser.add_argument("dump", type=Path, help="dumped set with events.tsv, tags.tsv or both")
     parser.option("out", None, "also write this JSON file", type=output_file)
     parser.option("batch_size", 64, "clips per batch", least=1)
     parser.option("device", "auto", "auto: a GPU if there is one", choices=["auto", "cpu", "cuda"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +47,13 @@ def average_precisions(
             f"{dump}: features of another front end than the tagger's: {other}"
             " (dump the set again with the YAML file beside the checkpoint as config)"
         )
-    clip_labels: list[Sequence[str]]
-    if data.events is not None:
-        clip_labels = [sorted({event.label for event in data.events[clip]}) for clip in store.clips]
-    elif data.tags is not None:
-        clip_labels = [data.tags[clip] for clip in store.clips]
-    else:
+    if data.events is None and data.tags is None:
         raise UserError(f"{dump}: neither events.tsv nor tags.tsv (tagging is scored against labels)")
+    # With both tables, a clip may have tags without events: labels that occur in it at unknown times.
+    events, tags = data.events or {}, data.tags or {}
+    clip_labels = [
+        sorted({event.label for event in events.get(clip, ())}.union(tags.get(clip, ()))) for clip in store.clips
+    ]
     tagger, names = load_tagger(config)
     lacking = [label for label in labels if label not in names]
     if lacking:

@@ -57,6 +57,18 @@ def test_scores_are_the_definition_s(dump: Path, tagger: dict[str, Any], name: s
     assert clips == len(store.clips)
 
 
+def test_a_tag_without_events_is_a_label_of_its_clip(tagger: dict[str, Any], tmp_path: Path) -> None:
+    """`load_set` counts it, too: the label occurs at an unknown time."""
+    (tmp_path / "labels.txt").write_text("Cat\nDog\nSpeech\n")
+    write_set(tmp_path / "both", clips=6, supervision="weak", seed=0)
+    wanted = average_precisions(tagger, tmp_path / "both", batch_size=4, device=CPU)
+    tags = DataDir.load(tmp_path / "both", LABELS).tags
+    assert tags is not None and any(tags.values())
+    rows = [f"{clip}.wav\t0\t1\t{labels[0]}\n" for clip, labels in list(tags.items())[:3] if labels]
+    (tmp_path / "both" / "events.tsv").write_text("filename\tonset\toffset\tevent_label\n" + "".join(rows))
+    assert average_precisions(tagger, tmp_path / "both", batch_size=4, device=CPU) == wanted
+
+
 def test_sets_without_labels_or_of_other_features_clips_or_classes_are_refused(
     dump: Path, tagger: dict[str, Any], tmp_path: Path
 ) -> None:
