@@ -22,8 +22,9 @@ def main() -> None:
     config = load_config(args.file)
     if args.keys is not None:
         config = default_options("sed.config.recipe_options") | config
+    keys = None if args.keys is None else {key.replace("-", "_") for key in args.keys}
     for key, value in canonical(config).items():
-        if args.keys is None or key in args.keys:
+        if keys is None or key in keys:
             print(f"{key}: {value}")
 
 

@@ -162,6 +162,7 @@ def test_show_config_prints_what_scripts_compare(folder):
     assert show("--keys", "lr,features,init_from,epochs", own).stdout == (
         f"features: {ROOT}/conf/logmel.yaml\ninit_from: ast_sed\nlr: 0.001\n"
     )
+    assert show("--keys", "gru-units", own).stdout == "gru_units: 32\n"
     done = show(write(folder / "bad.yaml", "base: none.yaml\n"))
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith(f"show_config: {folder}/bad.yaml:1: base: ") and done.stderr.count("\n") == 1
