@@ -41,7 +41,7 @@ source "${here}/../../utils/parse_options.sh"
 for list in systems more; do [[ ${!list} != none ]] || printf -v "${list}" ''; done
 [[ -n ${work} || ${scale} =~ ^0*1(\.0*)?$ ]] || work=${here}/scale_${scale}
 work=$(realpath -m "${work:-${here}}") soundbank=${soundbank:+$(realpath -m "${soundbank}")}
-[[ -z ${pretrained} || ${pretrained} == none ]] || pretrained=$(realpath -m "${pretrained}")
+[[ -z ${pretrained} || ${pretrained} == none ]] || { ((stage > 0)) || [[ -e ${pretrained} ]] || die "--pretrained '${pretrained}': no such file (give a checkpoint, or none)" && pretrained=$(realpath -m "${pretrained}"); }
 cd "${here}/../desed"                                                      # for its path.sh, cmd.sh and links
 export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=${RUN_OWNER:-$$} # stated in results; all jobs end with this process
 source "${here}/../desed/path.sh"

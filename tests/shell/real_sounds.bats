@@ -202,6 +202,7 @@ END
     }
     expect "--soundbank '': no such folder" --work new
     expect "--soundbank 'nowhere': no such folder" --soundbank nowhere --work new
+    expect "--pretrained 'nowhere.pth': no such file" --soundbank bank --pretrained nowhere.pth --work new
     expect "--scale -1" --soundbank bank --scale -1 --work new
     expect "--scale 0.0: a number above 0" --soundbank bank --scale 0.0 --work new
     expect "at least 1" --soundbank bank --jobs 0 --work new
@@ -296,6 +297,7 @@ END
     grep -q -- '--strong-real 150 --synthetic 1000 --weak 150 --unlabelled 1200 --validation 117 --public 0' calls
     grep -q "local.real_sounds.soundbank ${PWD}/work/downloads/sources.json ${PWD}/work/results" calls
     grep sed.bin.pretrain calls | grep -q -- "--ast-dim .* ${PWD}/bank ${PWD}/work/downloads/ast.pth"
+    touch other.pth
     run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0 --pretrained other.pth
     [[ ${status} == 0 && $(calls sed.bin.pretrain) == 2 ]]
     run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0 --systems "ast_sed" --more "fdy_crnn sk_crnn"
@@ -305,6 +307,7 @@ END
 }
 
 @test "a scale other than 1 has a folder of its own" {
+    touch other.pth
     for scale in 10 1.00; do
         run "${recipe}" --soundbank bank --scale "${scale}" --ngpu 0 --stop-stage 0 --pretrained other.pth
         [[ ${status} == 0 ]]
