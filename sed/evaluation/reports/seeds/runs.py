@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
-from scipy.stats import ttest_1samp
+from scipy.stats import t
 
 from sed.evaluation.metrics.table import over_seeds, shown_in
 from sed.evaluation.reports.seeds.tables import Pair, Results, difference, table, unit_of_difference, values_of
@@ -86,5 +87,5 @@ def _student(values: Sequence[float]) -> dict[str, float] | None:
     """Return the mean with Student's 95 % interval; None for fewer than two values."""
     if len(values) < 2:
         return None
-    interval = ttest_1samp(values, 0).confidence_interval(0.95)
-    return {"value": fmean(values), "low": interval.low, "high": interval.high}
+    mean, half = fmean(values), float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    return {"value": mean, "low": mean - half, "high": mean + half}

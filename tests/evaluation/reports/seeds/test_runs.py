@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from sed.evaluation.reports.seeds.remarks import without_faulty
 from sed.evaluation.reports.seeds.runs import all_runs
 from sed.evaluation.reports.seeds.tables import Pair
@@ -43,3 +45,10 @@ def test_a_number_that_one_of_two_lacks_is_in_no_difference() -> None:
     _, margins = all_runs({"now": now, "first": now}, [OVER_GRU])
     # By hand: differences 0.1 apart, whose standard error is 0.05; t = 12.706.
     assert "| SED over GRU | 2 | 4 | -5.00 [-68.53, +58.53] | +0.0500 [-0.5853, +0.6853] | – |" in margins
+
+
+@pytest.mark.filterwarnings("error")
+def test_equal_differences_have_an_interval_of_no_length_and_no_warning() -> None:
+    now = {"ast_gru": system(0.18, 0.20, 0.22), "ast_sed": system(0.28, 0.30, 0.32)}
+    _, margins = all_runs({"now": now}, [OVER_GRU])
+    assert margins[2].startswith("| SED over GRU | 3 | 3 | +20.00 [+20.00, +20.00] | +0.1000 [+0.1000, +0.1000] |")
