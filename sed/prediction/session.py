@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import open_replacing
 from sed.prediction.choice import Doubt, DoubtSink
 from sed.prediction.decisions import Detection
+from sed.prediction.formats import Format
 from sed.prediction.libraries import loading, loads
 from sed.prediction.live import read_pcm, until_broken
 from sed.prediction.nearest import Nearest
@@ -38,6 +40,8 @@ from sed.progress import Progress
 from sed.progress import duration as human_duration
 
 logger = logging.getLogger("sed.predict")
+LONGEST_NAME = 255
+"""bytes of a file's name that most file systems take"""
 
 
 def open_predictor(
@@ -371,16 +375,8 @@ def _outputs(
         shared = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
         shared.write(formats[0].header(labels))
     stems, short_names = file_stems(names), table_names(names)
-    outputs = Counter((stem + format.suffix).casefold() for stem in stems.values() for format in formats)
-    if args.out_dir is not None and (twice := [output for output, count in outputs.items() if count > 1]):
-        raise UserError(
-            f"--format {','.join(args.format)}: two outputs are named {twice[0]} (give one format at a time)"
-        )
     if args.out_dir is not None:
-        folder = Path(args.out_dir)
-        keep_labels(
-            {name: [folder / (stem + f.suffix) for f in formats if not f.together] for name, stem in stems.items()}
-        )
+        _check_outputs(args, formats, stems)
     page: Page | None = None
     if args.html:
         file = stack.enter_context(open_replacing(args.html))
@@ -416,6 +412,25 @@ def _outputs(
         return Sinks(sinks, files)
 
     return open_sinks
+
+
+def _check_outputs(args: argparse.Namespace, formats: Sequence[Format], stems: Mapping[str, str]) -> None:
+    """Raise UserError unless all files below --out-dir can be written without a loss.
+
+    Args:
+        args: the command line.
+        formats: its formats.
+        stems: {recording: name of its outputs without suffix}.
+    """
+    outputs, folder = [stem + format.suffix for stem in stems.values() for format in formats], Path(args.out_dir)
+    counts = Counter(map(str.casefold, outputs))
+    if twice := [output for output, count in counts.items() if count > 1]:
+        raise UserError(
+            f"--format {','.join(args.format)}: two outputs are named {twice[0]} (give one format at a time)"
+        )
+    if too_long := [output for output in outputs if len(os.fsencode(output)) > LONGEST_NAME]:
+        raise UserError(f"{too_long[0]}: an output's name of more than {LONGEST_NAME} bytes (rename the recording)")
+    keep_labels({name: [folder / (stem + f.suffix) for f in formats if not f.together] for name, stem in stems.items()})
 
 
 def keep_labels(outputs: Mapping[str, Sequence[Path]]) -> None:

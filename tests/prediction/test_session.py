@@ -216,6 +216,17 @@ def test_formats_whose_outputs_would_have_one_name_are_refused(tmp_path, experim
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
+def test_a_recording_whose_output_would_have_too_long_a_name_is_refused_before_any_work(
+    tmp_path, experiment, monkeypatch, capsys
+):
+    for name in ("a", "b" * 248):
+        write_sounds(tmp_path / f"{name}.wav", 2)
+    args = ("--model", experiment, "--out-dir", tmp_path / "out", tmp_path)
+    assert call(monkeypatch, *args, "--format", "events-tsv") == 2
+    assert "bb.events.tsv: an output's name of more than 255 bytes" in capsys.readouterr().err
+    assert call(monkeypatch, *args, "--format", "tsv") == 0
+
+
 def test_labels_beside_their_recordings_are_not_replaced(tmp_path, experiment, monkeypatch, capsys):
     for name in "abc":
         write_sounds(tmp_path / f"{name}.wav", 2)
