@@ -133,6 +133,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         state = tensors_in(found)
     except RecursionError:
         raise UserError(f"{path}: not a checkpoint: a dictionary within itself (download it again)") from None
+    except Mismatch as error:
+        raise UserError(f"{path}: not a checkpoint: {error} (give the published one)") from None
     if not state:
         raise UserError(f"{path}: not a state dict, names to tensors (give the published checkpoint)")
     return state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from torch import Tensor
@@ -14,7 +14,8 @@ WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_
 """components of names that wrappers of torch add: DataParallel and DDP, torch.compile, FSDP, activation checkpoints"""
 DEPTH = 4
 """largest number of components of a prefix that is searched for: Lightning's `state_dict.model.`, and two more"""
-
+MOST = 1_000_000
+"""values in a file, more than a training's with its optimiser; forty dictionaries, each twice in the next, have 2^40"""
 
 TEACHER = "teacher.encoder."
 """end of the prefix of the teacher in files of self-distilled encoders (ATST-Frame), which have a student as well"""
@@ -33,16 +34,28 @@ def plain_name(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
-def tensors_in(found: object, name: str = "") -> dict[str, Tensor]:
-    """Return the tensors of nested mappings by their dotted names: `state_dict.model.v.cls_token`; {} for none."""
-    if isinstance(found, Tensor):
-        return {name: found}
-    if not isinstance(found, Mapping):
-        return {}
+def tensors_in(found: object) -> dict[str, Tensor]:
+    """Return the tensors of nested mappings by their dotted names: `state_dict.model.v.cls_token`; {} for none.
+
+    Raises:
+        Mismatch: there are more than `MOST` values.
+        RecursionError: a mapping is within itself.
+    """
     tensors: dict[str, Tensor] = {}
-    for key, value in found.items():
-        tensors |= tensors_in(value, f"{name}.{key}" if name else str(key))
+    for count, (name, value) in enumerate(_values_in(found, "")):
+        if count > MOST:
+            raise Mismatch(f"holds more than {MOST} values")
+        if isinstance(value, Tensor):
+            tensors[name] = value
     return tensors
+
+
+def _values_in(found: object, name: str) -> Iterator[tuple[str, object]]:
+    """Yield a value, and all within nested mappings, with their dotted names."""
+    yield name, found
+    if isinstance(found, Mapping):
+        for key, value in found.items():
+            yield from _values_in(value, f"{name}.{key}" if name else str(key))
 
 
 def unwrapped(tensors: Mapping[str, Tensor], recognised: Callable[[Mapping[str, Tensor]], bool]) -> Model:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sed.checkpoints import wrappers
 from sed.checkpoints.ast_layouts import export_published
 from sed.checkpoints.importers import Mismatch, kind_of
 from sed.checkpoints.pretrained import load_pretrained, load_tagger
@@ -133,6 +134,19 @@ def test_files_that_cannot_be_loaded_are_refused_in_one_line(
     with pytest.raises(UserError, match=message) as refused:
         load_tagger(small(pretrained=str(tmp_path / "ast.pth")))
     assert str(refused.value).startswith(f"{tmp_path / 'ast.pth'}: ") and "\n" not in str(refused.value)
+
+
+def test_dictionaries_that_hold_each_other_many_times_are_refused(
+    small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small file may name more tensors so than memory holds."""
+    monkeypatch.setattr(wrappers, "MOST", 1000)
+    found: dict[str, object] = {"w": torch.ones(1)}
+    for _ in range(12):
+        found = {"a": found, "b": found}
+    torch.save(found, tmp_path / "ast.pth")
+    with pytest.raises(UserError, match=r"ast\.pth: not a checkpoint: holds more than 1000 values"):
+        load_tagger(small(pretrained=str(tmp_path / "ast.pth")))
 
 
 def test_names_lose_what_wrappers_added_and_nothing_else() -> None:
