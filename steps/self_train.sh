@@ -43,6 +43,7 @@ for set in "${sets[@]}"; do
     [[ ${set} != "${tune_set}" ]] || die "--tune-set ${tune_set} is one of --label-sets (tune on another set)"
 done
 name=$(basename "${exp}")
+split_words "${asked_tune}" # sets `words`; here, so that an unmatched quote is found before any training
 
 train() { # train <iteration> <config>: train all members
     local options=${asked_train} seed trained_on labels="" member
@@ -96,7 +97,6 @@ for ((iteration = 1; iteration <= iterations + 1; iteration++)); do
     ((iteration <= iterations)) || break
     all=${exp}_it${iteration} tuned=${exp}_it${iteration}/tuned.json out=${dump}/pseudo_${name}_it${iteration} scores=() tags=()
     average "${iteration}" "${tune_set}"
-    split_words "${asked_tune}"
     tuned_from=$(state_of "${all}/${tune_set}/scores.h5" "${dump}/${tune_set}/events.tsv" && printf '%s\n' "${asked_tune}" && state_of_words)
     if [[ ${force} == true || ! -f ${tuned} ]] || ! same "${tuned}.of" "${tuned_from}"; then
         python3 -m sed.bin.tune "${all}/${tune_set}/scores.h5" --ground-truth "${dump}/${tune_set}/events.tsv" \

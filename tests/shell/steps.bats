@@ -480,6 +480,8 @@ train() {
     train
     mkdir dump/strong/recordings
     touch dump/strong/recordings/windows.tsv
+    run "${root}/steps/tune.sh" --ngpu 0 --tune-args "--what 'threshold" dump/strong exp/x tuned.json
+    [[ ${status} == 2 && ${output} == *'an unmatched quote in'* && ! -e exp/x/strong ]] # before the inference
     run "${root}/steps/tune.sh" --ngpu 0 --tune-args "--what threshold" dump/strong exp/x tuned.json
     [[ ${status} == 0 ]]
     grep -q 'sed.bin.tune .*--ground-truth dump/strong/recordings/events.tsv .*--set strong --out tuned.json --what threshold$' "${CALLS}"
