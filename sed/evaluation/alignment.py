@@ -127,9 +127,12 @@ def reference_of(
     for line in tally.lines():
         logger.warning("%s", line)
     tally.check(max_dropped)
-    if endless := [row for row in kept if row.event and row.event.offset > MOST_SECONDS]:
-        offset, where = endless[0].event.offset, f"{endless[0].file or path}:{endless[0].line}"
-        raise UserError(f"{where}: offset {offset:g} is above {MOST_SECONDS:g} (seconds are expected)")
+    for row in kept:
+        if row.event is not None and row.event.offset > MOST_SECONDS:
+            raise UserError(
+                f"{row.file or path}:{row.line}: offset {row.event.offset:g} is above {MOST_SECONDS:g} (seconds are "
+                "expected)"
+            )
     events = raw_events(kept)
     if not events:
         raise UserError(f"{path}: holds no events, so nothing can be scored (is it whole?)")
