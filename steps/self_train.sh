@@ -41,6 +41,7 @@ read -ra sets <<<"${label_sets}"
 ((${#members[@]} > 0 && ${#sets[@]} > 0)) || die "--seeds and --label-sets need at least one name"
 for set in "${sets[@]}"; do
     [[ ${set} != "${tune_set}" ]] || die "--tune-set ${tune_set} is one of --label-sets (tune on another set)"
+    [[ -f ${dump}/${set}/feats.scp ]] || die "${dump}/${set}/feats.scp: no such file (--label-sets are sets of the dump)"
 done
 name=$(basename "${exp}")
 split_words "${asked_tune}" # sets `words`; here, so that an unmatched quote is found before any training

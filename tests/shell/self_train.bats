@@ -8,7 +8,7 @@ setup() {
     touch dump/validation/events.tsv first.yaml next.yaml
 }
 
-@test "a --tune-set that is a test set, missing or one of --label-sets, and an unmatched quote are refused" {
+@test "a --tune-set that is a test set, missing or one of --label-sets, one that is not in the dump, and an unmatched quote are refused" {
     run "${top}/steps/self_train.sh" --tune-set validation first.yaml next.yaml dump exp/x
     [[ ${status} == 2 && ${output} == *"validation: a test set"* ]]
     run "${top}/steps/self_train.sh" first.yaml next.yaml dump exp/x
@@ -16,8 +16,10 @@ setup() {
     touch dump/weak/events.tsv
     run "${top}/steps/self_train.sh" --tune-set weak first.yaml next.yaml dump exp/x
     [[ ${status} == 2 && ${output} == *"weak is one of --label-sets"* ]]
-    mkdir dump/synth_valid && touch dump/synth_valid/events.tsv
-    run "${top}/steps/self_train.sh" --tune-args "--what 'threshold" first.yaml next.yaml dump exp/x # before any training
+    mkdir dump/synth_valid && touch dump/synth_valid/events.tsv dump/weak/feats.scp
+    run "${top}/steps/self_train.sh" --label-sets "weak unlabeled" first.yaml next.yaml dump exp/x
+    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"dump/unlabeled/feats.scp: no such file (--label-sets"* ]]
+    run "${top}/steps/self_train.sh" --label-sets weak --tune-args "--what 'threshold" first.yaml next.yaml dump exp/x # before any training
     [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"an unmatched quote in"* ]]
 }
 
