@@ -76,9 +76,19 @@ def check_result(path: str | Path, result: Mapping[str, Any]) -> None:
     """Raise UserError, with file and field, if a field has another type than `score` writes."""
     post = result.get("post_processing")
     wrong = misfit(result, SHAPE) or misfit(result.get("model") or {}, _MODEL, "model")
-    wrong = wrong or misfit(post or {}, {"steps": [str]}, "post_processing")
+    wrong = wrong or misfit(post or {}, {"steps": [str]}, "post_processing") or _wrong_interval(result)
     if wrong:
         raise UserError(f"{path}: not what a result of this project holds: {wrong} (score again)")
+
+
+def _wrong_interval(result: Mapping[str, Any]) -> str:
+    """Return the first interval that is not two numbers, in words; '' if there is none."""
+    of_classes = ((f"per_class.{label}.", row.get("intervals", {})) for label, row in result["per_class"].items())
+    for where, intervals in (("", result.get("intervals", {})), *of_classes):
+        for name, bounds in intervals.items():
+            if len(bounds) != 2 or None in bounds:
+                return f"{where}intervals.{name} is not two numbers"
+    return ""
 
 
 def experiment_name(path: Path) -> str:

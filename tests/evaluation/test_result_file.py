@@ -92,6 +92,22 @@ def test_systems_differ_by_their_settings_and_not_by_seed_or_folder() -> None:
     assert (seed_of(one), seed_of(other)) == (1, 2)
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"intervals": {"psds1": [0.1, None]}}, "intervals.psds1 is not two numbers"),
+        ({"intervals": {"psds1": [0.1, 0.2], "psds2": [0.1]}}, "intervals.psds2 is not two numbers"),
+        ({"per_class": {"Dog": {"intervals": {"psds1": []}}}}, "per_class.Dog.intervals.psds1 is not two numbers"),
+    ],
+)
+def test_an_interval_has_two_bounds(tmp_path: Path, more: dict[str, Any], said: str) -> None:
+    path = put(tmp_path / "a" / "validation" / "result.json", **more)
+    with pytest.raises(UserError, match=rf"result\.json: .* holds: {said} \(score again\)"):
+        read_result(path)
+    put(path, intervals={"psds1": [0.1, 0.2]}, per_class={"Dog": {"intervals": {"psds1": [0.1, 0.1]}}, "Cat": {}})
+    assert read_result(path)["intervals"] == {"psds1": [0.1, 0.2]}
+
+
 @pytest.mark.parametrize("result", [{}, {"model": None}, {"model": {"config": None}}, {"model": {}}])
 def test_a_result_of_an_unknown_model_has_no_settings_and_no_seed(result: dict[str, Any]) -> None:
     assert settings(result) == {} and seed_of(result) is None
