@@ -77,6 +77,8 @@ def check_result(path: str | Path, result: Mapping[str, Any]) -> None:
     post = result.get("post_processing")
     wrong = misfit(result, SHAPE) or misfit(result.get("model") or {}, _MODEL, "model")
     wrong = wrong or misfit(post or {}, {"steps": [str]}, "post_processing") or _wrong_interval(result)
+    if not wrong and isinstance(sets := settings(result).get("train_sets"), list):
+        wrong = misfit(sets, [str], "model.config.train_sets")
     if wrong:
         raise UserError(f"{path}: not what a result of this project holds: {wrong} (score again)")
 

@@ -70,6 +70,7 @@ def test_what_is_no_result_is_refused_by_its_path(tmp_path: Path, content: bytes
         ({"config": {"encoder": ["ast"]}}, "model.config.encoder is"),
         ({"config": {"seed": [1]}}, "model.config.seed is"),
         ({"config": {"train_sets": 3}}, "model.config.train_sets is 3"),
+        ({"config": {"train_sets": ["weak", ["x"]]}}, "model.config.train_sets[1] is"),
         ({"config": {"batch_sizes": 3}}, "model.config.batch_sizes is 3"),
         ({"sets": [["weak"]]}, "model.sets[0] is"),
     ],
