@@ -67,6 +67,8 @@ experiment() { # experiment <name> <config> <dump> <options>: do the work of one
                 --pretrain-args "${pretrain_args}" "$2" "${soundbank}" "$3"
             ;;
         train)
+            [[ ${score} == false || -f $3/${test_set}/feats.scp ]] ||
+                die "$3/${test_set}/feats.scp: no such file (--test-set is a set of the dump)"
             "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
                 --train-args "${asked_train} $4" "$2" "$3" "${exp}/$1" || return
             [[ ${score} == false ]] || score_experiment "$1" "$3"

@@ -166,6 +166,11 @@ END
     [[ ${status} == 0 && $(calls sed.bin.infer) == 3 && $(calls sed.bin.score) == 3 ]]
 }
 
+@test "a sweep that is to score on a set that the dump lacks says so before it trains" {
+    sweep --score true --test-set no_set train
+    [[ ${status} == 1 && ${output} == *'work/dump/no_set/feats.scp: no such file (--test-set'* && ! -e exp/a ]]
+}
+
 @test "a folder for other options of scoring is not that of the posteriors" {
     sweep --score true train
     echo posteriors >exp/a/validation/scores.h5
