@@ -85,7 +85,9 @@ def check_result(path: str | Path, result: Mapping[str, Any]) -> None:
 
 def _wrong_interval(result: Mapping[str, Any]) -> str:
     """Return the first interval that is not two numbers, in words; '' if there is none."""
-    of_classes = ((f"per_class.{label}.", row.get("intervals", {})) for label, row in result["per_class"].items())
+    of_classes = (
+        (f"per_class.{label}.", row.get("intervals", {})) for label, row in result.get("per_class", {}).items()
+    )
     for where, intervals in (("", result.get("intervals", {})), *of_classes):
         for name, bounds in intervals.items():
             if len(bounds) != 2 or None in bounds:
