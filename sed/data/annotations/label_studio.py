@@ -6,8 +6,8 @@ read: the first that is marked as ground truth, or the first if none is; in JSON
 the first. The number of the others is logged. If a task has `predictions` but not the key `annotations`, as in files
 for import, the first prediction is read. A region with several labels becomes one event per label.
 
-An annotation without regions states that a recording has no events. A task without an annotation, or with cancelled
-ones only (Label Studio's "Skip"), states nothing, and is left out.
+An annotation or prediction without regions states that a recording has no events. A task without any, or with cancelled
+annotations only (Label Studio's "Skip"), states nothing, and is left out.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class LabelStudio:
 
 def _is_min(task: dict[str, Any]) -> bool:
     """Return whether a task is of JSON-MIN, which has the data and the regions in the task itself."""
-    return "annotations" not in task and not isinstance(task.get("predictions"), list)
+    named = "annotations" in task or isinstance(task.get("data"), dict) or isinstance(task.get("predictions"), list)
+    return not named
 
 
 def _recording(path: Path, number: int, task: dict[str, Any]) -> str:
@@ -108,21 +109,19 @@ def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]] | N
 
     The regions are None if there is no annotation but cancelled ones. `where`: the file and the task, for messages.
     """
-    if "annotations" in task:
-        candidates = [one for one in _objects(where, task["annotations"]) if not one.get("was_cancelled")]
-        if not candidates:
-            return None, 0
-        candidates.sort(key=lambda one: not one.get("ground_truth"))  # the ground truth first; the sort is stable
-    elif not _is_min(task):
-        candidates = _objects(where, task["predictions"])
-    else:
+    if _is_min(task):
         # JSON-MIN has a list of regions for each control of the labelling interface, under the control's name. Those
         # of controls for notes repeat regions without labels. If no list has labels, the longest is kept, and its
         # regions are refused later.
         lists = [_spans(value) for value in task.values() if isinstance(value, list)]
         labelled = [region for found in lists if any(map(_labels, found)) for region in found]
         return labelled or max(lists, key=len, default=[]), 0
-    results = _objects(where, candidates[0].get("result", "")) if candidates else []
+    source = "annotations" if "annotations" in task else "predictions"
+    candidates = [one for one in _objects(where, task.get(source)) if not one.get("was_cancelled")]
+    if not candidates:
+        return None, 0
+    candidates.sort(key=lambda one: not one.get("ground_truth"))  # the ground truth first; the sort is stable
+    results = _objects(where, candidates[0].get("result", "none"))  # a result that is missing is refused, null is empty
     ids = {str(one["id"]) for one in results if one.get("id") is not None and _labels(one.get("value"))}
     # A note has the id of its region, and is left out if that has a label. A region without a label is kept: `_events`
     # refuses it.

@@ -138,10 +138,13 @@ def test_a_task_that_nobody_has_labelled_is_not_a_recording_without_events(
         {"data": {"audio": "a.wav"}, "annotations": []},
         {"data": {"audio": "b.wav"}, "annotations": [{"was_cancelled": True, "result": []}]},
         {"data": {"audio": "c.wav"}, "annotations": [{"was_cancelled": True, "result": []}, {"result": []}]},
+        {"data": {"audio": "d.wav"}},
+        {"data": {"audio": "e.wav"}, "predictions": []},
+        {"data": {"audio": "f.wav"}, "predictions": [{"result": []}]},
     ]
     path = write(tmp_path, "e.json", json.dumps(tasks))
-    assert by_clip(read_rows(path)) == {"c": []}
-    assert log_lines == [f"{path}: 2 tasks that are not labelled yet, or were skipped, were left out"]
+    assert by_clip(read_rows(path)) == {"c": [], "f": []}
+    assert log_lines == [f"{path}: 4 tasks that are not labelled yet, or were skipped, were left out"]
 
 
 def test_a_message_names_the_task_of_a_recording_without_events(tmp_path: Path) -> None:
