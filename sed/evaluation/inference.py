@@ -77,7 +77,7 @@ def posteriors(
         x = front_end.normalise(logmel, valid, detector.input_frames, detector.input_padding)
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=amp):
             output = detector(x)
-        return torch.sigmoid(output.logits.float()), output.clip.float().clamp(0, 1)
+        return torch.sigmoid(output.logits.float()), output.clip.float()
 
 
 def infer(

@@ -61,7 +61,7 @@ def validate(
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             logits, tags = model(x)[:2]
         if scorer is not None:
-            posteriors.append((torch.sigmoid(logits.float()).cpu().numpy(), tags.float().clamp(0, 1).cpu().numpy()))
+            posteriors.append((torch.sigmoid(logits.float()).cpu().numpy(), tags.float().cpu().numpy()))
         loss += losses.frame_loss(logits, targets).double() * len(rows)
         found = (torch.sigmoid(logits) > THRESHOLD).float()
         counts += torch.stack([(found * targets).sum((0, 1)), found.sum((0, 1)), targets.sum((0, 1))])
