@@ -39,14 +39,14 @@ def main() -> None:
 
     if args.out_dir and args.out_dir.resolve() == args.input.resolve():
         raise UserError(
-            f"--out-dir {args.out_dir}: the folder that is read (give another: what is written is no input)"
+            f"--out-dir {args.out_dir}: the folder that is read (give another: files below --out-dir are not read)"
         )
 
     from sed.data.events import read_named
     from sed.files import write_text
     from sed.prediction.conversion import in_one_file, one_file_each
 
-    # An earlier run may have written into the folder that is read, but not if that folder is below --out-dir.
+    # Outputs of an earlier run are not read. An input folder below --out-dir has none: they lie in --out-dir itself.
     earlier = [args.out] if args.out else []
     if args.out_dir and not args.input.resolve().is_relative_to(args.out_dir.resolve()):
         earlier = [*args.out_dir.rglob("*")]

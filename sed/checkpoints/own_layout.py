@@ -1,4 +1,4 @@
-"""Checkpoints of encoders that were pre-trained here and have no published layout.
+"""Checkpoints of encoders that were pre-trained here, in a layout of ours; only an AST's are in the published one.
 
 Tensors are named `pretrained.<encoder>.encoder.*` and, for the tagging head, `pretrained.<encoder>.head.*`, so that a
 file identifies its encoder. If an encoder was renamed (`EARLIER_NAMES`), `<encoder>` is its present name.
@@ -78,7 +78,7 @@ class OwnImporter:
     """`Importer` of the encoder of a file written by pre-training."""
 
     def recognises(self, state: Mapping[str, Tensor]) -> bool:
-        """Return whether the file was written by pre-training, with any encoder."""
+        """Return whether the file has this layout, with any encoder."""
         return encoder_of(state) is not None
 
     def load(self, encoder: nn.Module, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:

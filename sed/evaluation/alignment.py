@@ -356,7 +356,7 @@ def _detections(problem: Problem, path: Path, events: RawEvents) -> EventTable:
     if outside:
         logger.warning(
             "%s: %d detections of no length or beyond their recording: counted by the event-based F1, as sed_eval "
-            "does, and by --scores errors; left out by all other metrics",
+            "does, and by the metric of --scores errors; left out by all other metrics",
             path,
             outside,
         )

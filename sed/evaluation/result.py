@@ -63,7 +63,7 @@ def result_of(
     # durations.tsv lists only the clips whose audio exists; coverage.tsv lists the missing ones, too.
     known = shares[ALL].clips_expected - len(reference.excluded) if shares else 0
     expected = max(coverage.expected, known)
-    own = evaluation.parameters.get("psds")
+    asked = evaluation.parameters.get("psds")  # a PSDS with parameters from the command line (metrics/psds_metric.py)
     return {
         "set": set_name,
         "clips": coverage.scored,
@@ -71,7 +71,7 @@ def result_of(
         "clips_with_output": coverage.with_output,
         "coverage": {label: [share.clips, share.clips_expected] for label, share in shares.items()},
         **summary(problem, evaluation),
-        "psds_parameters": own.as_dict() if own else None,
+        "psds_parameters": asked.as_dict() if asked else None,
         "operating_points": decisions.points.points if decisions.points else 0,
         "post_processing": steps_dict(post),
         "tuned_on": post.tuned_on,

@@ -1,8 +1,8 @@
 """Products of float32 matrices by a GPU's tensor cores, which are several times as fast as its float32 units.
 
 Tensor cores multiply TF32 values, whose fraction has 10 bits instead of 23. Each float32 value is therefore taken as
-the sum of a TF32 value and a rest, and a product of two is three products: that of the two rests, 2^-22 of the result,
-is left out.
+the sum of a TF32 value and a rest, which a tensor core rounds to TF32 itself, and a product of two is three products:
+that of the two rests is left out. Each of these two errors is about 2^-22 of the result.
 """
 
 from __future__ import annotations

@@ -39,8 +39,9 @@ class Window(NamedTuple):
 OVERLAP = 0.8
 """Default overlap as a share of a window.
 
-This and the join were chosen on 270 minutes of soundscapes. Event-based F1 on 270 other minutes, sparse / dense in
-events (`sed.prediction.soundscapes.KINDS`), without `--centre-events` (`sed.bin.benchmark_windows`), by overlap:
+This and the join were chosen on 270 minutes of mixtures of procedural sounds. Event-based F1 on 270 other minutes,
+sparse / dense in events (`sed.prediction.soundscapes.KINDS`), of two small systems that were trained on such sounds,
+without `--centre-events` (`sed.bin.benchmark_windows`; more in egs/own_data/README.md), by overlap:
 
     overlap          0             0.5           0.8           0.9
     small AST-SED    .450 / .193   .487 / .220   .517 / .243   .518 / .242
@@ -122,10 +123,10 @@ class WindowPlan:
         hop: float,
         lookahead: float,
     ) -> WindowPlan:
-        """Return the plan for streams: every `hop` seconds a window decides frames up to `lookahead` before its end.
+        """Return the plan for streams: every `hop` seconds, frames that end `lookahead` before the audio are given out.
 
-        A window's posteriors count up to half of its lookahead, at most a hop, further: these frames are given out
-        after the next window, and have the higher posteriors of both.
+        The window decides more frames, up to half of its lookahead and at most a hop: these are given out after the
+        next window, and have the higher posteriors of both.
 
         Args:
             samples: length of a window in samples.

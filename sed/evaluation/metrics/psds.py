@@ -57,6 +57,7 @@ class Parameters:
 # (a table join per pair of classes) would take an hour, and sed_scores_eval's cross-triggers of all pairs do not fit
 # into memory. Tests compare both with the packages.
 MANY = 40
+# of DCASE 2022 Task 4, as in DESED_task (D in egs/desed/README.md)
 PSDS1 = Parameters(dtc=0.7, gtc=0.7, cttc=0.3, alpha_ct=0.0, alpha_st=1.0, e_max=100.0)
 PSDS2 = Parameters(dtc=0.1, gtc=0.1, cttc=0.3, alpha_ct=0.5, alpha_st=1.0, e_max=100.0)
 
@@ -194,7 +195,8 @@ def value_of(
     # A class never triggers itself: the mean over K classes is that over the K - 1 others times (K - 1) / K.
     alpha_ct = parameters.alpha_ct * ((classes - 1) / classes if counted_by_04 else 1.0)
     with warnings.catch_warnings():
-        # psds_eval uses deprecated functions of pandas and numpy, and takes the mean of nothing for a single class.
+        # psds_eval uses deprecated functions of pandas and numpy. For a single class it also takes the mean of no
+        # curves over cross-triggers, which are not used.
         warnings.simplefilter("ignore")
         psds = counter.psds(alpha_ct=alpha_ct, alpha_st=parameters.alpha_st, max_efpr=parameters.e_max)
         # (points, classes); `ctr` is (points, classes, classes), NaN where a class would trigger itself.

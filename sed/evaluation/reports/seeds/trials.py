@@ -12,7 +12,7 @@ from sed.evaluation.reports.seeds.remarks import Remarks, marks
 from sed.evaluation.reports.seeds.tables import table
 from sed.evaluation.result_file import read_result, settings
 
-# {(frequency pooling, whether the decoder upsamples): system}
+# {(frequency pooling, whether the decoder upsamples): system}; README.md explains FTE and LGD, AST-SED's two parts
 SYSTEMS = {("mean", False): "ast_gru", ("mean", True): "lgd_only", ("fte", False): "fte_only", ("fte", True): "ast_sed"}
 
 
