@@ -26,20 +26,21 @@ class _Limit:
         self.soft, self.base, self.more = resource.RLIM_INFINITY, 0, dict[int, int]()
         self.lock = threading.Lock()
 
-    def change(self, more: int | None, used: int = 0) -> int | None:
-        """Set what the calling thread's block may take, None: nothing; return what it was before.
+    def change(self, more: int | None, used: int | None = None) -> int | None:
+        """Set what the calling thread's block may take, None: it has none; return what it was before.
 
-        used: bytes in use, at a block's start.
+        used: bytes in use, at a block's start, where a lower limit of a block around it stays; None: a block's end.
         """
         me = threading.get_ident()
         with self.lock:
             soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
             if not self.more:
                 self.soft, self.base = soft, 0
-            self.base = max(self.base, used - sum(self.more.values()))
+            if used is not None:
+                self.base = max(self.base, used - sum(self.more.values()))
             before = self.more.pop(me, None)
             if more is not None:
-                self.more[me] = more if before is None else min(more, before)
+                self.more[me] = more if before is None or used is None else min(more, before)
             bounds = [self.base + sum(self.more.values())] if self.more else []
             bounds += [bound for bound in (self.soft, hard) if bound != resource.RLIM_INFINITY]
             resource.setrlimit(resource.RLIMIT_DATA, (min(bounds, default=self.soft), hard))
@@ -79,12 +80,12 @@ def available() -> int:
 
 
 def control_groups(controller: str) -> Iterator[tuple[Path, bool]]:
-    """Yield the folders of this process's control groups for a controller such as `memory`, its own one first.
+    """Yield the folders of this process's control groups for a controller such as `memory`, the innermost one first.
 
     With each, yield whether it is of version 2 of cgroups instead of 1.
     """
     for line in _GROUPS.read_text().splitlines() if _GROUPS.exists() else []:
-        _, controllers, path = line.split(":", 2)
+        _, controllers, path = line.split(":", 2)  # version 1: `2:memory:/job/step`; 2, for all controllers: `0::/job`
         if controllers and controller not in controllers.split(","):
             continue
         top = _MOUNTED / controller if controllers else _MOUNTED

@@ -26,6 +26,13 @@ def test_what_goes_beyond_the_limit_fails_inside_and_only_there() -> None:
     assert len(np.ones(512 << 20, np.uint8)) == 512 << 20
 
 
+def test_a_block_has_its_own_limit_again_after_a_block_within_it() -> None:
+    with limited(256 << 20):
+        with limited(1 << 20):
+            pass
+        assert len(np.ones(64 << 20, np.uint8)) == 64 << 20
+
+
 def test_blocks_of_several_threads_leave_the_limit_as_it_was_and_do_not_share_their_bytes() -> None:
     """The first block ends within the second: its own limit must not come back at the end of the second."""
     before = resource.getrlimit(resource.RLIMIT_DATA)
