@@ -27,7 +27,7 @@ weights=${model}/final.pt
 [[ ! -f ${model}/model.json ]] || weights=${model}/model.json # a packed model: its config, and the checksum of its weights
 [[ -f ${weights} ]] || die "${weights}: no such file (train the model first: stages 3 and 4)"
 use_folder "${out}"
-split_words "${infer_args}"
+split_words "${infer_args}" # sets `words`
 asked=$(printf '%s\n' "${dump}" ${words[@]+"${words[@]}"})
 scores=${out}/scores.h5
 shopt -s nullglob # a dump of an earlier version may have its features elsewhere

@@ -28,7 +28,7 @@ if [[ ! -f ${dump}/labels.txt ]]; then
     die "${dump}/labels.txt: no such file (run stage 2 first, which dumps the front end ${front_end#features: })"
 fi
 use_folder "${exp}"
-split_words "${train_args}"
+split_words "${train_args}" # sets `words`
 [[ -z ${pretrained} ]] || words=(--pretrained "${pretrained}" ${words[@]+"${words[@]}"})
 # with --force the command removes .done and the model, once the new training is ready to run
 if [[ ${force} == true || " ${words[*]-} " == *" --force "* ]]; then

@@ -20,7 +20,7 @@ asked_cmd=${cmd}
 source "${root}/utils/step.sh"
 
 set=$(basename "${dump}") labels=$(labels_of "${dump}")
-split_words "${tune_args}" # here, so that an unmatched quote is found before the inference
+split_words "${tune_args}" # sets `words`; here, so that an unmatched quote is found before the inference
 "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" "${dump}" "${model}" "${model}/${set}"
 "${cmd[@]}" "${model}/${set}/log/tune.log" \
     python3 -m sed.bin.tune "${model}/${set}/scores.h5" --ground-truth "${labels}/events.tsv" \

@@ -44,7 +44,7 @@ def parser() -> Parser:
     p.option(
         "band",
         None,
-        "use this frequency band alone (0: lowest) instead of the mean over all, for the paper's figure 3",
+        "use this frequency band alone (0: lowest) instead of the mean over all, for figure 3 of the AST-SED paper",
         type=int,
     )
     p.option("energy", False, "measure kWh by codecarbon and count multiply-accumulates: energy.json beside the output")
@@ -82,7 +82,7 @@ def _add_cost(file: Path, source: Path, model: Any, clips: int, device: Any) -> 
 
 
 def _experiment(source: Path) -> Path:
-    """Return the folder of a model, which is one or a checkpoint in one."""
+    """Return a model itself if it is a folder (an experiment or a packed model), else the folder of the checkpoint."""
     return source if source.is_dir() else source.parent
 
 

@@ -15,14 +15,15 @@ WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_
 DEPTH = 4
 """largest number of components of a prefix that is searched for: Lightning's `state_dict.model.`, and two more"""
 MOST = 1_000_000
-"""values in a file, more than a training's with its optimiser; forty dictionaries, each twice in the next, have 2^40"""
+"""largest number of values in a file, far more than a training with its optimiser has; a small damaged or hostile file
+can have endless ones: of forty dictionaries, each with the next one under two keys, 2^40"""
 
 TEACHER = "teacher.encoder."
 """end of the prefix of the teacher in files of self-distilled encoders (ATST-Frame), which have a student as well"""
 
 
 class Model(NamedTuple):
-    """Tensors of a model by name without prefix; the prefix in the file (possibly ''); the names of all others."""
+    """Tensors of a model by name without prefix; the prefix in the file (possibly ''); names of the file's others."""
 
     state: dict[str, Tensor]
     prefix: str

@@ -43,7 +43,7 @@ LEAST_COVERED = 0.9  # share of a clip; an encoder may leave out less than a pat
 class PseudoLabels:
     """Targets of the clips of all training sets; NaN for clips without pseudo-labels.
 
-    Rows number the clips set after set, like those of the feature pool.
+    Rows number the clips set after set, like those of `sed.data.batches.FeaturePool`.
     """
 
     def __init__(
@@ -84,7 +84,8 @@ class PseudoLabels:
                 raise UserError(f"{path}: scores of {end:g} s, but clips are of {wanted:g} s (infer on whole clips)")
             found = resampled(_rows_of(scores, one, labels, path), scores.frame_seconds, frame_seconds, frames)
             if one.supervision == "weak" and one.targets is not None:  # classes without a tag are known to be absent
-                found = found * (one.targets[np.arange(len(one))] > 0)[:, None]
+                tags = one.targets[np.arange(len(one))]  # of all clips (clips, classes); `Targets` take arrays of rows
+                found = found * (tags > 0)[:, None]
             self._targets.append((found >= threshold if threshold > 0 else found).astype(np.float16))
             models = scores.attrs.get("ensemble") or [str(scores.attrs.get("model", path))]
             self.origins[one.name] = {"models": models, "threshold": threshold}

@@ -158,7 +158,7 @@ class Pretraining(Loop):
     def take(self, step: int, inputs: list[StepInputs]) -> Tensor:
         for group in self.optimiser.param_groups:
             rate = self.rates(step)["all"]
-            if isinstance(group["lr"], Tensor):
+            if isinstance(group["lr"], Tensor):  # on a GPU (`sed.training.parameters`)
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
