@@ -42,7 +42,7 @@ GROUPS = {
         "merge-scores": "join the scores of a set that was inferred in parts",
         "stitch-scores": "average the scores of overlapping windows to those of recordings",
         "choose-rates": "choose learning rates by their PSDS1 on a tuning split",
-        "figure3": "draw the paper's figure 3",
+        "figure3": "draw figure 3 of the AST-SED paper",
     },
     "prepare data": {
         "convert": "convert label files between tools",

@@ -1,4 +1,4 @@
-"""Batch norm of descriptors of whole clips, inside convolutions."""
+"""Batch norm of the descriptors of whole clips from which selective-kernel and dynamic convolutions get attention."""
 
 from __future__ import annotations
 

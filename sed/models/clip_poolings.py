@@ -34,7 +34,7 @@ class ClipInputs(NamedTuple):
 class ClipPooling(Protocol):
     """Protocol: a `torch.nn.Module` from `ClipInputs` to clip posteriors (batch, classes) in [1e-7, 1].
 
-    The first dimension of its parameters, if it has any, is the class.
+    The first dimension of its parameters, if it has any, is the class, as `Detector.OF_CLASSES` requires.
     """
 
     def __call__(self, inputs: ClipInputs, /) -> Tensor: ...

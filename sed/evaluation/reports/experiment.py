@@ -34,7 +34,7 @@ SECTIONS = (  # (anchor, title)
     ("about", "How this was made"),
 )
 BARS = {"event_f1_macro": "event_f1", "psds1": "psds1"}  # charts by class: {key of the entry: class-wise number}
-LACKING = {  # kind of a submission: why numbers may be missing
+LACKING = {  # kind of the output that was scored (`Submission.kind`): why numbers may be missing
     "detections": "PSDS needs scores of frames, or tables of detections at several thresholds",
     "operating points": "F1 needs one of the tables, chosen by --event-f1-from",
 }
@@ -180,6 +180,7 @@ def _bars(per_class: Mapping[str, Mapping[str, Any]], key: str, name: str) -> st
     for label, row in per_class.items():
         bounds = row.get("intervals", {}).get(name)
         rows.append((label, [(row.get(name), tuple(bounds) if bounds else None)]))
+    # PSDS, which is no percentage, is not a mean over classes, so its bars are each class's own area.
     title = f"{entry.heading} by class" + ("" if entry.per_cent else ", of the class alone")
     return figure(svg.bars(title, rows, factor=entry.factor), f"{title}; lines: 95 % intervals.")
 

@@ -45,7 +45,8 @@ PAPER = "Li et al., ICASSP 2023 (arXiv 2303.03689)"
 DESED_TASK, FDY_SED, CONFORMER_SED = "DESED_task's README", "FDY-SED's README", "ConformerSED's README"
 # A note on FDY-SED's numbers.
 OF_SIXTEEN = "the best of 16 runs for each number; without recorded strong clips"
-# `*(...)` keeps the numbers and the source of a longer entry on one line. The first three are those of the paper.
+# `*(...)` keeps the numbers and the source of a longer entry on one line. The first three are of the AST-SED paper.
+# "student" in a note: measured on the student of the mean-teacher pair, not on the teacher.
 PUBLISHED = (
     Published("AST-SED", 0.5960, 0.5140, PAPER, names=("ast_sed",)),
     Published("AST-GRU", 0.5520, 0.4537, PAPER, names=("ast_gru",)),

@@ -38,8 +38,8 @@ class Row:
 def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
     """Merge experiments that differ only in their seed into one row, which has the shortest of their names.
 
-    Options are compared as `of_any_seed` returns them. Results on other numbers of clips or with other post-processing,
-    a second result of a seed, and results whose seed is unknown have rows of their own.
+    Options are compared as `of_any_seed` returns them; if it returns none, names are. Results on other numbers of clips
+    or with other post-processing, a second result of a seed, and results whose seed is unknown have rows of their own.
 
     found: (path, content) of each result.json.
     """
@@ -81,13 +81,14 @@ def interval(row: Row, entry: Entry) -> str:
 def coverage(row: Row) -> str:
     """Return `1168 of 1168`, clips scored of clips expected.
 
-    If a seed's scores lack some of the scored clips, the smallest number with output is added.
+    If a seed's scores lack some of the scored clips, the smallest number with output is added. Of lists of events this
+    is not said: a clip without events is not in them.
     """
     result = row.results[0]
     text = f"{result['clips']} of {result['clips_expected']}"
     output = min(one.get("clips_with_output", one["clips"]) for one in row.results)
-    silent = result.get("input", {}).get("kind") in ("scores.h5", "score folder") and output < result["clips"]
-    return f"{text}, {output} with output" if silent else text
+    lacking = result.get("input", {}).get("kind") in ("scores.h5", "score folder") and output < result["clips"]
+    return f"{text}, {output} with output" if lacking else text
 
 
 def parameters(row: Row) -> str:
