@@ -328,7 +328,7 @@ def merge_scores(parts: Mapping[str, Scores], *, clips: Sequence[str], where: st
             f"{first_path} and the other parts: {len(found)} clips that are not the {len(clips)} of {where} "
             "(infer again)"
         )
-    rate = sum(part.attrs.get("clips_per_second", 0.0) for part in full.values())
+    rate = sum(part.attrs.get("clips_per_second", 0.0) for part in full.values())  # of jobs that run at the same time
     return Scores(
         clips=found,
         labels=first.labels,
@@ -364,9 +364,9 @@ def average_scores(members: Mapping[str, Scores]) -> Scores:
     finest = {member.frame.shape[1] for member in members.values() if member.frame_seconds == seconds}
     for path, member in members.items():
         count, length = member.frame.shape[1], member.frame_seconds
-        # With longer frames, a member's clips may differ by less than two of them from the grid. If the grid is that of
-        # such a member, those with the shortest frames may differ by less than two of the longest, but not among
-        # themselves.
+        # Systems round a clip to whole frames of their own, so a member with longer frames may differ from the grid by
+        # less than two of them. Since the grid is as long as the longest member, those with the shortest frames may
+        # differ from it by less than two of the longest frames, but not from one another (`finest`).
         slack = 2 * length if length > seconds else 2 * longest if len(finest) == 1 else seconds / 2
         if abs(frames * seconds - count * length) >= slack:
             raise UserError(

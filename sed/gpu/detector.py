@@ -91,7 +91,8 @@ class GpuDetector(nn.Module):
         self._input = x_of_graph = x.clone()
 
         def call() -> None:
-            # Weights that autocast has cast are not kept from the capture to a replay.
+            # Without autocast's cache of cast weights: it is freed with the caller's autocast, and a replay would still
+            # read from it.
             with torch.autocast(x.device.type, torch.bfloat16, enabled=_autocast(x.device), cache_enabled=False):
                 self._output = self._compute(x_of_graph)
 

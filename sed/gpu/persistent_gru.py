@@ -58,7 +58,8 @@ class Plan:
     @property
     def fragments(self) -> int:
         """Fragments of weights per thread, of eight columns of a unit."""
-        # 3 * units * slice weights of a block, over the 8 of a fragment and the 32 threads of each warp
+        # 3 * units * slice weights of a block, over the 8 of a fragment and the 32 threads of each warp; twice for the
+        # bf16 values and rests of `exact`
         return 3 * self.units * self.slice // (256 * self.warps) * (2 if self.exact else 1)
 
     @property
@@ -209,6 +210,7 @@ def kernel(name: str, plan: Plan, device: int) -> Any:
     from cuda.bindings import driver
 
     capability = "{}{}".format(*torch.cuda.get_device_capability(device))
+    # groups=1: the code is the same for any number, and is compiled once
     found = checked(
         driver.cuModuleGetFunction(
             checked(driver.cuModuleLoadData(compiled(replace(plan, groups=1), capability))), name.encode()
@@ -248,7 +250,10 @@ def launch(name: str, plan: Plan, arguments: Sequence[Tensor | int], clips: int,
 
 
 def unwritten(*shape: int, device: torch.device) -> Tensor:
-    """Return a bf16 tensor of what the kernel takes for values that are not there yet; the last size must be even."""
+    """Return a bf16 tensor of the NaN (all bits set) that the kernel takes for values not written yet.
+
+    The last size must be even.
+    """
     *sizes, last = shape
     return torch.full((*sizes, last // 2), -1, dtype=torch.int32, device=device).view(torch.bfloat16)
 

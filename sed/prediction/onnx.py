@@ -156,7 +156,7 @@ class OnnxPredictor(Immediate):
             raise UserError(
                 f"{path}: not exported by this project (python3 -m sed.bin.export_onnx writes it)"
             ) from None
-        check_format(path, facts, oldest=2, remedy="export it again")
+        check_format(path, facts, oldest=2, remedy="export it again")  # format 1 lacks encoder_seconds
         check_labels(path, facts.get("labels"))
         for key in ("frame_seconds", "encoder_seconds", "samples", "min_samples", "frames"):
             value = facts.get(key)
@@ -263,7 +263,8 @@ def difference(path: str | Path, model: LoadedModel, plan: WindowPlan) -> float:
         join, rows = Join(plan, len(model.labels)), []
         for window in plan.cut([audio]):
             output = in_torch([window.samples])
-            rows.append(join.add(window, output.frame[0], output.clip[0])[:, : len(model.labels)])
+            joined = join.add(window, output.frame[0], output.clip[0])
+            rows.append(joined[:, : len(model.labels)])  # frame posteriors only
         frames = -(-count // plan.frame_samples)  # later ones are padding
         frame = exported.whole(audio[None])[0][0]
         differences.append(np.abs(frame[:frames] - np.concatenate(rows)[:frames]).max())

@@ -96,7 +96,7 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
 
 
 def _results_of(model: Path, which: str) -> dict[str, Any]:
-    """Return {set: content of its result.json} without the results of an experiment's other network, and of several.
+    """Return {set: content of its result.json}, without results of an experiment's other network and of ensembles.
 
     Args:
         model: folder of an experiment or packed model, or a checkpoint, which has no results.
