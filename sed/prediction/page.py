@@ -34,7 +34,7 @@ LEVELS = 1 << 22
 SHADES = 32
 """number of colours of a picture: more cannot be distinguished by eye, and take more space"""
 FINEST = 0.02
-"""seconds of a column of posteriors: of as many frames as come nearest to it, at least one"""
+"""length in seconds of a column of posteriors, rounded to a whole number of frames, at least one"""
 TILE = 4096
 """columns per image: a recording's picture consists of such images side by side"""
 WAV_SECONDS = 2
@@ -56,7 +56,8 @@ class Shrinking:
             limit: largest number of columns.
             seconds: length of a column that is added.
             pool: reduces several columns to one along an axis, such as np.mean.
-            finest: length of the first kept columns in seconds, rounded to a number of added ones, at least one.
+            finest: length in seconds of a kept column before any reduction, rounded to a whole number of added ones, at
+                least one.
         """
         self._factor = max(1, round(finest / seconds))  # added columns per kept column
         self.seconds, self._pool, self._limit = self._factor * seconds, pool, limit
@@ -127,7 +128,8 @@ class Page:
     def close(self, advice: str = "", found: Mapping[str, str] | None = None) -> None:
         """Write the page's end.
 
-        advice: what to do, if no recording has an event; found: {name of a recording: what that finds in it}.
+        advice, found: those of `sed.prediction.nearest.Nearest`: if no recording has an event, which options give some,
+        and {name of a recording: the options and events in it}.
         """
         self._json("advice-data", {"advice": advice, "found": found or {}})
         self._file.write(self._tail)

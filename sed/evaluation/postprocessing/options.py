@@ -154,6 +154,7 @@ def resolve(
                 name,
                 ", ".join(names) or "none",
             )
+    # Steps that are neither masks nor filters, such as csebbs, return frames of their own: the spans between borders.
     own_frames = [name for name in names if not (STEPS[name].needs_clip or STEPS[name].is_rank_filter)]
     for name in names[names.index(own_frames[0]) :] if own_frames else ():
         if STEPS[name].is_rank_filter:

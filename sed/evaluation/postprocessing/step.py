@@ -62,7 +62,8 @@ class Step(Component, Protocol):
     title: its name in text for users; meaning: what it does to the curve of a label, in a few words.
     needs_clip: whether it reads clip posteriors. Streaming prediction applies such a step to every frame as it arrives,
     so the step must treat each frame by itself. A frame's clip posterior is then the mean of the clip posteriors of the
-    windows that contain it, each weighted by its own square (the sum of cubes over the sum of squares).
+    windows that contain it, each weighted by its own square (the sum of cubes over the sum of squares; see
+    `sed.prediction.windows.Join`).
     is_rank_filter: whether its output is a minimum, median or maximum of nearby scores of the class. Such a filter
     commutes with steps that apply a monotone function to each frame by itself; those may then be applied before it.
     """
@@ -95,7 +96,7 @@ class Tunable(Step, Protocol):
 
     @classmethod
     def candidates(cls, labels: Sequence[str]) -> Sequence[Self]:
-        """Return one instance per point of the grid; the first is for classes without events."""
+        """Return one instance per point of the grid; classes without events in the tuning set get the first."""
         ...
 
     @classmethod
