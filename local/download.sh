@@ -8,7 +8,8 @@
 #   --parts LIST         parts to download, comma-separated (synthetic,metadata,strong,public,xares,ast; optional: soundbank, panns,
 #                        atst_frame, beats)
 #   --archives DIR       folder of files that you downloaded by hand, used instead of the network; may be repeated
-#   --research-only LIST copies of the recordings whose terms allow research only, from local/<name>_copies.tsv: minhleduc ("")
+#   --research-only LIST copies of the recordings to download too though their terms allow research only; local/<name>_copies.tsv
+#                        lists them: of desed, minhleduc ("")
 #   --mirror URL         server to use instead of all hosts (Zenodo, Hugging Face, GitHub, ...); paths on a host are appended to URL
 #   --ast FILE           AudioSet AST checkpoint (.pth, .pt, .safetensors) to link instead of downloading one
 #   --audio PATH         copies of the AudioSet recordings, any names, formats and depth: a folder of recordings, webdataset tars,

@@ -6,7 +6,7 @@ usage: python3 -m sed.bin.compare exp/ast_gru exp/ast_sed
 
 Each argument is an experiment's folder, a set's folder in it, or a result.json; commas join the seeds of one system,
 and seeds in folders beside an experiment without commas are found (unless --no-seeds, or one of them is an argument
-itself). The others are compared with the first. All must be scored on the same clips.
+itself). Each further argument is compared with the first. All must be scored on the same clips.
 """
 
 from __future__ import annotations

@@ -212,6 +212,7 @@ def _zip_entries(archive: Path, refuse: Callable[[str], Refused]) -> Iterator[_E
         if sum(entry.compress_size for entry in entries) > archive.stat().st_size:
             raise refuse("its entries overlap")
         for info in entries:
+            # 3 is Unix, which stores a file's mode here; 0 if the kind is not known
             kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0
             if info.flag_bits & 1:
                 raise refuse(f"'{info.filename}' is encrypted")

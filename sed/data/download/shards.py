@@ -165,7 +165,7 @@ def _rows(path: Path, table: Any) -> Iterator[Member]:
         for number, row in enumerate(rows):
             name = Path(str(row[key] if key else (row.get(sound) or {}).get("path") or ""))
             stem = name.stem if name.suffix.lower() in SUFFIXES else name.name
-            # The name has no times; the last _ of `Yabcdefghij_` is that of an id.
+            # The start is added unless the name has times after the id; the last _ of `Yabcdefghij_` is the id's own.
             if start and row[start] is not None and "_" not in stem[VIDEO_ID:].rstrip("_"):
                 stem = f"{stem}_{_seconds(path, start, row[start]):.3f}"
             yield Member(stem, "", functools.partial(sounds.at, number))

@@ -78,7 +78,7 @@ def lay_out_set(
     rows = sorted(f"{path.relative_to(recordings)}\t{tables[name].stat().st_size}" for name, path in files.items())
     listing = os.fsencode("\n".join(rows))
     made_of = f"{digest([tables[name] for name in sorted(tables)])} recordings={zlib.crc32(listing):08x}"
-    made_of += f" seconds={seconds:g}" if seconds != 10.0 else ""
+    made_of += f" seconds={seconds:g}" if seconds != 10.0 else ""  # earlier versions knew 10 s only: their sets stay
     if finished(tsv, made_of, audio):
         return
     events = {name: _events(tables[name], name, known) for name in sorted(files)}

@@ -71,7 +71,7 @@ def alarm_bell_ringing(source: Generator) -> Voice:
         time = np.arange(length) / RATE
         square = np.sign(np.sin(2 * np.pi * rate * time))
         tone = partials(0.7 * pitch * np.where(square > 0, second, 1.0), range(1, 6), gains)
-        return tone * (0.25 + 0.75 * ((time % (1.2 + pause)) < 0.9 + pause))
+        return tone * (0.25 + 0.75 * ((time % (1.2 + pause)) < 0.9 + pause))  # quieter for 0.3 s after each ring
 
     voice = {"beep": beep, "bell": bell, "siren": siren, "phone": phone}[str(kind)]
     return lambda rng, seconds: edges(voice(rng, seconds), 0.005, 0.02)
@@ -126,7 +126,7 @@ def dishes(source: Generator) -> Voice:
         base = low * rng.uniform(0.8, 1.35)
         out = np.zeros(length)
         for ratio in ratios:
-            if base * ratio < 7700:
+            if base * ratio < 7700:  # half the sampling rate is 8000
                 fade = np.exp(-time / (decay * rng.uniform(0.5, 1.3) / ratio**0.5))
                 out += rng.uniform(0.2, 1) * np.sin(2 * np.pi * base * ratio * time) * fade
         click = noise(rng, samples(0.008)) * np.linspace(1, 0, samples(0.008)) ** 2
@@ -248,11 +248,11 @@ def speech(source: Generator) -> Voice:
             size = int(end - start)
             if size < 64:  # 4 ms
                 continue
-            onset = int(size * rng.uniform(0.12, 0.38))
-            loud[start + onset : end] = lerp(size - onset, [0.2, 1, 0.9, 0.5]) * rng.uniform(0.6, 1.1)
+            unvoiced = int(size * rng.uniform(0.12, 0.38))  # samples of the consonant before the vowel
+            loud[start + unvoiced : end] = lerp(size - unvoiced, [0.2, 1, 0.9, 0.5]) * rng.uniform(0.6, 1.1)
             if rng.random() < 0.65:
                 low = rng.uniform(1200, 5000)
-                burst = shape(noise(rng, max(onset, 64)), band(low, low * 1.7))
+                burst = shape(noise(rng, max(unvoiced, 64)), band(low, low * 1.7))
                 consonants[start : start + len(burst)] += burst[: length - start] * rng.uniform(0.05, 0.3)
         first_two = np.array(targets, float) * formant_scale
         third_and_fourth = np.tile([2600 * formant_scale, 3600 * formant_scale], (len(first_two), 1))
