@@ -70,12 +70,13 @@ ENCODERS = {
     "panns": "sed.models.panns:build_panns",
 }
 EARLIER_NAMES = {"crnn": "cnn"}
-"""{earlier name of an encoder: its present name}"""
+"""{earlier name of an encoder: its present name}; configs may have either, so that both are keys of `ENCODERS`"""
 OPTIONS = {
     "encoder": {"default": "ast", "help": "network from features to a grid of bands and patches", "choices": ENCODERS},
     "pretrained": {
         "default": "",
-        "help": "checkpoint of the initial weights: a file, a folder or a name; empty or 'none': random weights",
+        "help": "checkpoint of the initial weights: a file, a folder, or a name in published_models.tsv or on Hugging "
+        "Face; empty or 'none': random weights",
     },
     "freeze_batchnorm": {
         "default": False,

@@ -1,7 +1,8 @@
 """Data-parallel training by processes that torchrun starts, one per GPU or any number on CPUs: gradients are averaged.
 
-Gradients are in a few flat tensors, so averaging them takes a few large all-reduces between backward and update. The
-result is that of DistributedDataParallel, but the backward pass, which a CUDA graph contains, has no communication.
+Gradients are in a few flat tensors (sed/training/parameters.py), so averaging takes a few large all-reduces between
+backward and update. The result is that of DistributedDataParallel, but the backward pass, which a CUDA graph contains,
+has no communication.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def _check_environment(size: int) -> None:
             raise UserError(
                 f"WORLD_SIZE={size} in the environment, but no {name} (start with sed.bin.launch, or unset WORLD_SIZE)"
             )
-    launched("MASTER_PORT", 0)
+    launched("MASTER_PORT", 0)  # raises UserError if it is not a number
     if not (rank := launched("RANK", 0)) < size:
         raise UserError(
             f"RANK={rank} in the environment, of WORLD_SIZE={size} processes (0 to {size - 1} is expected: start with "

@@ -1,7 +1,7 @@
 """Coverage of a set: how many of the clips and events that its metadata names have audio.
 
-coverage.tsv has a row for the whole set (class `all`) and one for each class that the set's metadata name; a class of
-that name has none of its own.
+coverage.tsv has a row for the whole set (class `all`) and one for each class that the set's metadata name, except a
+class named `all`, which has no row of its own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Share(NamedTuple):
 
 
 def read_origins(path: str | Path, folder: str) -> dict[str, str]:
-    """Read origins.tsv, which stage 0 writes, as {clip: origin of its recording}.
+    """Read origins.tsv, which a recipe's stage 0 (downloads) writes, as {clip: origin of its recording}.
 
     `folder`: folder of recordings, of which the clips are returned; the table's column `set` has its name.
     """
@@ -50,7 +50,7 @@ def write_coverage(
     there: set[str],
     origins: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the coverage of a set. Events are counted as in the metadata, before any merging.
+    """Write the coverage of a set. Events are counted as in the metadata, before `merge_events` joins overlapping ones.
 
     Args:
         path: the table to write.
@@ -83,7 +83,7 @@ def write_coverage(
 
 
 def _copy(origin: str) -> str:
-    """Return the copy of a corpus in an origin `COPY/SHARD`; a path, which is a user's own folder, as it is."""
+    """Return COPY, the name of a copy of the corpus, of an origin `COPY` or `COPY/SHARD`; a user's path as it is."""
     return origin if origin.startswith("/") else origin.partition("/")[0]
 
 
