@@ -61,8 +61,9 @@ def warp(x: Tensor, warps: Tensor) -> Tensor:
         Warped features (clips, time, bins).
     """
     bins = x.shape[2]
-    at = (warps[:, :1] + warps[:, 1:] * torch.arange(bins, device=x.device)).clamp(0, bins - 1)
-    low = at.floor().clamp(max=max(bins - 2, 0))
+    at = warps[:, :1] + warps[:, 1:] * torch.arange(bins, device=x.device)
+    at = at.clamp(0, bins - 1)  # rounding may exceed the last bin
+    low = at.floor().clamp(max=max(bins - 2, 0))  # the lower of two neighbours; a single bin is its own neighbour
     share = (at - low)[:, None]
     index = low.long()[:, None].expand(x.shape)
     return x.gather(2, index) * (1 - share) + x.gather(2, (index + 1).clamp(max=bins - 1)) * share

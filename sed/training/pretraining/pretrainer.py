@@ -30,8 +30,8 @@ class Pretrainer(nn.Module):
 
         Args:
             x: normalised features (batch, input frames, bins).
-            frames: label frames to return, at most time steps times `detail`.
-            bands: indices (kept,) int64 of the frequency bands of patches to encode (AST only); None: all.
+            frames: label frames to return, at most time steps times `detail`; the rest, beyond the clip, is cut off.
+            bands: indices (kept,) int64 of the bands of patches to encode, for a `Tagger` (an AST's) only; None: all.
 
         Returns:
             Tag logits (batch, classes) and frame logits (batch, frames, classes), float32.
