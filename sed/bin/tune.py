@@ -39,7 +39,11 @@ def parser() -> Parser:
     )
     p.option("durations", None, "durations.tsv of the same set, or the folder of its recordings")
     p.option("out", None, "JSON file to write", required=True, type=output_file)
-    p.option("set", None, "the set's name in the file (default: the folder that --ground-truth is in, or the budget)")
+    p.option(
+        "set",
+        None,
+        "the set's name in --out (default: the folder that --ground-truth is in; with --alarms-per-hour: the budget)",
+    )
     p.option(
         "what",
         Threshold.name,
@@ -97,6 +101,7 @@ def _tune_scores(args: argparse.Namespace, scores: str) -> None:
     submission = read_submission(scores, exclude=[args.ground_truth, args.durations])
     if submission.scores is None:
         raise UserError(f"{scores}: decisions cannot be tuned (scores.h5 or score TSVs are expected)")
+    # --out of an earlier run may lie in a folder of label files
     reference = read_reference(args.ground_truth, args.durations, exclude=[args.out])
     problem, _ = align(submission, reference, labels=None, only_scored=args.only_scored, allow_missing=False)
     post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
