@@ -158,7 +158,7 @@ def _fail(code: int, message: str) -> int:
 
 
 class _Lines(logging.Formatter):
-    """Formatter that keeps each message on one line, whatever characters file names hold."""
+    """Formatter that writes line feeds and carriage returns, which file names may hold, as `\\n` and `\\r`."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return super().formatMessage(record).replace("\n", "\\n").replace("\r", "\\r")

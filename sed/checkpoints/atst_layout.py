@@ -1,8 +1,9 @@
-"""Importer of ATST-Frame: its authors' checkpoint, and PretrainedSED's files.
+"""Importer of ATST-Frame: its authors' checkpoint, and the files of PretrainedSED (github.com/fschmid56/PretrainedSED).
 
 The authors' file has student and teacher of the self-distillation; the teacher is loaded, which `wrappers.unwrapped`
 selects. PretrainedSED's files (`ATST-F_ssl.pt`, `_weak`, `_strong_1`) hold a detector: the encoder under the prefix
-`model.atst.`, and two tagging heads. The importer is given the tensors under that prefix alone.
+`model.atst.`, and two linear heads, `weak_head` and `strong_head`. The importer is given the tensors under that prefix
+alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Units of raw log-mel, derived from the settings of the logarithm; read without torch."""
+"""Units of raw log-mel, derived from the settings of the logarithm, in a module that does not need torch."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def count_alarms(
         UserError: a recording cannot be read.
     """
     found = FalseAlarms(alarms=dict.fromkeys(predictor.labels, 0), scores={label: [] for label in predictor.labels})
-    thresholds = np.asarray(post.thresholds(predictor.labels))  # in float64, as in `active_runs`
+    thresholds = np.asarray(post.thresholds(predictor.labels))  # in float64, as `decisions.active_runs` compares
     plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=windows.overlap)
 
     class Keep(BaseSink):

@@ -1,7 +1,7 @@
 """Tables of downloads: local/<corpus>_records.tsv, the files of each part of a corpus, and local/<corpus>_copies.tsv.
 
-A part is what is downloaded and finished as a whole; `--parts` names parts. local/desed_records.tsv explains the
-columns of the first table.
+A part is what is downloaded and finished as a whole; `--parts` of local/download.sh names parts.
+local/desed_records.tsv explains the columns of the first table.
 """
 
 from __future__ import annotations

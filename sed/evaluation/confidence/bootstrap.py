@@ -186,6 +186,6 @@ def load(path: str | Path) -> Samples:
         if not shape[1]:
             raise ValueError("no values")
         return samples
-    # RuntimeError: marked as encrypted, or compressed in another way
+    # RuntimeError, of zipfile: marked as encrypted, or compressed by a method that it does not know
     except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile, zlib.error, RuntimeError) as error:
         raise UserError(f"{path}: damaged ({error}): score again") from None

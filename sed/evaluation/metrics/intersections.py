@@ -117,6 +117,7 @@ def _count_point(  # type: ignore[no-untyped-def]
 
     Detections (onset, offset, cell = clip * classes + label) are sorted by cell; true events are sorted by clip and
     label, those of clip c from true_first[c]. column (classes,): index among the classes with ground truth, or -1.
+    dtc, gtc and cttc are the criteria, which `Parameters` describes.
     Outputs: tp and fp (clips or 1, classes with ground truth) are added to; crossed (rows, 4) gets the clip's row, the
     class of the detection, the class that it triggers, and the detection's index.
     """

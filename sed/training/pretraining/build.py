@@ -162,7 +162,7 @@ def soundscape_maker(
         frames: label frames per clip.
         frame_seconds: length of a label frame in seconds.
         device: device to mix on.
-        shares: number of equal shares that a batch is divided into.
+        shares: number of equal shares that a batch is divided into, one for each process.
 
     Returns:
         The input maker.
@@ -198,7 +198,7 @@ def dump_maker(
         frames: label frames per clip.
         frame_seconds: length of a label frame in seconds.
         device: device of the training.
-        shares: number of equal shares that a batch is divided into.
+        shares: number of equal shares that a batch is divided into, one for each process.
 
     Returns:
         The input maker and the number of clips.
@@ -211,7 +211,7 @@ def dump_maker(
         raise UserError(f"{source}: none of events.tsv, soft.tsv and tags.tsv (pre-training needs labels)")
     if data.supervision == "weak" and config["tag_weight"] == 0:
         raise UserError(f"{source}: has tags only, of which tag_weight 0 learns nothing (give it a weight)")
-    arrange([data])
+    arrange([data])  # for its checks: the order of a single set is given
     check_front_end([data], front_end)
     nbytes = feature_bytes([data])
     pool = FeaturePool([data], cache=choose_cache(config["cache"], nbytes, device), device=device)
