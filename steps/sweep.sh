@@ -39,7 +39,7 @@ doing=${what}
 [[ ${what} != train || ${score} == false ]] || doing="train and score"
 [[ ${list} == - || -e ${list} && ! -d ${list} ]] || die "${list}: no such file" # a pipe is one, too: <(command)
 ((jobs > 0)) || die "--jobs is at least 1"
-asked_cmd=${cmd} asked_train=${train_args}
+asked_cmd=${cmd}
 source "${root}/utils/step.sh"
 source "${root}/utils/mps.sh"
 source "${root}/utils/gpus.sh"
@@ -70,7 +70,7 @@ experiment() { # experiment <name> <config> <dump> <options>: do the work of one
             [[ ${score} == false || -f $3/${test_set}/feats.scp ]] ||
                 die "$3/${test_set}/feats.scp: no such file (--test-set is a set of the dump)"
             "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
-                --train-args "${asked_train} $4" "$2" "$3" "${exp}/$1" || return
+                --train-args "${train_args} $4" "$2" "$3" "${exp}/$1" || return
             [[ ${score} == false ]] || score_experiment "$1" "$3"
             ;;
         label)
@@ -83,6 +83,7 @@ experiment() { # experiment <name> <config> <dump> <options>: do the work of one
 
 score_experiment() { # score_experiment <name, or name/folder> <dump> [<options of sed.bin.score>]
     local out=$1     # below <exp>
+    # OMP_NUM_THREADS may be a list, with a number for each level of nested parallelism: the first is taken
     local threads=${OMP_NUM_THREADS:-0}
     if [[ $1 == */* ]]; then
         [[ ${1##*/} != "${test_set}" ]] || die "${exp}/$1: has the posteriors, which a link would replace (choose another folder)"
