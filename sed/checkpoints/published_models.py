@@ -85,7 +85,7 @@ def _fetch(model: PublishedModel, path: Path) -> None:
     hosts = Hosts(Fetcher(elsewhere="SED_MIRROR names another server"), mirror)
     ask = hosts.ask(model.row)
     try:
-        remote = ask(False)
+        remote = ask(False)  # False: not listed by the host again if that was done already
         size = "size not stated" if remote.size is None else human(remote.size)
         stated = remote.checksum or "no checksum stated by its host"
         log.info(

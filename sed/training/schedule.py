@@ -131,7 +131,10 @@ class Schedule:
         return factor * self.warmup_factor(step)
 
     def warmup_factor(self, step: int) -> float:
-        """Return the warm-up's factor of the learning rates, `step` steps after the warm-up began."""
+        """Return the warm-up's factor of the learning rates, `step` steps after the warm-up began.
+
+        The linear one is above 0 from the first step on, and 1 from step `warmup_steps` on.
+        """
         return self.ramp(step) if self.warmup == "exp" else min(1.0, (step + 1) / (self.warmup_steps + 1))
 
     def encoder_factor(self, step: int) -> float:

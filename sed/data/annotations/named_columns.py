@@ -63,7 +63,7 @@ def annotation_of(path: Path, line: int, row: Mapping[str, str]) -> Annotation:
     if not any(row.get(key) for key in ("onset", "offset", "duration", "label")):
         return Annotation(line, row["recording"], None)
     end = row.get("offset", "")
-    if "offset" not in row:
+    if "offset" not in row:  # the comma may be a decimal one
         begin, length = (number(f"{path}:{line}", key, row[key].replace(",", ".")) for key in ("onset", "duration"))
         end = seconds_text(begin + length)
     return annotation(path, line, row["recording"], row["onset"], end, row["label"])

@@ -97,7 +97,7 @@ def _end_of_frame(head: bytes, block: int) -> int | None:
     # The number of the frame, or of its first sample, is coded like UTF-8; the leading ones of its first byte, if any,
     # are the number of its bytes.
     ones = next((n for n in range(8) if not head[4] & 128 >> n), 8)
-    if code == 0 or rate == 15 or ones in (1, 8):
+    if code == 0 or rate == 15 or ones in (1, 8):  # a code or first byte that the format excludes
         return None
     number = head[4] & (127 if not ones else 127 >> ones)
     at = 5

@@ -92,7 +92,7 @@ def decode(scores: FrameScores, thresholds: np.ndarray) -> Decoded:
     together = max(1, COUNTS // (points * classes))
     blocks = [
         _decode_clips(scores.values, start, ascending, order, range(clip, min(clip + together, clips)))
-        for clip in range(0, max(clips, 1), together)
+        for clip in range(0, max(clips, 1), together)  # without clips one empty block, which the lines below need
     ]
     events = np.stack([np.diff(first) for first, *_ in blocks]).sum(0)
     cell, begin, end = (

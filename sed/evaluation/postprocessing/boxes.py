@@ -61,7 +61,7 @@ def bounding_boxes(scores: FrameScores, parameters: Mapping[str, tuple[float, fl
         start=np.array(starts, np.int64),
         onset=np.concatenate(onsets),
         offset=np.concatenate(offsets),
-        values=np.clip(np.concatenate(values), 0.0, 1.0),
+        values=np.clip(np.concatenate(values), 0.0, 1.0),  # means by differences of sums may exceed 1 by rounding
         clip_values=scores.clip_values,
     )
 

@@ -23,7 +23,8 @@ LONGEST = 3600.0
 
 def window_frames(seconds: float, frame_seconds: float) -> int:
     """Return a filter's length in frames: the nearest odd number, of two the higher; a length of 1 does nothing."""
-    return 2 * int(round(seconds / frame_seconds, 3) / 2) + 1
+    frames = round(seconds / frame_seconds, 3)  # against rounding errors of the division: 1.2 / 0.2 is below 6
+    return 2 * int(frames / 2) + 1
 
 
 def reach(seconds: Mapping[str, float], frame_seconds: float) -> int:

@@ -13,7 +13,10 @@ from sed.files import write_text
 
 
 class JsonLines:
-    """Logger with lines `{"step": 12, "train/loss": 0.5, ...}` and `{"step": 12, "text": "..."}`."""
+    """Logger with lines `{"step": 12, "train/loss": 0.5, ...}` and `{"step": 12, "text": "..."}`.
+
+    `step`: number of steps done when the run starts or is resumed.
+    """
 
     def __init__(self, folder: Path, step: int, _config: Mapping[str, Any]) -> None:
         path = folder / "log.jsonl"
