@@ -62,8 +62,8 @@ def recordings_of(args: argparse.Namespace) -> tuple[dict[str, list[soundscapes.
         joined, number = join_clips(Path(args.clips), minutes=args.minutes)
         log.info("%s: %d of %d recordings of several clips without a gap", args.clips, len(joined), number)
         return {OWN: joined}, {"recordings": len(joined), "minutes": round(sum(one.minutes for one in joined), 1)}
-    # sources: seed of the synthetic sounds; training and benchmark_windows use those of seed 0.
-    mix = soundscapes.Mix(args.soundbank, sources=1, seed=args.seed)
+    # other synthetic sounds than those of training and benchmark_windows, whose seed is 0
+    mix = soundscapes.Mix(args.soundbank, sounds_seed=1, seed=args.seed)
     recordings = {
         kind: mix.recordings(soundscapes.KINDS[kind], short=args.short, long=args.long, jobs=args.jobs)
         for kind in args.kinds

@@ -36,13 +36,13 @@ class Mix(NamedTuple):
 
     Attributes:
         soundbank: folder of a soundbank; empty for synthetic sounds.
-        sources: seed of the synthetic sounds; training (by default) and benchmarks use those of seed 0. Unused with a
-            soundbank.
+        sounds_seed: seed of the synthetic sounds; training (by default) and benchmarks use those of seed 0. Unused with
+            a soundbank.
         seed: seed of the mixing.
     """
 
     soundbank: str
-    sources: int
+    sounds_seed: int
     seed: int
 
     def recording(self, every: float, minutes: int, number: int) -> Recording:
@@ -60,7 +60,7 @@ class Mix(NamedTuple):
         from sed.data.synthesis.soundscape import REAL
 
         rng = np.random.default_rng((self.seed, int(every), minutes, number))
-        bank = _bank(self.soundbank, self.sources)
+        bank = _bank(self.soundbank, self.sounds_seed)
         audio, events = continuous(bank, "validation", REAL, rng, seconds=60.0 * minutes, every=every)
         return Recording(audio, events, minutes)
 
@@ -126,9 +126,9 @@ def shares(text: str) -> list[float]:
 
 
 @functools.cache
-def _bank(soundbank: str, sources: int) -> Any:
-    """Return the bank of a `Mix`: a soundbank, or synthetic sounds of seed `sources`."""
+def _bank(soundbank: str, sounds_seed: int) -> Any:
+    """Return the bank of a `Mix`: a soundbank, or synthetic sounds of seed `sounds_seed`."""
     from sed.data.synthesis.procedural_bank import ProceduralBank
     from sed.data.synthesis.soundbank import SoundBank
 
-    return SoundBank(soundbank) if soundbank else ProceduralBank(seed=sources)
+    return SoundBank(soundbank) if soundbank else ProceduralBank(seed=sounds_seed)
