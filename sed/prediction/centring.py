@@ -1,5 +1,7 @@
 """Run the model again on events that several windows share, each in the middle of a window of its own.
 
+This is `--centre-events` of sed.bin.predict, on by default.
+
 The borders that a detector finds depend on where in its window the event lies: detectors with absolute position
 embeddings respond a little differently near a window's ends. Of windows that share an event, some have it near an end.
 Where they overlap little, none may have it in the middle; where they overlap much, the highest posterior of several
@@ -42,7 +44,7 @@ class Centring:
     A row has a frame's frame posteriors and clip posteriors, as `Join.add` returns them; rows are held back until no
     event can change them any more. The scout finds the events to centre: it makes the same decisions as the
     recording's, from the joined posteriors. Memory is bounded by the scout's delay and a few windows of audio and
-    posteriors. Events too long to have AROUND seconds on both sides in a window keep their posteriors.
+    posteriors. Events too long to have AROUND seconds on both sides in a window are not centred.
     """
 
     def __init__(self, *, plan: WindowPlan, predictor: Predictor, scout: Decisions) -> None:
@@ -57,7 +59,8 @@ class Centring:
         # Windows start on the encoder's grid of frames: shifting its patches also moves the borders, by up to 0.05 s.
         seconds = (predictor.encoder_seconds, AROUND)
         self._step, self._around = (max(1, round(s / predictor.frame_seconds)) for s in seconds)
-        self._longest = plan.frames - 2 * self._around - self._step  # frames of the longest event that is centred
+        # Frames of the longest event that is centred; the grid moves its window by up to half a step.
+        self._longest = plan.frames - 2 * self._around - self._step
         self._rows = np.zeros((0, 2 * self._classes), np.float32)
         self._first = 0  # frame of the first row that is held
         self._audio, self._received = np.zeros(0, np.float32), 0  # the samples that are held; number of all so far
@@ -69,7 +72,7 @@ class Centring:
         With the last window of a recording (`next_first` None), these are all that are left.
         """
         last = window.next_first is None
-        if last and window.first is None:  # one window: nothing is joined
+        if last and window.first is None:  # the recording's only window: nothing is joined
             return rows
         new = window.samples[self._received - window.start * self._plan.frame_samples :]
         self._audio, self._received = np.concatenate([self._audio, new]), self._received + len(new)
