@@ -48,6 +48,7 @@ isolated=${downloads}/pretrain
 [[ -e ${isolated}/feats.scp ]] || rm -rf "${downloads}"/ast.{pth,run}
 python3 -m sed.bin.dump_features --config "${feature_conf}" --clip-seconds "${pretrain_seconds}" \
     --threads "${nj}" "${isolated}/wav.scp" "${isolated}/feats.1.h5" # does nothing if they are there, of the same front end
+# feats.scp marks the features as complete, as in steps/dump_features.sh, whose jobs write feats.<n>.scp
 cp "${isolated}/feats.1.scp" "${isolated}/.feats.scp.part"
 mv "${isolated}/.feats.scp.part" "${isolated}/feats.scp"
 # always on the CPU, so that it does not depend on a machine's GPU; an ast.pth of another config is refused

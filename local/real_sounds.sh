@@ -12,8 +12,9 @@
 #   --results DIR          folder for the results; results on another soundbank in it are refused now, not after the training
 #   --format F             format of the audio, wav or flac, 16 bits (wav)
 #
-# Writes <downloads>/{audio,metadata} and <downloads>/sources.json. Finished parts are kept. Training clips have sounds of the
-# soundbank's train/ only, validation and test clips of its validation/ only.
+# Writes <downloads>/{audio,metadata} and <downloads>/sources.json, the numbers of sources and recordings of each label of the
+# soundbank. Finished parts are kept. Training clips have sounds of the soundbank's train/ only, validation and test clips of its
+# validation/ only. Encoders are pre-trained on the soundbank itself (run.sh), so no set for that is made (--pretrain 0).
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

@@ -31,7 +31,7 @@ class ProceduralBank:
         return label in FAMILIES
 
     def typical_seconds(self, label: str) -> float:  # noqa: ARG002 (the interface)
-        """Return 1 second; it is not used, since the statistics of DESED's labels are known."""
+        """Return 1 second; it is not used, since DESED's labels have their statistics in `soundscape.PROFILES`."""
         return 1.0
 
     def voice(self, split: str, label: str, rng: Generator) -> Voice:

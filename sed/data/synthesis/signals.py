@@ -23,7 +23,7 @@ NYQUIST_MARGIN = 200
 Numbers = Sequence[float] | np.ndarray
 Voice = Callable[[np.random.Generator, float], np.ndarray]
 """A sound source: (random generator, length in seconds) -> waveform (samples,) of about that length; a whole recording
-of a `SoundBank` keeps its own"""
+of a `SoundBank` keeps its own length"""
 
 
 def samples(seconds: float) -> int:
@@ -48,7 +48,7 @@ def wander(rng: np.random.Generator, length: int, *, spread: float, per_second: 
     Returns:
         (length,) factors.
     """
-    count = max(2, int(length / RATE * per_second) + 2)
+    count = int(length / RATE * per_second) + 2  # with both ends
     return np.exp(lerp(length, rng.normal(0, spread, count)))
 
 
@@ -229,7 +229,7 @@ def level(sound: np.ndarray) -> np.ndarray:
         peak = float(np.max(energy[width::step] - energy[:-width:step])) / width
     else:
         peak = float(energy[-1]) / max(1, len(sound))
-    return sound / peak**0.5 if peak > 1e-18 else sound
+    return sound / peak**0.5 if peak > 1e-18 else sound  # -180 dB: silence
 
 
 def room(rng: np.random.Generator, reverberation: float, *, wet: float) -> np.ndarray:

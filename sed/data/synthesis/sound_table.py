@@ -111,7 +111,7 @@ def _groups(
 
     def chances_of(files: list[Path]) -> np.ndarray:
         names = (str(file.relative_to(bank.path)) for file in files)
-        # A file that `sources` has found by another path, through a link, is a source of its own.
+        # `sources` may have found a file by another path, through a link; the file is then a source of its own.
         return chances([source_of.get(name, name) for name in names])
 
     for role in ("foreground", "distractor"):
