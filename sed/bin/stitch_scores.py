@@ -3,7 +3,7 @@
 usage: python3 -m sed.bin.stitch_scores exp/x/set/windows.h5 dump/set/recordings exp/x/set/scores.h5
 
 The folder has windows.tsv (filename, recording, onset) and durations.tsv of the recordings, as sed.bin.cut_recordings
---hop writes them.
+--hop writes them; sed/data/windows.py explains them.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Key(NamedTuple):
     """start in the video in milliseconds"""
 
     def __str__(self) -> str:
-        return f"{self.video} at {self.start / 1000:.10g} s"  # exact: `Collection.wanted` is made of these
+        return f"{self.video} at {self.start / 1000:.10g} s"  # exact: `collect.Collection.wanted` is their digest
 
 
 def named(filename: str) -> Key:
@@ -105,7 +105,7 @@ def index(folders: Sequence[Path], wanted: Iterable[Key]) -> dict[Key, list[Path
 def _audio_files(folders: Sequence[Path]) -> Iterator[Path]:
     for folder in folders:
         if folder.is_file() and is_shard(folder):
-            continue
+            continue  # `collect` reads shards
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder (--audio names a folder of recordings, or a shard of them)")
         yield from recordings_of(folder, log)

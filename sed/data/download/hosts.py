@@ -220,7 +220,7 @@ class Hosts:
 
         def remote(fresh: bool) -> Remote:
             kind, _, name = row.source.partition(":")
-            if kind == "or":
+            if kind == "or":  # a fallback's address (`sources.Row.source`)
                 return Remote(self.api.at(name))
             key = Listing(row.source, row.folder)
             known = self._listings.get(key, {})

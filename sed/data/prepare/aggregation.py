@@ -3,7 +3,7 @@
 An aggregation gives each annotator of a recording a weight; the weights in a recording add up to 1. A label's share at
 some time is the sum of the weights of the annotators who marked it then. Where the share is at least the aggregation's
 `least`, there is a hard event; a soft aggregation also keeps the shares, as training targets. The names of the
-aggregations are those of RealDESED's paper.
+aggregations are those of RealDESED's paper (arXiv 2607.16736).
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Aggregation:
 AGGREGATIONS = {
     "majority": Aggregation(_equal),
     "intersection": Aggregation(_equal, least=1.0),
-    "union": Aggregation(_equal, least=2 * ROUNDING),  # any share above 0
+    "union": Aggregation(_equal, least=2 * ROUNDING),  # any share above 0; `harden` subtracts one ROUNDING
     "collector": Aggregation(_collector),
     "random": Aggregation(_random),
     "uniform": Aggregation(_equal, soft=True),
@@ -171,7 +171,7 @@ def shares(annotators: Sequence[Iterable[Event]], weights: Sequence[float]) -> l
         for annotator, onset, offset in own:
             first, last = np.searchsorted(times, [onset, offset])
             active[annotator, first:last] = True
-        sums = (np.asarray(weights) @ active).clip(0, 1)
+        sums = (np.asarray(weights) @ active).clip(0, 1)  # rounding errors may exceed 1, which soft labels may not
         spans_of_label: list[SoftEvent] = []
         for onset, offset, share in zip(times[:-1].tolist(), times[1:].tolist(), sums.tolist(), strict=True):
             before = spans_of_label[-1] if spans_of_label else None

@@ -1,7 +1,7 @@
 """Score of each annotator: the agreement with the others, as RealDESED's authors compute it.
 
-The aggregation `weighted` (`sed.data.prepare.aggregation`) weights annotators by it. Constants, rounding and exceptions
-are those of compute_annotator_score.py in github.com/fschmid56/RealDESED.
+The aggregation `weighted` (`sed.data.prepare.aggregation`) weights annotators by it. Constants, rounding and special
+cases are those of compute_annotator_score.py in github.com/fschmid56/RealDESED.
 """
 
 from __future__ import annotations

@@ -327,6 +327,7 @@ def _events(
     tally.check(max_dropped)
     # where the last clip of a recording ends, if a rest follows that is too short for another
     ends = {name: end for name in known if (end := windows_of(seconds[name], window)[-1][1]) < seconds[name]}
+    # BRIEFEST: what such an event still has within the last clip is too short to be kept (`clips.within`)
     lost = [row for row in kept if row.event and row.event.onset >= ends.get(row.clip, math.inf) - BRIEFEST]
     if lost:
         log.warning(
