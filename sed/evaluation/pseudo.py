@@ -98,7 +98,7 @@ class Bias(NamedTuple):
 
     @classmethod
     def of(cls, tuned: Mapping[str, Any], path: object) -> Bias:
-        """Return the bias in the content of a tuned file, 0 if it has none; UserError naming `path` if it is broken."""
+        """Return the bias in `tuned`, what sed.bin.tune wrote to `path`, 0 if it has none; UserError if broken."""
         bias = tuned.get("bias", {})
         known = not misfit(bias, Each((int, float))) and {*bias} <= {*cls._fields}
         # No detector is a minute late: such a value is damage.

@@ -101,10 +101,10 @@ class Inputs:
 
     Attributes:
         problem: clips, classes and ground truth.
-        detections: decisions at one threshold of each class (F1, errors).
+        detections: decisions at one threshold of each class (F1, error rate, kinds of errors).
         points: decisions at every operating point (PSDS).
-        scores: frame scores after post-processing (threshold-free PSDS, mpAUC).
-        raw: frame scores before any post-processing (piPSDS).
+        scores: frame scores after post-processing (threshold-free PSDS; mpAUC: `segment_auc`).
+        raw: frame scores before any post-processing (piPSDS: `pipsds`).
     """
 
     problem: Problem

@@ -55,7 +55,7 @@ def from_points(
     Args:
         truth: what each clip adds to the denominators.
         parameters: of the PSDS.
-        counts: of every clip at every operating point.
+        counts: true and false positives and cross-triggers of every clip at every operating point.
         weights: (samples, clips) how often each clip is drawn.
         counted_by_04: weigh cross-triggers as psds_eval up to 0.4 did.
 
@@ -75,6 +75,7 @@ def from_points(
             chunk = slice(first, min(first + at_once, samples))
             ct = (counts.ct.T @ weights[chunk].T).T.reshape(-1, points, classes, classes)
             has = events[chunk] > 0
+            # 1e-12: against division by 0 in classes without events
             rate = np.where(has, HOUR / np.maximum(seconds[chunk], 1e-12), 0.0)
             others = (has.sum(1) - (0 if counted_by_04 else 1)).clip(1)
             mean = np.matmul(ct.reshape(len(ct), points * classes, classes), rate[:, :, None])
@@ -218,7 +219,7 @@ def _curve(  # type: ignore[no-untyped-def]
         if row + 1 < rows and score[row + 1] == score[row]:
             continue
         rate = false * per_hour
-        if rate > e_max:
+        if rate > e_max:  # before the costly cross-triggers; no end, since post-processing may lower the counts again
             continue
         for other in range(len(cost)):
             rate += cost[other] * crossed[other]

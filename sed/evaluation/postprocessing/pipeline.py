@@ -55,8 +55,9 @@ class PostProcessing:
     def _on_the_same_frames(self) -> list[list[Step]]:
         """Return the steps in groups, each ended by a step that may change the frames.
 
-        The next step takes the usual length of a frame from the frames of all clips, so it can only run once all blocks
-        have been through that step. Rank filters and steps that need clip posteriors keep the frames (`Step`).
+        Steps take the usual length of a frame from the frames of all clips (`FrameScores.frame_seconds`). So a
+        step after one that may change the frames runs only when all blocks have been through the earlier one. Rank
+        filters and steps that need clip posteriors keep the frames (`Step`).
         """
         groups: list[list[Step]] = [[]]
         for step in self.steps:

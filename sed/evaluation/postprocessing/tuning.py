@@ -103,6 +103,7 @@ def tune_threshold(problem: Problem, scores: FrameScores, post: PostProcessing) 
         offset_collar=ONSET_COLLAR,
         offset_collar_rate=OFFSET_SHARE,
     )
+    # The package's threshold is -inf where all detections together are best.
     found = {label: float(np.clip(thresholds[label], 0.0, 1.0)) for label in present if f1[label] > 0}
     return replace(post, threshold=Threshold({label: found.get(label, DEFAULT) for label in problem.labels}))
 
