@@ -123,7 +123,7 @@ class Removed:
 
 
 ALIASES: dict[str, str | Removed] = {"crnn_width": "cnn_width", "crnn_dropout": "cnn_dropout"}
-"""{earlier name of an option: its name now, or `Removed`}"""
+"""{earlier name of an option: its name now, or `Removed` (no option so far)}"""
 
 
 class NewerFormat(UserError):

@@ -212,7 +212,7 @@ class AstImporter:
             Mismatch: the state dict does not fit.
         """
         with torch.device("meta"):
-            like = build_tagger(config, 1)
+            like = build_tagger(config, 1)  # one class; `to_tagger` accepts any number
         load_encoder(encoder, state, like)
 
 

@@ -1,7 +1,8 @@
 """Importer of EAT and SSLAM: the authors' layout, pre-trained or fine-tuned, and Hugging Face's.
 
-The authors' file has `modality_encoders.IMAGE.*` and `blocks.*`, and what only pre-training needs: a decoder and the
-teacher (`_ema`), which the authors' fine-tuning ignores, too. Hugging Face's file has shorter names and equal values.
+SSLAM has EAT's network. The authors' file has `modality_encoders.IMAGE.*` and `blocks.*`, and what only pre-training
+needs: a decoder and the teacher (`_ema`), which the authors' fine-tuning ignores, too. Hugging Face's file has shorter
+names and equal values.
 """
 
 from __future__ import annotations

@@ -66,6 +66,6 @@ def option_modules(module: str) -> list[str]:
     found = [module]
     named = literals(module).get("OPTIONS_FROM", [])
     for reference in named.values() if isinstance(named, dict) else named:
-        inner = reference.partition(":")[0]
+        inner = reference.partition(":")[0]  # maybe `module` itself, if the registry lists a builder of its own module
         found += [name for name in ([] if inner == module else option_modules(inner)) if name not in found]
     return found

@@ -72,7 +72,8 @@ class MinMaxOfBins(MinMax):
 class Bins(nn.Module):
     """Normaliser of each mel bin by its mean and standard deviation in the training sets.
 
-    Without the setting `norm_bins`, `known` is False, and `forward` raises UserError.
+    The setting `norm_bins` is text: the means of all bins, then their standard deviations, separated by commas. Without
+    it, `known` is False, and `forward` raises UserError.
     """
 
     mean: Tensor

@@ -113,7 +113,7 @@ class AtstFrame(nn.Module):
         self.patch_embed = FramePatches(mel_bins=mel_bins, patch=patch, dim=dim)
         self.blocks = nn.ModuleList(
             Block(dim=dim, heads=heads, mlp_ratio=mlp_ratio, norm_eps=NORM_EPS, qkv_bias=False) for _ in range(blocks)
-        )
+        )  # no bias of queries, keys and values, as published
         self.norm_frame = nn.Identity() if self.fresh_norm else nn.LayerNorm(dim, eps=NORM_EPS)
         init_weights(self, dim)
         nn.init.trunc_normal_(self.pos_embed, std=0.02)

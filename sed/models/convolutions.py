@@ -32,7 +32,8 @@ OPTIONS_FROM = CONVOLUTIONS
 class Mixing(Protocol):
     """Protocol of a convolution that is a weighted sum of several plain ones.
 
-    The benchmark compares it with one plain convolution of `kernels` times as many filters.
+    `sed.bin.benchmark --parts convolutions` compares its time with that of one plain convolution of `kernels` times as
+    many filters.
     """
 
     kernels: int

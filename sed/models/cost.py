@@ -27,7 +27,7 @@ class Products(TorchDispatchMode):
         self.operations = 0
         """twice the multiply-adds"""
         self.values = 0
-        """values that products read or write, without parameters"""
+        """values that products read or write, without parameters: for memory traffic (`sed.training.roofline`)"""
         self._parameters = parameters  # addresses of their memory
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
