@@ -151,4 +151,5 @@ fi
 _options_script=${BASH_SOURCE[1]}
 passed=()
 _parse_options "$@"
+# before bash 4.4, set -u refuses "${x[@]}" of an empty array
 set -- ${_options_rest[@]+"${_options_rest[@]}"}

@@ -76,7 +76,7 @@ best=$(steps/choose_rates.sh --best crnn "${work}/results" "${out}/rates.json")
     local/real_sounds_regime.sh "${work}/results" "${out}/regime.json"
 } >"${work}/chosen.tsv"
 mkdir -p "${out}/csebbs"
-while IFS=$'\t' read -r config experiment <&3; do
+while IFS=$'\t' read -r config experiment <&3; do # not from stdin, which the commands below could read
     dump=${relative_work}/dump/public_eval
     [[ ${config} != crnn ]] || dump=${relative_work}/dump/logmel_crnn/public_eval
     steps/tune.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" "${dump}" "${relative_work}/exp/${experiment}" \

@@ -87,7 +87,8 @@ KNOWN = (
     *protocols.BEYOND,
 )
 VARIED = ("_clip_pooling_", "_frozen_epochs_", f"gru_{HALF}", f"only_{HALF}")
-"""parts of names of experiments that are not each compared with AST-SED: they have tables of their own (`protocols`)"""
+"""parts of names of experiments that are not each compared with AST-SED: they have tables of their own (`protocols`);
+AST-SED with HALF is compared, since it differs from AST-SED in mixup alone"""
 BOXES = "_csebbs"
 """end of the name of a config whose events are decided by change-detection bounding boxes (cSEBBs)"""
 RATIOS = ("fte_only", "ratio_2", "ratio_5", "ast_sed")  # AST-SED at 1, 2, 5 and 10 output frames per patch in time

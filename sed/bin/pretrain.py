@@ -30,6 +30,8 @@ from sed.training.schedule import scale_steps
 
 @entry
 def main() -> None:
+    """Check an existing checkpoint, or pre-train."""
+
     def resolve(config: dict[str, Any], args: Namespace) -> dict[str, Any]:
         return scale_steps(config, args.step_scale)
 
@@ -97,7 +99,7 @@ def _check_made(out: Path, config: Mapping[str, Any], defaults: Mapping[str, Any
 
 
 def _check_labels(out: Path, labels: Sequence[str] | None) -> None:
-    """Raise UserError if a checkpoint's classes are not these labels of a dumped set; None: those of a soundbank."""
+    """Raise UserError if a checkpoint's classes are not these labels of a dumped set; None: a soundbank, unchecked."""
     names = out.with_suffix(".labels.txt")
     if labels is not None and names.exists() and names.read_bytes() != "".join(f"{x}\n" for x in labels).encode():
         raise UserError(f"{names}: {out} was made with other labels (--force trains again)")

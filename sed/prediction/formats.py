@@ -238,7 +238,10 @@ class TextGrid(Format):
 
 
 class LabelStudio(Format):
-    """A task with pre-annotations, to import into Label Studio and correct."""
+    """A task with pre-annotations, to import into Label Studio and correct.
+
+    Names are those of its template for sound events: `<Labels name="label" toName="audio">`, `value="$audio"`.
+    """
 
     suffix, together, whole = ".json", False, True
 
