@@ -1,7 +1,7 @@
-"""Identification of recordings in a shard by their annotations, if their keys (names) do not contain a YouTube id.
+"""Identification of recordings in a shard by their annotations, if their names in it do not contain a YouTube id.
 
 Webdataset tars may have a .json of {onset, offset, label} rows beside each recording. It identifies the clip that has
-exactly these events in the metadata, unless two clips or two keys have the same events.
+exactly these events in the metadata, unless two clips or two names have the same events.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def annotated(sets: Iterable[Set]) -> dict[Events, Key]:
             if row.event is not None:
                 times = round(1000 * row.event.onset), round(1000 * row.event.offset)
                 clips.setdefault(row.clip, set()).add((*times, row.event.label))
-        keys = {audio_stem(name): key for name, key in a_set.names.items()}
+        recordings = {audio_stem(name): key for name, key in a_set.names.items()}
         for clip, events in clips.items():
-            found.setdefault(frozenset(events), set()).add(keys[clip])
+            found.setdefault(frozenset(events), set()).add(recordings[clip])
     return {events: next(iter(keys)) for events, keys in found.items() if len(keys) == 1}
 
 
@@ -53,14 +53,14 @@ def _header(path: Path) -> list[str]:
 
 
 def match(described: Mapping[str, Events], known: Mapping[Events, Key]) -> dict[str, Key]:
-    """Identify keys by their events.
+    """Identify the recordings of a shard by their events.
 
     Args:
-        described: {key in a shard: its events}.
+        described: {name in a shard: its events}.
         known: {events: recording}, from `annotated`.
 
     Returns:
-        {key in the shard: recording}; keys with the same events as another key are left out.
+        {name in the shard: recording}; names with the same events as another one are left out.
     """
     by_events: dict[Events, list[str]] = {}
     for name, events in described.items():

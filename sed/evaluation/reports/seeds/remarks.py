@@ -1,8 +1,9 @@
-"""Hand-written remarks on trainings: footnotes of tables, and trainings left out of the comparison of runs.
+"""Hand-written remarks on trainings (remarks.json, beside the results in runs.jsonl): footnotes and faulty trainings.
 
-A remark is {"names": [<config>_seed<k>, ...], "text": ...}; without names it is about the whole run. "faulty": true
-marks trainings that failed for other reasons than their config; the tables of the newest run and its margins still have
-them. "run": NAME assigns the remark to an earlier run.
+A remark is {"names": [<config>_seed<k>, ...], "text": ...}; without names it is about the whole run of the recipe.
+"faulty": true marks trainings that failed for other reasons than their config: the comparison of runs leaves them out;
+the tables and margins (differences between systems) of the newest run still have them. "run": NAME assigns the remark
+to an earlier run (`store.archive` adds it); without, it is about the newest.
 """
 
 from __future__ import annotations
