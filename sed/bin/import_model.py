@@ -127,7 +127,7 @@ def write(args: argparse.Namespace, model: LoadedModel) -> None:
         post,
         windows,
         {},
-        which="",
+        which="",  # neither teacher nor student
         data=args.data or ("" if args.classes else AUDIOSET),
         licence=args.licence,
         intended_use=args.intended_use,

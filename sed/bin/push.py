@@ -57,7 +57,7 @@ def main() -> None:
     if changed := [name for name, value in packing.defaults().items() if getattr(args, name) != value]:
         flag = changed[0].replace("_", "-")
         raise UserError(f"{model}: packed already (leave out --{flag}, or pack it again with it)")
-    read_facts(model)
+    read_facts(model)  # refuses a damaged model
     if not has_front_matter(model):
         raise UserError(f"{model}: its card has no front matter, which a hub lists it by (pack it again)")
     return _push(model, place, private=args.private, message=args.message)

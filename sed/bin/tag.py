@@ -53,7 +53,10 @@ def main() -> None:
             )
         with torch.inference_mode():
             windows = list(cut(front_end(waveform.unsqueeze(0)), args.input_frames))
-            inputs = [front_end.normalise(window, None, args.input_frames, args.input_padding) for window in windows]
+            inputs = [
+                front_end.normalise(window, valid=None, input_frames=args.input_frames, padding=args.input_padding)
+                for window in windows
+            ]
             posteriors = torch.stack([tagger(x)[0].sigmoid() for x in inputs]).mean(0)
         for index in posteriors.argsort(descending=True)[: args.top].tolist():
             print(f"{shown(path)}\t{names[index]}\t{posteriors[index]:.4f}")

@@ -181,7 +181,7 @@ def _out_of_memory(trainer: Trainer | None, config: dict[str, Any]) -> str:
         )
     present = config["accumulate"]
     asked = f" --accumulate {present}" if present > 1 else ""
-    fitting = [size * present / parts for size in config["batch_sizes"]]
+    fitting = [size * present / parts for size in config["batch_sizes"]]  # with the present --accumulate
     sizes = f"{','.join(f'{size:g}' for size in fitting)} fits; " if all(map(float.is_integer, fitting)) else ""
     return (
         f"{message}{asked}: {sizes}--accumulate {parts} takes the same step in parts that fit (with --force, since "
@@ -219,7 +219,7 @@ def _mark_done(
                 **read_origins(dump, config["train_sets"]),
                 **(trainer.maker.pseudo.origins if trainer.maker.pseudo else {}),
             },
-            "sets": [name for name in _sets(config) if (dump / name).is_dir()],
+            "sets": [name for name in _sets(config) if (dump / name).is_dir()],  # see the option missing_sets
             "data": data,
             "best_step": trainer.best_step,
             "best_score": trainer.best_score,

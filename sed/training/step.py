@@ -79,6 +79,7 @@ class Preparation:
         # Shifts are whole label frames, so that labels and features stay aligned; a clip wraps at its own length.
         x = augment.roll(x, torch.round(inputs.shift * ratio).long(), valid)
         strong_slots = len(inputs.strong_targets)
+        # rounding may count a last label frame of which the clip has only a part, and for which there are no labels
         label_period = torch.round(valid / ratio).long().clamp(max=inputs.strong_targets.shape[1])
         strong_y = augment.as_known(
             augment.roll(inputs.strong_targets, inputs.shift[:strong_slots], label_period[:strong_slots])
@@ -261,7 +262,8 @@ class TrainingStep:
         """Freeze or unfreeze the student's encoder.
 
         A frozen encoder requires no gradients, so that autograd records nothing of it. It is left out of the gradient
-        norm, the optimiser's moments and the moving average (the teacher's encoder is equal to the student's anyway).
+        norm, the optimiser's moments and the moving average: only the first epochs are frozen, in which the teacher's
+        encoder still has the student's initial weights.
         """
         self.frozen = frozen
         for group in self.flat.names:
