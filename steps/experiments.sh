@@ -13,12 +13,12 @@
 #   --pretrained FILE    checkpoint that a config without init_from starts from, 'none': random weights (see --downloads)
 #   --downloads DIR      folder of published encoders, <encoder>.safetensors or .pth, which configs start from without --pretrained
 #   --checkpoints DIR    folder of pre-trained encoders, which configs with pretrained_by start from (without it, they do not)
-#   --folder NAME        score: folder in the experiment for the scores (that of the set)
+#   --folder NAME        score: folder in the experiment for the scores (the set's name)
 #   --score-args ARGS    score and cross_fit: options of sed.bin.score, one string
 #
 # A config is a file, a name, or NAME=file. The list `features` is for steps/dump_sets.sh, `train` and `score` for
 # steps/sweep.sh and steps/each.sh, `pretrain` and `label` for steps/sweep.sh, `import` and `cross_fit` for steps/each.sh.
-# More: python3 -m sed.bin.experiments --help.
+# What each list has, and from which keys of a config: python3 -m sed.bin.experiments --help.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

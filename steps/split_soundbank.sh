@@ -15,7 +15,7 @@ source "${root}/utils/parse_options.sh"
 source "${root}/utils/step.sh"
 
 options="--share ${share} --seed ${seed}"
-files() { # print the paths and sizes of the soundbank's training recordings and of the table of their sources
+files() { # print the paths and sizes of the soundbank's training recordings and of the table of their sources, if any
     (cd "$1" && find -L train ATTRIBUTION.tsv -type f -exec stat -L -c '%n %s' {} +) 2>/dev/null || true
 }
 of=$(files "$1" | LC_ALL=C sort | cksum)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Choose how a model predicts on recordings longer than its window, by F1 on the recordings that a set's clips were cut from.
+# Choose how a model predicts on recordings longer than its window (overlap of windows, windows centred on events), by
+# event-based F1 on the recordings that a set's clips were cut from.
 #
 # usage: steps/tune_windows.sh [options] <data/set> <exp/x>
 #

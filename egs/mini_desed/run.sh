@@ -3,8 +3,8 @@
 #
 # usage: egs/mini_desed/run.sh [options]
 #
-#   --soundbank DIR   recordings to mix the corpus from: {train,validation}/{foreground,background,distractor}/<label>/
-#                     (default: procedural sounds with DESED's ten labels)
+#   --soundbank DIR   recordings to mix the corpus from: {train,validation}/{foreground,background,distractor}/<label>/;
+#                     distractors are sounds without a label (default: procedural sounds with DESED's ten labels)
 #   --seed N          seed of the corpus (0)
 #
 # and every option of egs/desed/run.sh; by default --work is the recipe's folder, --ngpu 0, --nj 2, and the configs are
@@ -13,7 +13,7 @@
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-export SED_COMMAND="egs/mini_desed/run.sh${*:+ $(printf '%q ' "$@")}"
+export SED_COMMAND="egs/mini_desed/run.sh${*:+ $(printf '%q ' "$@")}" # stated in results
 export SED_COMMAND=${SED_COMMAND% }
 soundbank="" seed=0 options_pass=${here}/../desed/run.sh
 source "${here}/../../utils/parse_options.sh"

@@ -31,7 +31,7 @@
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-export SED_COMMAND="egs/own_data/run.sh${*:+ $(printf '%q ' "$@")}"
+export SED_COMMAND="egs/own_data/run.sh${*:+ $(printf '%q ' "$@")}" # stated in results
 export SED_COMMAND=${SED_COMMAND% }
 # shellcheck disable=SC2034 # recordings, events and tags are read by name
 recordings="" events="" tags="" train_args="" score_args="" validation=0.2 group="" from="" keep_labels=false small=false stage=0 stop_stage=5 work=${here} ngpu="" max_bad=20.0 max_dropped=10.0
