@@ -28,8 +28,8 @@ def default_jobs() -> int:
 
 def _quotas() -> Iterator[int]:
     """Yield, for each control group of this process with a limit on processor time, how many processors that is."""
-    for folder, second in control_groups("cpu"):
-        names = ["cpu.max"] if second else ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+    for folder, is_version_2 in control_groups("cpu"):
+        names = ["cpu.max"] if is_version_2 else ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
         try:  # time in each period; without a limit there is no such file, or "max" or -1 in it
             quota, period = (int(field) for name in names for field in (folder / name).read_text().split())
         except (OSError, ValueError):

@@ -40,8 +40,12 @@ def _parser() -> Parser:
     for column in ("filename", "onset", "offset"):
         parser.option(f"{column}_column", column, f"name of the column with the {column}")
     parser.option("label_column", "class", "name of the column with the label")
-    parser.option("annotator_column", "", "column of the annotator, in all tables except the first of --annotations")
-    parser.option("status_column", "", "column of the review's verdict, in the same tables")
+    parser.option(
+        "annotator_column",
+        "",
+        "column of the annotator, in all tables except the first of --annotations, whose events are merged already",
+    )
+    parser.option("status_column", "", "column of the review: unreviewed, accepted or rejected, in the same tables")
     parser.option("collector_column", "", "column that is true if the annotator made the recording, in the same tables")
     parser.option(
         "aggregation",

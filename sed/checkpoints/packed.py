@@ -6,7 +6,7 @@ model.json                format, version, labels, config, front end, post-proce
 results.json              scores of the recipe's stage 5, if any
 README.md                 model card
 labels.txt                labels in the order of the posteriors, as plain text
-config.yaml, logmel.yaml  config and front end, as in model.json
+config.yaml, logmel.yaml  config (without `pretrained`) and front end, as in model.json
 
 Prediction reads only the first two files.
 """

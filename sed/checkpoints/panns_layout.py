@@ -77,7 +77,7 @@ def check_front_end(state: Mapping[str, Tensor], front_end: FrontEnd) -> None:
         theirs = state[key]
         if theirs.shape != kernel.shape:
             how = f"of shape {list(theirs.shape)}, the config's of {list(kernel.shape)}"
-        elif not (error := (theirs.double() - kernel.double()).abs().max().item()) <= TOLERANCE:
+        elif not (error := (theirs.double() - kernel.double()).abs().max().item()) <= TOLERANCE:  # also if it is NaN
             how = f"{error:.2g} off the config's"
         else:
             continue

@@ -25,7 +25,7 @@ PADDINGS = {
     "raw": Padding(first=True),
     # DESED_task pads the waveforms of its CRNN.
     "silence": Padding(first=True, silent=True),
-    "normalised": Padding(first=False),
+    "normalised": Padding(first=False),  # as models of earlier versions of this project were trained
 }
 
 

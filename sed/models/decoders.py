@@ -46,7 +46,7 @@ class Summarising(Protocol):
     """Protocol of a decoder whose output has a summary, as `clip_pooling: token` needs."""
 
     summarises: bool
-    """True"""
+    """always True; its presence marks such a decoder"""
 
 
 @runtime_checkable
@@ -106,7 +106,7 @@ OPTIONS = {
     "decoder": {"default": "gru", "help": "network between the encoder's frames and the output", "choices": DECODERS},
     "upsample": {
         "default": 10,
-        "help": "output frames per encoder frame (1: the encoder's rate)",
+        "help": "output frames per encoder frame (P: 10; 1: the encoder's rate)",
         "least": 1,
     },
 }

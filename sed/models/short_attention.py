@@ -1,7 +1,7 @@
-"""Attention over a few tokens, fused for GPUs: the frequency-wise transformer has 13 tokens per time step.
+"""Attention over few tokens, fused for GPUs: the frequency-wise transformer's 12 bands and class token per time step.
 
-Kernels for long sequences work on tiles of 64 tokens and more. Here a program loads all tokens of one head, so that
-queries, keys and values are read once; the backward pass computes the weights again.
+Kernels for long sequences work on tiles of 64 tokens and more. Here a program (Triton's thread block) loads all tokens
+of one head, so that queries, keys and values are read once; the backward pass computes the attention weights again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _launch(kernel: str, tensors: tuple[Tensor, ...], q: Tensor, k: Tensor) -> N
     from sed.models import short_attention_kernels
 
     sequences, queries, heads, dim = q.shape
-    columns = max(16, 1 << (dim - 1).bit_length())
+    columns = max(16, 1 << (dim - 1).bit_length())  # a tile's width is a power of 2, for tensor cores at least 16
     with torch.cuda.device_of(q):  # Triton launches on the current GPU
         getattr(short_attention_kernels, kernel)[sequences, heads](
             *tensors, *q.stride()[:2], *k.stride()[:2], queries, k.shape[1], dim, dim**-0.5, T=MOST_TOKENS, D=columns,

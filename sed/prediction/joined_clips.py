@@ -61,6 +61,6 @@ def _follow(clips: list[tuple[float, float, str, str]]) -> bool:
     All but the last, which may be shorter, must have the same length.
     """
     seconds = clips[0][1]
-    # start, end, start, ... of clips of this length: 0, 1, 1, 2, 2, 3 ... lengths
+    # start, end, start, ... of clips of this length: 0, 1, 1, 2, 2, 3 ... lengths, up to the rounding of ids to 1 ms
     borders = [border for start, end, *_ in clips for border in (start, end)][:-1]
     return all(abs(border - (number + 1) // 2 * seconds) < 0.002 for number, border in enumerate(borders))

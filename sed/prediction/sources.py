@@ -60,7 +60,7 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
                 pattern = str(path.relative_to(parent)) if path.anchor else text
                 names = sorted(map(str, _matches(parent, pattern))) if _is_glob(text) else []
                 wrong = f"{text}: no such file (check the path)"
-                if _is_glob(text):  # searching folders, too, would search those below that the pattern leaves out
+                if _is_glob(text):  # a matching folder is not searched: the pattern may leave out what is in it
                     wrong = f"{text}: no file matches this pattern (folders are searched only if they are named)"
         except OSError as error:
             names, wrong = [], f"{text}: {explained(error)}"

@@ -64,7 +64,7 @@ class Median(OneNumber):
         3.14,
         3.9,
         4.29,
-    )  # seconds, in common use
+    )  # seconds: those of PAPER_MEDIAN and others in common use; 0: no filter
 
     def apply(self, scores: FrameScores) -> FrameScores:
         """Return the filtered scores."""

@@ -14,7 +14,11 @@ from sed.training.pretraining.soundscape_inputs import SoundscapeMaker
 
 
 def measure(run: Pretraining, repeats: int) -> list[Row]:
-    """Time the parts of a pre-training's step, and the whole step last, each over `repeats` batches."""
+    """Time the parts of a pre-training's step, and the whole step last, each over `repeats` batches.
+
+    `sed.bin.benchmark_pretraining` explains the parts. That of features is only timed on soundscapes: a dumped set has
+    its features stored.
+    """
     maker, device = run.maker, run.device
     made = maker.make(0)
     inputs = maker.fetched(made)
