@@ -59,16 +59,16 @@ def validate(
         targets = augment.as_known(torch.from_numpy(data.targets[rows]).to(device)).nan_to_num()
         x = front_end.normalise(features, valid, model.input_frames, model.input_padding)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            logits, tags = model(x)[:2]
+            logits, clip_posteriors = model(x)[:2]
         if scorer is not None:
-            posteriors.append((torch.sigmoid(logits.float()).cpu().numpy(), tags.float().cpu().numpy()))
+            posteriors.append((torch.sigmoid(logits.float()).cpu().numpy(), clip_posteriors.float().cpu().numpy()))
         loss += losses.frame_loss(logits, targets).double() * len(rows)
         found = (torch.sigmoid(logits) > THRESHOLD).float()
         counts += torch.stack([(found * targets).sum((0, 1)), found.sum((0, 1)), targets.sum((0, 1))])
     model.train(was_training)
     hits, detected, true = counts.cpu()
     occurring = (detected + true) > 0
-    f1 = (2 * hits / (detected + true).clamp(min=1))[occurring]
+    f1 = (2 * hits / (detected + true))[occurring]
     frame_f1 = float(f1.mean()) if len(f1) else 0.0
     score = frame_f1 if scorer is None else scorer(*map(np.concatenate, zip(*posteriors, strict=True)))
     return {"score": score, "frame_f1": frame_f1, "frame_loss": float(loss) / clips}
