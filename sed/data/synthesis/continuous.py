@@ -28,11 +28,12 @@ def continuous(
         every: length of a stretch in seconds; on average, one stretch begins per such length.
 
     Returns:
-        The recording (samples,) float32 at 16 kHz and its events in order; those of one label are more than GAP apart.
+        The recording (samples,) float32 at 16 kHz and its events in order; those of one label are more than GAP
+        (`soundscape.GAP`, seconds) apart.
     """
     length = samples(seconds)
     mix = level(bank.background(split, rng, length)) * 0.5  # any level will do: `finished` scales the recording
-    power = float(np.sqrt(np.mean(mix**2))) or 1.0  # root mean square of the background; 1 if it is silent
+    rms = float(np.sqrt(np.mean(mix**2))) or 1.0  # root mean square of the background; 1 if it is silent
     reverberation = float(rng.uniform(*mixing.reverberation))
     base = float(rng.uniform(*mixing.snr))
     tracks: dict[str, np.ndarray] = {}  # label -> its events without reverberation
@@ -43,7 +44,7 @@ def continuous(
             loudness = base + float(rng.normal(0, mixing.vary))
             track = tracks.setdefault(label, np.zeros(length))
             for onset, sound in place(bank, split, label, rng, every):
-                gain = power * 10 ** ((loudness + float(rng.normal(0, mixing.vary / 2))) / 20)
+                gain = rms * 10 ** ((loudness + float(rng.normal(0, mixing.vary / 2))) / 20)
                 start = onset + round(begin * RATE)
                 part = sound[max(0, -start) : max(0, length - start)]
                 start = max(0, start)
@@ -53,7 +54,7 @@ def continuous(
                     events.append(event)
         stretch = mix[round(max(0.0, begin) * RATE) : round(max(0.0, begin + every) * RATE)]
         if len(stretch):
-            add_distractors(stretch, bank, split, mixing, rng, power)
+            add_distractors(stretch, bank, split, mixing, rng, rms)
     for track in tracks.values():
         mix += reverberate(track, room(rng, reverberation, wet=float(rng.uniform(*mixing.wet))))
     return finished(mix, mixing, rng), sorted(events)

@@ -122,6 +122,8 @@ class Mixing:
     """level of the loudest sample relative to full scale, dB"""
 
 
+# Mixings chosen by hand: `REAL` for the sets that are real recordings in DESED, `SYNTHETIC` for its synthetic ones,
+# `ISOLATED` for single sounds to pre-train a tagger on.
 REAL = Mixing(
     snr=(10, 30),
     vary=2.0,
@@ -158,7 +160,7 @@ def soundscape(
     length = samples(seconds)
     drawn = draw_labels(bank, split, rng) if labels is None else labels
     clip = level(bank.background(split, rng, length)) * 0.5  # any level will do: `finished` scales the clip
-    power = float(np.sqrt(np.mean(clip**2))) or 1.0  # root mean square of the background; 1 if it is silent
+    rms = float(np.sqrt(np.mean(clip**2))) or 1.0  # root mean square of the background; 1 if it is silent
     reverberation = float(rng.uniform(*mixing.reverberation))
     base = float(rng.uniform(*mixing.snr))
     events: list[Event] = []
@@ -166,18 +168,18 @@ def soundscape(
         track = np.zeros(length)
         loudness = base + float(rng.normal(0, mixing.vary))
         for onset, sound in place(bank, split, label, rng, seconds):
-            gain = power * 10 ** ((loudness + float(rng.normal(0, mixing.vary / 2))) / 20)
+            gain = rms * 10 ** ((loudness + float(rng.normal(0, mixing.vary / 2))) / 20)
             first = max(0, -onset)
             part = sound[first : first + length - max(0, onset)]
             start = max(0, onset)
             track[start : start + len(part)] += gain * part
             events.append(Event(round(start / RATE, 3), round((start + len(part)) / RATE, 3), label))
         clip += reverberate(track, room(rng, reverberation, wet=float(rng.uniform(*mixing.wet))))
-    add_distractors(clip, bank, split, mixing, rng, power)
+    add_distractors(clip, bank, split, mixing, rng, rms)
     return finished(clip, mixing, rng), sorted(events)
 
 
-def add_distractors(clip: np.ndarray, bank: Bank, split: str, mixing: Mixing, rng: Generator, power: float) -> None:
+def add_distractors(clip: np.ndarray, bank: Bank, split: str, mixing: Mixing, rng: Generator, rms: float) -> None:
     """Add distractors: sounds that have none of the labels.
 
     Args:
@@ -187,7 +189,7 @@ def add_distractors(clip: np.ndarray, bank: Bank, split: str, mixing: Mixing, rn
         mixing: their mean number, and the largest `snr`: their level above the background is from -3 dB to 0.6 times
             that.
         rng: random numbers.
-        power: the background's root mean square.
+        rms: the background's root mean square.
     """
     length = len(clip)
     for _ in range(int(rng.poisson(mixing.distractors))):
@@ -195,7 +197,7 @@ def add_distractors(clip: np.ndarray, bank: Bank, split: str, mixing: Mixing, rn
         if found is not None:
             sound = level(found[1][:length].astype(np.float64))
             start = int(rng.integers(max(1, length - len(sound) // 2)))  # at least half of it is within the clip
-            gain = power * 10 ** (rng.uniform(-3, 0.6 * mixing.snr[1]) / 20)
+            gain = rms * 10 ** (rng.uniform(-3, 0.6 * mixing.snr[1]) / 20)
             clip[start : start + len(sound)] += gain * sound[: length - start]
 
 
@@ -222,6 +224,7 @@ def profile(bank: Bank, label: str) -> Profile:
     if label in PROFILES:
         return PROFILES[label]
     typical = bank.typical_seconds(label)
+    # a share in the middle of those in PROFILES; long sounds come once, short ones several times in a clip
     return Profile(10.0, 1.2 if typical > 3 else 2.5, min(typical, 8.0), 0.5)
 
 
