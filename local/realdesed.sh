@@ -15,7 +15,8 @@
 #                        without a review count (true)
 #   --hop X              seconds between the starts of two clips of validation and test. Less than 10: clips overlap, and
 #                        recordings are scored instead of clips; 0: 10 s (0)
-#   --select BOOL        validation becomes synth_valid too, so that a training can select its best epoch on it (false)
+#   --select BOOL        validation becomes synth_valid too, so that a training can select its best epoch on it; a published
+#                        detector that is imported (steps/import_model.sh) is then tuned on it, too (false)
 #   --only-annotated BOOL  leave out recordings of validation and test without a row in the annotations; false: they count
 #                        as recordings without events (false)
 #
@@ -61,7 +62,7 @@ lay_out validation validation/validation validation/validation.tsv "${tested[@]}
 synth_valid=validation/synthetic21_validation/soundscapes
 if [[ ${select} == true ]]; then
     lay_out validation "${synth_valid}" "${synth_valid}.tsv" "$(flag only-annotated "${only_annotated}")"
-else # of an earlier call with --select true: post-processing would be tuned on validation, which is scored
+else # of an earlier call with --select true: steps/import_model.sh would tune on validation, which is scored
     rm -f "${downloads}/metadata/${synth_valid}.tsv"
 fi
 lay_out test eval/public eval/public.tsv "${tested[@]}"

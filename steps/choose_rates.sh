@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Choose each config's learning rates from results with several rates on a split of the training sources.
+# Choose each config's learning rates from results with several rates on a split of the training sources
+# (steps/split_soundbank.sh).
 #
 # usage: steps/choose_rates.sh [options] <results> <rates.json>
 #
@@ -12,7 +13,7 @@
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd="" best=""
+cmd="" best="" # cmd: for step.sh, which expects the variable
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage
 source "${root}/utils/step.sh"

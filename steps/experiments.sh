@@ -23,7 +23,7 @@
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd="" dump=dump exp=exp conf_dirs="" seeds="" rates="" vary=""
+cmd="" dump=dump exp=exp conf_dirs="" seeds="" rates="" vary="" # cmd: for step.sh, which expects the variable
 feature_conf=${root}/conf/logmel.yaml pretrained="" downloads="" checkpoints="" folder="" score_args=""
 source "${root}/utils/parse_options.sh"
 (($# >= 1)) || usage

@@ -9,7 +9,7 @@
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd="" share=0.25 seed=0
+cmd="" share=0.25 seed=0 # cmd: for step.sh, which expects the variable
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage
 source "${root}/utils/step.sh"

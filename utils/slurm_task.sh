@@ -9,7 +9,9 @@ slurm_task() { # run this task's command with its log, and exit with its status
     local hosts
     job=${SLURM_JOB_ID} # in an array the last task has the array's number, which for Slurm means all tasks: use the index
     [[ ${numbered} == false ]] || job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}
-    requeue=false # true after SIGUSR1: put the task back into the queue, to be resumed
+    # Slurm may send SIGUSR1 before the time limit (sbatch's --signal=B:USR1@180): the task ends as by SIGTERM, which
+    # run_task passes on to the command, and is put back into the queue, to be resumed.
+    requeue=false
     trap 'requeue=true; kill "$$"' USR1
     trap 'run_again "$?"' EXIT
     ((gpu > 0)) || export CUDA_VISIBLE_DEVICES=
