@@ -62,8 +62,8 @@ _HARMLESS: list[Any] = [
     *((_SCALAR, f"numpy.{place}.multiarray.scalar") for place in ("core", "_core")),
     *((_ARRAY, f"numpy.{place}.multiarray._reconstruct") for place in ("core", "_core")),
 ]
-"""safe types, besides tensors, that checkpoints of trainings contain: arguments, and NumPy's numbers and arrays (by the
-module names of NumPy 1 and 2)"""
+"""safe types, besides tensors, that checkpoints of trainings contain: arguments, and NumPy's numbers and arrays, bool,
+integer and float, by the module names of NumPy 1 and 2"""
 _GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed")
 
 

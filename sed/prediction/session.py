@@ -100,7 +100,7 @@ def open_predictor(
     torch.set_num_threads(threads)
     device = str(choose_device(device))
     amp = precision == "bfloat16" and device != "cpu"
-    with loading(loads(device, bf16=amp)):
+    with loading(loads(device, bf16=amp)):  # a GPU's libraries, in a thread beside
         opened = open_model(model, which=which, device=device)
     detector = lower(opened.model.detector, precision, device, threads)
     torch_predictor = TorchPredictor(
@@ -215,6 +215,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
     nearest, settings = Nearest(predictor.labels), resolve_windows(args, predictor.windows)
     open_sinks = _outputs(args, predictor, post, names, nearest, stack)
     _predict_files(args, predictor, post, names, problems, open_sinks)
+    # if no recording has events: the options that would give some
     nearest.advise(post, settings.centre_events, partial(_count_events, predictor, settings, args.batch_size))
     if nearest.advice:
         logger.info("%s", nearest.advice)

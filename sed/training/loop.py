@@ -304,6 +304,7 @@ class Loop(ABC):
     def _stop(self, done: int) -> None:
         """Raise Stopped after `done` steps, once the first process has saved the checkpoint."""
         self.world.barrier()  # torchrun ends all processes when one ends: wait until the first has saved
+        # SIGTERM stands for the signal of another process, if this one got none
         raise Stopped(
             f"{self.folder}: stopped by {signal.Signals(self._signal or signal.SIGTERM).name} after step {done} of "
             f"{self.schedule.steps}, checkpoint saved (the same command resumes)"

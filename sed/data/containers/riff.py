@@ -4,8 +4,8 @@ Writers to a pipe cannot go back and fill the length in: as a placeholder ffmpeg
 AIFF about 0x7f000000), arecord 0x80000000, others 0. The samples of such a file go up to its end. Any other file with
 fewer samples than its header states is truncated.
 
-All but AU consist of chunks: a name of four bytes, the length of the content in bytes, the content; in Wave64 the name
-has 16 bytes, and the length counts itself and the name.
+All but AU consist of chunks: a name of four bytes, the length of the content in bytes, the content (in WAV and AIFF, a
+padding byte follows an odd length); in Wave64 the name has 16 bytes, and the length counts itself and the name.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def check_aiff(path: str, file: BinaryIO, size: int) -> None:
     Raises:
         UserError: samples are missing.
     """
-    at, more = 12, _limited(path)
+    at, more = 12, _limited(path)  # 12: bytes before the first chunk
     while at + 8 <= size and next(more):
         file.seek(at)
         chunk = file.read(8)
@@ -206,7 +206,7 @@ def open_caf(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
     Raises:
         UserError: samples that the header announces are missing, or the file has too many chunks.
     """
-    at, more = 8, _limited(path)
+    at, more = 8, _limited(path)  # 8: bytes before the first chunk
     while at + 12 <= size and next(more):
         file.seek(at)
         chunk = file.read(12)

@@ -75,7 +75,7 @@ def from_stored(
         return PostProcessing(
             steps=[STEPS[name].from_dict(stored, labels) for name in names],
             threshold=Threshold.from_dict(stored, labels)
-            if stored.get(Threshold.key)  # results of submitted decisions have none
+            if stored.get(Threshold.key)  # results of a table of detections, as of other systems, have none
             else Threshold(Threshold.options[0].defaults(labels)),
         )
     except KeyError as error:

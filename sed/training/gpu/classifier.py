@@ -42,7 +42,8 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rows, weight = ctx.saved_tensors
-        # The product of the second parts, and all of the third ones, are below the rounding of the states' gradient.
+        # The product of the second parts, and all of the third ones, are below the rounding of the states' gradient,
+        # which is bf16. The weight's gradient is float32, with `grad` to the 16 bits of its first two parts.
         high, low, _ = parts_of(grad)
         weight_high, weight_low, _ = parts_of(weight)
         of_rows = torch.mm(torch.cat([high, low, high], 1), torch.cat([weight_high, weight_high, weight_low]))
