@@ -1,4 +1,4 @@
-"""Long annotated recordings cut into clips of one length, which the stages after stage 0 need.
+"""Long annotated recordings cut into clips of one length, which a recipe's stages after stage 0 need.
 
 Annotations are CSV tables with one event per row, by one annotator or by several (`sed.data.prepare.aggregation`). A
 window is the span of a recording that becomes a clip.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 import os
 import re
 from bisect import bisect_left, bisect_right
@@ -136,7 +137,7 @@ def _event(path: Path, line: int, onset: str, offset: str, label: str) -> Event:
         event = Event(float(onset), float(offset), label)
     except ValueError:
         raise UserError(f"{path}:{line}: '{onset}' to '{offset}' are not times in seconds (correct the row)") from None
-    if not label or not 0 <= event.onset < float("inf") or not abs(event.offset) < float("inf"):
+    if not label or not 0 <= event.onset < math.inf or not math.isfinite(event.offset):
         raise UserError(f"{path}:{line}: broken event {onset} {offset} '{label}' (correct the row)")
     return event
 
@@ -288,7 +289,10 @@ def window_events(
 def warn_of_late_events(
     events: Mapping[str, Sequence[Event]], found: Mapping[str, Sequence[tuple[float, float]]]
 ) -> None:
-    """Warn of events that begin after their recording's last window, and so are in none (see `window_events`)."""
+    """Warn of events that are in no window (see `window_events`), since they begin too late.
+
+    That is after the recording's last window, or less than BRIEFEST before its end.
+    """
     ends = {name: windows[-1][1] for name, windows in found.items() if windows}
     late = [name for name, end in ends.items() for event in events.get(name, []) if event.onset > end - BRIEFEST]
     if late:
