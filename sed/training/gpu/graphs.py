@@ -81,8 +81,9 @@ class CompiledStep(TrainingStep):
         the teacher's.
 
         Args:
-            frames: output of the teacher's encoder (slots, patches, dim).
-            clips: clips of the student.
+            frames: output of the teacher's encoder (clips, patches, dim), with interpolation consistency (slots, ...),
+                as in `Prepared`.
+            clips: number of clips of the student.
             encoded: the end of the student's encoder.
 
         Returns:
@@ -227,13 +228,13 @@ class GraphedStep(CompiledStep):
 
     def _check(self, share: float) -> None:
         """Compare replays with the eager models; if they differ, capture without compilation, or disable graphs."""
-        if not (error := self._error(share)) <= self._MOST:
+        if (error := self._error(share)) > self._MOST:
             log.warning("CUDA graphs are wrong: captured again, encoders not compiled")
             self._side = None
             self._encode_student, self._encode_teacher = self.student.encode, self.teacher.encode
             self._capture(share)
             error = self._error(share)
-        if not error <= self._MOST:
+        if error > self._MOST:
             log.warning("CUDA graphs are wrong: the step runs without them, slower")
             self._plain = True
             self.release()
@@ -295,6 +296,7 @@ class GraphedStep(CompiledStep):
                 if self.preparation.interpolated:
                     teacher = mix_posteriors(teacher, *self.preparation.mixing(self._static))
                 now = losses.consistency(student, teacher)
+                # `_logged` begins with the loss, before its parts; all are times `share` (see `backward`)
                 logged = self._logged[1 + losses.PARTS.index("frame_consistency")] / share
                 right = torch.allclose(logged, now, rtol=0.01, atol=1e-6)
         return errors, right
@@ -320,7 +322,8 @@ class GraphedStep(CompiledStep):
         """Compile and warm up on a separate stream, then capture both graphs."""
         assert self._static is not None
         self.release()
-        stream = torch.cuda.Stream(self.device, priority=-1)  # before what runs at the same time (`second_stream`)
+        # before what runs at the same time as the GRU's kernel (`second_stream` of sed/gpu/persistent_gru.py)
+        stream = torch.cuda.Stream(self.device, priority=-1)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(self._WARM_UP):
