@@ -38,7 +38,7 @@ parse_jobs() { # parse_jobs [JOB=1:N] <log> <command...>: set `jobs`, `template`
     ((${#jobs[@]} > 0)) || exit 0
 }
 
-fill_in() { # fill_in <number>: set `filled` to the log and command of that job
+fill_in() { # fill_in <number>: set `filled` to the log and command of that job, with its number for each whole word JOB
     local word tail
     filled=()
     for word in "${template[@]}"; do

@@ -14,8 +14,9 @@
 # Submits one sbatch (an array if jobs are numbered), shows its progress until it ends, and exits with the highest status
 # of its jobs. Jobs that Slurm requeues are waited for; those preempted or sent SIGUSR1 (sbatch's --signal=B:USR1@120) end
 # their command by SIGTERM and requeue themselves. Ctrl-C, SIGTERM and the end of the process RUN_OWNER cancel the
-# submitted jobs. On several nodes, the variables PET_* configure torchrun's rendezvous. SLURM_POLL: seconds between
-# queries of the queue (5). RUN_GRACE: seconds for which Slurm may list a job as running after its log has ended (60).
+# submitted jobs. On several nodes, the variables PET_* configure torchrun's rendezvous. Environment variables: SLURM_POLL,
+# seconds between queries of the queue (5); RUN_GRACE, seconds for which Slurm may list a job as running after its log has
+# ended (60); RUN_OWNER, which steps set (utils/step.sh).
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -140,7 +141,7 @@ trap end_helpers EXIT
 # In another session, so that Ctrl-C does not end sbatch after it has submitted but before we have the job's number.
 id=$(setsid -w "${submit[@]}" "${script}" 2>"${folder}/sbatch.err") ||
     die "sbatch refused: $(paste -sd ' ' "${folder}/sbatch.err") (options come from ${conf})"
-id=${id%%;*}
+id=${id%%;*} # without the cluster's name, which --parsable may add
 ((stopping == 0)) || scancel "${id}" || true
 watch_owner >/dev/null 2>&1 &
 helpers+=($!)
