@@ -1,4 +1,4 @@
-"""Open a trained model of any form for prediction, with its post-processing and window settings."""
+"""Open a trained model of any form but ONNX for prediction, with its post-processing and window settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Opened:
 
 
 def open_model(path: str | Path, *, which: str = "teacher", device: torch.device | str = "cpu") -> Opened:
-    """Load a model of any form with its post-processing.
+    """Load a model of any form but ONNX (`sed.prediction.onnx`) with its post-processing.
 
     Args:
         path: an experiment's folder, a checkpoint or a packed model, or `hf://organisation/name` of one on a hub.
@@ -49,7 +49,7 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
         The model, post-processing and window settings.
 
     Raises:
-        UserError: there is no such model, or it cannot be read.
+        UserError: there is no such model, it cannot be read, or it is an ONNX file.
         RunError: the hub does not answer.
     """
     from sed.checkpoints.checkpoint import load_detector
@@ -81,7 +81,9 @@ def gather_results(model: Path) -> dict[str, Any]:
 
 
 def training_facts(model: Path) -> dict[str, Any]:
-    """Return the content of an experiment's info.json; empty without one, and for a packed model, whose info has it.
+    """Return the content of an experiment's info.json; empty without one, and for a packed model.
+
+    A packed model has that content in its `LoadedModel.info`.
 
     Raises:
         UserError: the file is damaged.
