@@ -20,8 +20,8 @@ EVERY = 10.0
 WINDOW = 60.0
 """seconds over which the rate is averaged"""
 STEADY = 0.75
-"""The rate counts as steady once the slower half of the time since a slow start has at least this share of the other
-half's rate; only then is the time left shown."""
+"""The time since the start, without a slow start, is halved: the rate counts as steady, and the time left is shown,
+once the rate of the slower half is at least this share of the other's."""
 
 
 class Progress:
@@ -91,7 +91,7 @@ class Progress:
         After WINDOW seconds a falling rate counts as steady, too.
         """
         begin, before = self._seen[0]
-        if now - self.started < 2 * EVERY or now - begin < EVERY:
+        if now - self.started < 2 * EVERY or now - begin < EVERY:  # too early to compare halves
             return
         middle = next(n for n, (time_of, _) in enumerate(self._seen) if 2 * (time_of - begin) >= now - begin)
         then, halfway = self._seen[middle]

@@ -6,8 +6,8 @@ Weights are random unless --model is given; the audio is noise of the model's cl
 runs every contender once, in turn, so that other load affects all alike. Printed are the median seconds per clip (wall
 clock, and processor time of all threads) and the median, lowest and highest ratio to the first contender, computed per
 round. "x real" is the seconds of audio per second of wall clock. "difference" is that of our posteriors from those
-of our first precision. The peer always takes 1024 frames (10.24 s): its ratios and its "x real" are only meant for
-models of ten-second clips.
+of our first precision. The peer, transformers' AST, always takes 1024 frames (10.24 s): its ratios and its "x real" are
+only meant for models of ten-second clips.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def links(path: str, file: BinaryIO, size: int) -> list[Span]:
         if head[5] & FIRST:
             if not last and not first:
                 raise UserError(f"{path}: truncated: an Ogg stream without its last page (replace the file)")
-            if first and at > start:
+            if first and at > start:  # streams at the same time begin with the first pages of all (RFC 3533)
                 raise UserError(f"{path}: several Ogg streams at the same time (convert it: ffmpeg -i IN OUT.flac)")
             start, first = at, True
         else:
