@@ -11,6 +11,7 @@ import numpy as np
 from sed.data.scores import FrameScores
 from sed.evaluation.metrics.decode import Decoded
 from sed.evaluation.metrics.events import EventTable
+from sed.evaluation.metrics.exact_deltas import ROC_POINTS
 from sed.evaluation.metrics.f1 import Counts, MeasuredF1
 from sed.evaluation.metrics.metric import Entry, Inputs, Measured, Metric
 from sed.evaluation.metrics.psds import Parameters, PSDSValue
@@ -110,19 +111,19 @@ def summary(problem: Problem, evaluation: Evaluation) -> dict[str, Any]:
     return result
 
 
-def thin(x: np.ndarray, y: np.ndarray, number: int = 300) -> tuple[list[float], list[float]]:
+def thin(x: np.ndarray, y: np.ndarray, most: int = ROC_POINTS) -> tuple[list[float], list[float]]:
     """Keep equally spaced points of a curve, always both ends, rounded for result.json.
 
     Args:
         x: (points,) rates per hour.
         y: (points,) ratios.
-        number: largest number of points to keep.
+        most: largest number of points to keep.
 
     Returns:
         The x and y that are kept.
     """
-    if len(x) > number:
-        keep = np.unique(np.linspace(0, len(x) - 1, number).round().astype(int))
+    if len(x) > most:
+        keep = np.unique(np.linspace(0, len(x) - 1, most).round().astype(int))
         x, y = x[keep], y[keep]
     return [round(float(v), 4) for v in x], [round(float(v), 5) for v in y]
 
@@ -136,7 +137,7 @@ def per_class(problem: Problem, evaluation: Evaluation) -> dict[str, dict[str, A
     for index, label in enumerate(problem.labels):
         row: dict[str, Any] = {"events": int(problem.counts[index]), "ground_truth": bool(problem.counts[index])}
         for name, column in columns.items():
-            if np.issubdtype(column.dtype, np.integer):
+            if np.issubdtype(column.dtype, np.integer):  # counts
                 row[name] = int(column[index])
             else:
                 row[name] = number(column[index]) if row["ground_truth"] else None

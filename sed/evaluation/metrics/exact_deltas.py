@@ -65,6 +65,7 @@ class StreamedDeltas:
         order = np.argsort(-score, kind="stable")
         counts = np.diff(first)[order]
         ct_first = np.concatenate([[0], np.cumsum(counts)])
+        # positions of the cross-triggers, before sorting, in the order of the sorted rows
         moved = np.repeat(first[:-1][order] - ct_first[:-1], counts) + np.arange(ct_first[-1])
         return Deltas(
             score=score[order],
@@ -88,7 +89,7 @@ def exact_of_many(problem: Problem, parameters: Parameters, scores: FrameScores)
     Returns:
         The value, with a PSD-ROC at ROC_POINTS rates.
     """
-    once = np.ones((1, len(problem.clips)))
+    once = np.ones((1, len(problem.clips)))  # one sample, which has every clip once
     deltas = StreamedDeltas(problem, parameters, scores)
     curves = [samples[0] for samples in class_curves(Truth.of(problem.joined), parameters, deltas, once)]
     x, y = (np.concatenate(part) for part in zip(*curves, strict=True))

@@ -73,7 +73,7 @@ class MeasuredPiPSDS(Measured):
         self, problem: Problem, parameters: Mapping[str, Parameters], deltas: Mapping[str, Sequence[Iterable[Deltas]]]
     ) -> None:
         self._problem, self._parameters, self._deltas = problem, parameters, deltas
-        once = np.ones((1, len(problem.clips)))
+        once = np.ones((1, len(problem.clips)))  # one sample, which has every clip once
         self._values = {key: value for name in parameters for key, value in self._sample(name, once).items()}
 
     def numbers(self) -> Mapping[str, float]:
@@ -81,7 +81,7 @@ class MeasuredPiPSDS(Measured):
         return {name: float(self._values[name][0]) for name in self._parameters}
 
     def of_classes(self) -> Mapping[str, np.ndarray]:
-        """Return the area under each class's own curve."""
+        """Return the area under each class's own curve; NaN for classes without ground truth."""
         none = np.array([np.nan])
         return {
             name: np.concatenate([self._values.get(f"{label}\t{name}", none) for label in self._problem.labels])
@@ -118,7 +118,7 @@ class PiPSDS(Metric):
         )
 
     def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], Any]]:
-        """Return one task for each PSDS and filter, those with cross-triggers first."""
+        """Return one task for each PSDS and filter: first those with cross-triggers, which take longer."""
         raw = inputs.raw
         if raw is None:
             return {}
