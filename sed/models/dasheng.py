@@ -68,7 +68,8 @@ OPTIONS = {
 class Dasheng(nn.Module):
     """First `blocks` of a Dasheng, with its final norm if these are all of its `depth`.
 
-    It maps (batch, frames, mel bins) to (batch, 1, patches, dim).
+    It maps (batch, frames, mel bins) to (batch, 1, patches, dim). After fewer blocks, the detector adds a new norm
+    (`fresh_norm`).
     """
 
     no_weight_decay = ("time_pos_embed", "freq_pos_embed")

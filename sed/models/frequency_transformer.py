@@ -25,7 +25,7 @@ OPTIONS = {
     },
     "fte_token_spread": {
         "default": 0.02,
-        "help": "standard deviation of the token's initial values, a normal distribution cut at +-2 (L: 0.816)",
+        "help": "standard deviation of the token's normally distributed initial values (L: 0.816)",
         "least": 0,
     },
 }
@@ -57,7 +57,8 @@ class FrequencyTransformer(nn.Module):
             heads: attention heads of a block.
             mlp_ratio: hidden width of a block's MLP, relative to `dim`.
             tokens: number of learned tokens: 1, or the number of patches in time.
-            token_spread: standard deviation of the normal distribution, cut at +-2, of the tokens' initial values.
+            token_spread: standard deviation of the tokens' initial values. Their normal distribution is cut at the
+                values +-2 (PyTorch's default, not 2 standard deviations).
 
         Raises:
             ValueError: there are no blocks, or `dim` is not a multiple of `heads`.
@@ -83,7 +84,7 @@ class FrequencyTransformer(nn.Module):
     def reads_weights_of(self) -> tuple[nn.Linear, ...]:
         """Linear maps that are not called, because `Attention.first` uses slices of their weights.
 
-        Prediction on a CPU must not pack them.
+        Prediction on a CPU must not replace them by packed linear layers (`sed.prediction.cpu`).
         """
         return (self.last.attn.qkv,)
 
