@@ -163,6 +163,7 @@ class Benchmark:
         self.config = dict(config)
         self.device, self.repeats = device, repeats
         front_end = FrontEnd.from_config(config)
+        # statistics that some normalisers take from the training sets are those of random features
         self.front_end = fitted(front_end, [RandomStore(front_end, 16)]).to(device)
         self.clips = sum(config["batch_sizes"])
         self.precision = timed_precision(config["precision"], device)
@@ -326,6 +327,8 @@ class Benchmark:
     def convolutions(self) -> list[Row]:
         """Time forward and backward of the encoder's mixing convolutions, and of plain ones with all kernels' filters.
 
+        The plain ones show what mixing costs: they compute the outputs of all kernels, but do not weigh and sum them.
+
         Returns:
             Both measurements; none if the encoder has no mixing convolutions.
         """
@@ -338,7 +341,7 @@ class Benchmark:
             if isinstance(layer, torch.nn.Module)
         ]
         with torch.no_grad():
-            encoder(torch.randn(2, self.config["input_frames"], self.config["mel_bins"], device=self.device))
+            encoder(torch.randn(1, self.config["input_frames"], self.config["mel_bins"], device=self.device))
         for hook in hooks:
             hook.remove()
         plain = [
@@ -380,9 +383,9 @@ class Benchmark:
                     use_bf16(model)
         with torch.no_grad(), self._autocast():
             grid = detector.encoder(
-                torch.randn(2, self.config["input_frames"], self.config["mel_bins"], device=self.device)
+                torch.randn(1, self.config["input_frames"], self.config["mel_bins"], device=self.device)
             )
-        grid = grid[:1].expand(self.clips, -1, -1, -1).contiguous().requires_grad_()
+        grid = grid.expand(self.clips, -1, -1, -1).contiguous().requires_grad_()
         pools = [torch.compile(m.pool, dynamic=False) if graph else m.pool for m in (detector, teacher)]
 
         def call() -> None:

@@ -36,7 +36,7 @@ OPTIONS = {
         "least": 0,
     },
 }
-OPTIONS_FROM = LOGGERS
+OPTIONS_FROM = LOGGERS  # --help also lists the options of these modules (`sed.config.literals`)
 
 
 class Logger(Protocol):
