@@ -21,6 +21,7 @@ SUFFIXES = (
     *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".sph", ".nist", ".ircam", ".sf", ".svx"),
     *FOREIGN,
 )
+"""suffixes of recordings: of the formats that libsndfile reads, and FOREIGN"""
 
 
 @dataclass
@@ -43,7 +44,7 @@ def shown(name: str) -> str:
     decomposed. Tabs, line ends and bytes that are not UTF-8, which no table can hold, are escaped.
     """
     text = unicodedata.normalize("NFC", name).encode("utf-8", "backslashreplace").decode("utf-8")
-    return text.translate({ord(mark): repr(mark)[1:-1] for mark in "\t\n\r"}) if not text.isprintable() else text
+    return text.translate({ord(mark): repr(mark)[1:-1] for mark in "\t\n\r"})
 
 
 def find_recordings(folder: str | Path) -> Found:

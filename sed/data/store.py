@@ -137,10 +137,11 @@ class FeatureWriter:
         count, (frames, bins) = len(self.clips), self.shape
         contiguous = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         contiguous.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        contiguous.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        contiguous.set_fill_time(h5py.h5d.FILL_TIME_NEVER)  # `write` and `close` write every byte
         contiguous.set_obj_track_times(False)  # the same clips must give the same bytes
         chunked = contiguous.copy()
         chunked.set_chunk((1, frames, bins))
+        # v110: superblock version 3, in which `_stated_end` finds the end of the content
         with naming(self.path), created(self._part, libver="v110") as file:
             for name, kind, shape, plist in (
                 ("logmel", h5py.h5t.IEEE_F16LE, (count, frames, bins), chunked),

@@ -41,7 +41,7 @@ class Parts:
 
     archives: folders with files that the user has downloaded by hand. keep_archives: whether archives stay after
     unpacking. limits: of archives that are unpacked. copies: {part: terms} of the parts that are others' copies of the
-    recordings, without which the corpus is complete.
+    recordings: the corpus counts as complete without them.
     """
 
     def __init__(
@@ -170,7 +170,8 @@ class Parts:
     def _ask(self, row: Row, asked: list[tuple[str, int, int]]) -> int:
         """Return the size of a download in bytes (0: not known), and append to `asked` what the meter expects."""
         try:
-            remote = self.hosts.ask(row)(False)
+            remote = self.hosts.ask(row)(False)  # False: not fresh, a listing that is known will do
+            # a zip file that the host packs (`Remote.holds`) has no stated size, but an upper limit
             size = remote.size or (remote.most if remote.holds else 0)
         except (RunError, UserError):
             if row.instead is None:
@@ -275,7 +276,7 @@ class Parts:
                 raise type(error)(f"{error}; {second}") from None
             if path.suffix in (".pt", ".pth"):  # nobody states the checksum of a fallback
                 _check_container(path)
-        return row, path, is_checked(path)
+        return row, path, is_checked(path)  # the checksum, which `_fetch` has stored
 
     def _fetch(self, row: Row, path: Path) -> None:
         with self._fetching[path]:
@@ -296,7 +297,7 @@ class Parts:
             return checksum(path, "md5")
         except Differs as error:
             raise UserError(f"{path}: is not the record's file: {error} (download it again)") from None
-        if os.access(path.parent, os.W_OK):
+        if os.access(path.parent, os.W_OK):  # the checksum is stored beside the file
             remember(path, found, remote.url)
         return found
 
