@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train, import or score experiments one after the other, each on all GPUs (steps/sweep.sh: several at once, one GPU each).
+# Train, import or score experiments one after the other, each on --ngpu GPUs (steps/sweep.sh: several at once, one GPU each).
 #
 # usage: steps/each.sh [options] <train|import|score|cross_fit> <list.tsv> <exp>
 #
@@ -27,7 +27,7 @@ cmd=${root}/utils/run.sh score_cmd=${root}/utils/run.sh ngpu=1 nodes=1 train_arg
 test_sets=validation force=false
 source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage
-what=$1 list=$2 exp=${3%/} asked_cmd=${cmd}
+what=$1 list=$2 exp=${3%/} asked_cmd=${cmd} # before utils/step.sh makes cmd an array
 [[ " train import score cross_fit " == *" ${what} "* ]] || die "'${what}' is none of train, import, score, cross_fit (see --help)"
 [[ ${list} == - || -e ${list} && ! -d ${list} ]] || die "${list}: no such file" # a pipe is one, too: <(command)
 source "${root}/utils/step.sh"

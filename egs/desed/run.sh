@@ -42,7 +42,7 @@ source "${here}/utils/parse_options.sh"
 
 from() { # from <file>: print its path; if relative, it is looked up in the folder of the call, here, then at the repository's top
     for top in "${OLDPWD}/" '' "${here%egs/desed}" ''; do [[ -z $1 || $1 == /* || ! -e ${top}$1 ]] || break; done
-    printf '%s' "${top}$1" # as given if it is nowhere
+    printf '%s' "${top}$1" # as given if it is empty, absolute or nowhere
 }
 stage() { # stage <n> <title>: true if stage n is to run; prints its start
     ((stage <= $1 && $1 <= stop_stage)) || return 1
@@ -59,7 +59,7 @@ downloads=${work}downloads data=${work}data dump=${work}dump exp=${work}exp gru=
 for system in ${systems}; do
     case ${system} in
         ast_gru) gru=("${gru_conf}") ;;
-        ast_sed) others+=("${tag:+${tag}=}${conf}") ;;
+        ast_sed) others+=("${tag:+${tag}=}${conf}") ;; # NAME=FILE: the experiment's name and config (sed.bin.experiments)
         */* | *.yaml) others+=("$(from "${system}")") ;;
         *) others+=("${system}") ;;
     esac
