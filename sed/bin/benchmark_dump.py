@@ -20,6 +20,7 @@ from sed.cli import entry, setup_logging
 from sed.config import Parser
 from sed.errors import RunError, UserError
 
+# resampled to the rate of the default front end, with the quality that `sed.data.audio` uses
 _BARE = """
 import sys, time
 import numpy as np, soundfile, soxr, torch

@@ -30,7 +30,7 @@ def main() -> None:
     parser.option(
         "max_bad",
         5.0,
-        "refuse when more than this percentage of the longer recordings is unreadable",
+        "refuse when more than this percentage of the recordings longer than a clip is unreadable",
         least=0,
         most=100,
     )

@@ -42,6 +42,7 @@ def _labels(recordings: Mapping[str, Sequence[Event]]) -> list[str]:
 def _body(format: Format, name: str, events: Sequence[Event]) -> str:
     name = shown(name)
     detections = [Detection(event, math.nan) for event in sorted(events)]  # label files have no scores
-    result = Result(name, max((event.offset for event in events), default=0.0), detections)
+    seconds = max((event.offset for event in events), default=0.0)  # at least; label files have no lengths either
+    result = Result(name, seconds, detections)
     rows = "".join(format.event(name, detection) for detection in detections) or format.silent(name)
     return rows + format.end(result)

@@ -24,7 +24,7 @@ class FeatureGraph(nn.Module):
     """A front end for windows of a clip's length, whose first `valid` samples are audio and whose others are 0."""
 
     fourier: Tensor
-    bank: Tensor
+    bank: Tensor  # mel filters (frequencies, bins)
     index: Tensor
 
     def __init__(self, front_end: FrontEnd) -> None:

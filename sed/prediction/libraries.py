@@ -45,14 +45,14 @@ def loads(device: str, *, bf16: bool) -> list[Callable[[], object]]:
 
 
 @contextmanager
-def loading(loads: Sequence[Callable[[], object]]) -> Iterator[None]:
+def loading(functions: Sequence[Callable[[], object]]) -> Iterator[None]:
     """Run functions one after the other in a thread, beside the block, which ends when they have ended.
 
     What is missing or fails is left to its first use, which reports it.
     """
 
     def work() -> None:
-        for load in loads:
+        for load in functions:
             with suppress(Exception):
                 load()
 
