@@ -85,7 +85,7 @@ def main() -> None:
     if 0 < args.hop < SHORTEST_HOP:
         raise UserError(f"--hop {args.hop:g}: at least {SHORTEST_HOP:g} s (raise it, or 0 for --seconds)")
     cut = Cut(
-        clips=args.clips,
+        listing=args.clips,
         annotations=args.annotations,
         columns=Columns(
             filename=args.filename_column,

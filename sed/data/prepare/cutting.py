@@ -44,8 +44,8 @@ Spans = dict[str, list[tuple[float, float]]]
 class Cut:
     """Settings of cutting a split."""
 
-    clips: str
-    """path, in the split's folder, of the table of all recordings"""
+    listing: str
+    """path, in the split's folder, of the table that names all recordings"""
     annotations: Sequence[str]
     """paths, in the split's folder, of tables of events, of which the first that exists is read. The first path is that
     of the final annotation; the other tables are raw: they have each annotator's events, with columns of annotator,
@@ -107,7 +107,7 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
     tables = [split / name for name in cut.annotations if (split / name).exists()]
     if not tables:
         raise UserError(f"{split}: no {' or '.join(cut.annotations)} (its layout is not the one known here)")
-    table, listing, columns = tables[-1 if cut.prefer_raw else 0], split / cut.clips, cut.columns
+    table, listing, columns = tables[-1 if cut.prefer_raw else 0], split / cut.listing, cut.columns
     final = table == split / cut.annotations[0]
     read = digest([path for path in (table, listing) if path.exists()]) + cut.choices(final=final)
     if finished(tsv, read, audio):
@@ -118,7 +118,7 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
     names = _names(listing, columns.filename)
     if unknown := sorted(set(labels) - set(names)):
         raise UserError(
-            f"{table}: {len(unknown)} recordings that {cut.clips} does not name, as '{unknown[0]}' (add them there)"
+            f"{table}: {len(unknown)} recordings that {cut.listing} does not name, as '{unknown[0]}' (add them there)"
         )
     if not final or cut.only_annotated:  # a recording that is not in the table may have events
         if not labels:
@@ -179,7 +179,7 @@ def _write_recordings(folder: Path, events: Mapping[str, Sequence[Event]], windo
         shutil.rmtree(folder, ignore_errors=True)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    ids = {name: "_".join(name.split()) for name in windows}
+    ids = {name: "_".join(name.split()) for name in windows}  # as `window_name` begins a clip's name
     ends = {name: max(end for _, end in spans) for name, spans in windows.items()}
     whole = {ids[name]: within(events[name], 0.0, ends[name]) for name in windows}
     write_events_tsv(folder / "events.tsv", merge_events(whole)[0])
@@ -225,7 +225,7 @@ def finish(tsv: Path, events: Mapping[str, Sequence[Event]], made_of: str) -> No
         made_of: `digest` of the tables that the set is made from, and settings on which it depends.
     """
     _note(tsv).unlink(missing_ok=True)
-    write_events_tsv(tsv, events, "", silent=True)
+    write_events_tsv(tsv, events, suffix="", silent=True)
     write_text(_note(tsv), f"{made_of}\n")
 
 

@@ -95,7 +95,7 @@ def test_a_split_is_cut_again_when_its_tables_change_or_clips_are_gone_whatever_
     def cut(rows: str) -> bool:
         (split / "events.csv").write_text("filename,onset,offset,class\n" + rows)
         log_lines.clear()
-        cut = Cut(clips="clips.csv", annotations=["events.csv"], seconds=1, max_bad=0)
+        cut = Cut(listing="clips.csv", annotations=["events.csv"], seconds=1, max_bad=0)
         cut_split(split, tmp_path / "clips", tsv, cut)
         return not any("there already" in line for line in log_lines)
 
@@ -116,7 +116,7 @@ def test_names_outside_the_split_are_refused(tmp_path, name):
     (tmp_path / "split" / "metadata.csv").write_text(f"filename\n{name}\n")
     (tmp_path / "split" / "annotations.csv").write_text("filename,onset,offset,class\n")
     with pytest.raises(UserError, match=r"metadata.csv: .*: a place outside the split's audio \(.+\)$"):
-        cut = Cut(clips="metadata.csv", annotations=["annotations.csv"])
+        cut = Cut(listing="metadata.csv", annotations=["annotations.csv"])
         cut_split(tmp_path / "split", tmp_path / "clips", tmp_path / "clips.tsv", cut)
     assert not (tmp_path / "clips.tsv").exists()
 
@@ -141,14 +141,14 @@ def test_recordings_whose_clips_would_have_one_name_are_refused(tmp_path, other)
     (tmp_path / "split" / "audio").mkdir(parents=True)
     (tmp_path / "split" / "metadata.csv").write_text(f"filename\na.wav\nx_y.wav\n{other}\n")
     (tmp_path / "split" / "annotations.csv").write_text("filename,onset,offset,class\n")
-    cut = Cut(clips="metadata.csv", annotations=["annotations.csv"])
+    cut = Cut(listing="metadata.csv", annotations=["annotations.csv"])
     with pytest.raises(UserError, match=rf"metadata.csv: \S+ and {other} differ in the folder, the suffix or a blank"):
         cut_split(tmp_path / "split", tmp_path / "clips", tmp_path / "clips.tsv", cut)
 
 
 def test_soft_labels_are_cut_with_their_clips_and_go_with_them(tmp_path):
     split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
-    cut = Cut(clips="metadata.csv", annotations=BOTH, prefer_raw=True, columns=COLUMNS)
+    cut = Cut(listing="metadata.csv", annotations=BOTH, prefer_raw=True, columns=COLUMNS)
     cut_split(split, tmp_path / "clips", tsv, replace(cut, aggregation=Options(name="uniform")))
     assert read_soft_tsv(soft_table(tsv)) == {
         "a_b_0.000_10.000": [SoftEvent(8, 9, "x", 0.5), SoftEvent(9, 10, "x", 1)],
@@ -164,7 +164,7 @@ def test_a_set_that_another_killed_run_began_to_replace_is_made_again(tmp_path, 
     """Once, the first run's table stayed valid beside the second one's soft labels."""
     split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
     cut = Cut(
-        clips="metadata.csv", annotations=BOTH, prefer_raw=True, columns=COLUMNS, aggregation=Options(name="uniform")
+        listing="metadata.csv", annotations=BOTH, prefer_raw=True, columns=COLUMNS, aggregation=Options(name="uniform")
     )
     cut_split(split, tmp_path / "clips", tsv, cut)
     soft = soft_table(tsv).read_text()
@@ -178,7 +178,7 @@ def test_a_set_that_another_killed_run_began_to_replace_is_made_again(tmp_path, 
 
 def test_overlapping_clips_come_with_the_labels_of_their_recordings(tmp_path):
     split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
-    cut = Cut(clips="metadata.csv", annotations=BOTH, hop=5.0)
+    cut = Cut(listing="metadata.csv", annotations=BOTH, hop=5.0)
     cut_split(split, tmp_path / "clips", tsv, cut)
     windows, durations = read_windows(recordings_folder(tsv))
     assert windows == {
@@ -199,7 +199,7 @@ def test_overlapping_clips_come_with_the_labels_of_their_recordings(tmp_path):
 def test_windows_of_long_recordings_start_to_the_millisecond(tmp_path):
     split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
     soundfile.write(split / "audio" / "a b.wav", np.zeros(1400 * 500), 500)
-    cut_split(split, tmp_path / "clips", tsv, Cut(clips="metadata.csv", annotations=BOTH, seconds=600.0, hop=500.032))
+    cut_split(split, tmp_path / "clips", tsv, Cut(listing="metadata.csv", annotations=BOTH, seconds=600.0, hop=500.032))
     assert sorted(start for _, start in read_windows(recordings_folder(tsv))[0].values()) == [0, 500.032, 1000.064]
 
 
@@ -207,7 +207,7 @@ def test_recordings_without_a_row_are_silent_or_left_out(tmp_path):
     split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
     soundfile.write(split / "audio" / "c.wav", np.zeros(8000), 4000)
     (split / "metadata.csv").write_text("filename\na b.wav\nc.wav\n")
-    cut = Cut(clips="metadata.csv", annotations=BOTH)
+    cut = Cut(listing="metadata.csv", annotations=BOTH)
     cut_split(split, tmp_path / "clips", tsv, cut)
     assert read_events_tsv(tsv)["c_0.000_2.000"] == []
     cut_split(split, tmp_path / "clips", tsv, replace(cut, only_annotated=True))
@@ -220,7 +220,7 @@ def test_recordings_without_a_row_are_silent_or_left_out(tmp_path):
 
 def test_a_split_of_which_nothing_is_left_is_refused_instead_of_finished(tmp_path):
     split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
-    cut = Cut(clips="metadata.csv", annotations=BOTH)
+    cut = Cut(listing="metadata.csv", annotations=BOTH)
     for name in BOTH:
         (split / name).write_text((split / name).read_text().splitlines()[0] + "\n")
     with pytest.raises(UserError, match=r"annotations\.csv: annotates none of the 1 recordings"):
