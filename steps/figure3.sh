@@ -8,7 +8,7 @@
 #   --jobs N            bands at once, on the same GPU (1)
 #   --retrain BOOL      also train AST-GRU again on each band (false)
 #   --conf FILE         config that --retrain trains (conf/ast_gru.yaml)
-#   --pretrained FILE   the AST that --retrain starts from ('none': random weights)
+#   --pretrained FILE   the AST that --retrain starts from, 'none': random weights (the config's, if it names one)
 #   --train-args ARGS   more options of sed.bin.train, one string
 #   --infer-args ARGS   more options of sed.bin.infer, one string
 #   --score-args ARGS   more options of sed.bin.score, one string
@@ -16,7 +16,7 @@
 #
 # The paper does not say whether a model is trained for each band, hence two readings: `swapped` gives the trained model one
 # band instead of the mean, `retrained` (--retrain) trains a model for each band. Writes <exp/figure3>/<reading>/band_KK/, and
-# from these figure3.tsv, figure3_<reading>.png (four classes, one of each of the paper's groups) and figure3_<reading>_all.png.
+# from these figure3.tsv, figure3_<reading>.png (four classes, which stand for high, low, middle and all bands) and figure3_<reading>_all.png.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -7,7 +7,7 @@
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd=""
+cmd="" # for step.sh; nothing here is run as a job
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage
 source "${root}/utils/step.sh"

@@ -8,7 +8,8 @@
 #   --seeds LIST        seeds of the ensemble's members, one training each ("1 2 3")
 #   --iterations N      number of times that an ensemble labels and a next one is trained (2)
 #   --label-sets LIST   sets of the dump that get labels ("weak unlabelled")
-#   --tune-set SET      strong set for tuning post-processing and the bias of boundaries, never a test set (synth_valid)
+#   --tune-set SET      strong set on which post-processing is tuned, and the mean delay of detected onsets and offsets
+#                       measured, which is subtracted in the labels; never a test set (synth_valid)
 #   --tune-args ARGS    options of sed.bin.tune ("--post-processing weak_mask,median --what median,threshold")
 #   --pretrained FILE   checkpoint that each training starts from, 'none': random weights (the config's, if it names one)
 #   --train-args ARGS   more options of sed.bin.train, one string
@@ -28,7 +29,7 @@ tune_args="--post-processing weak_mask,median --what median,threshold" pretraine
 source "${root}/utils/parse_options.sh"
 (($# == 4)) || usage
 first=$1 next=$2 dump=${3%/} exp=${4%/}
-asked_cmd=${cmd} asked_train=${train_args} asked_tune=${tune_args}
+asked_cmd=${cmd}
 source "${root}/utils/step.sh"
 
 case ${tune_set} in
@@ -44,10 +45,11 @@ for set in "${sets[@]}"; do
     [[ -f ${dump}/${set}/feats.scp ]] || die "${dump}/${set}/feats.scp: no such file (--label-sets are sets of the dump)"
 done
 name=$(basename "${exp}")
-split_words "${asked_tune}" # sets `words`; here, so that an unmatched quote is found before any training
+split_words "${tune_args}" # sets `words`; here, so that an unmatched quote is found before any training
 
 train() { # train <iteration> <config>: train all members
-    local options=${asked_train} seed trained_on labels="" member
+    # labels: file that describes what the labels were made from (`remember`), of which each member keeps a copy
+    local options=${train_args} seed trained_on labels="" member
     if (($1 > 1)); then
         labels=${dump}/pseudo_${name}_it$(($1 - 1))/feats.scp.of
         trained_on=$(python3 -m sed.bin.show_config "$2" --keys train_sets |
@@ -98,7 +100,7 @@ for ((iteration = 1; iteration <= iterations + 1; iteration++)); do
     ((iteration <= iterations)) || break
     all=${exp}_it${iteration} tuned=${exp}_it${iteration}/tuned.json out=${dump}/pseudo_${name}_it${iteration} scores=() tags=()
     average "${iteration}" "${tune_set}"
-    tuned_from=$(state_of "${all}/${tune_set}/scores.h5" "${dump}/${tune_set}/events.tsv" && printf '%s\n' "${asked_tune}" && state_of_words)
+    tuned_from=$(state_of "${all}/${tune_set}/scores.h5" "${dump}/${tune_set}/events.tsv" && printf '%s\n' "${tune_args}" && state_of_words)
     if [[ ${force} == true || ! -f ${tuned} ]] || ! same "${tuned}.of" "${tuned_from}"; then
         python3 -m sed.bin.tune "${all}/${tune_set}/scores.h5" --ground-truth "${dump}/${tune_set}/events.tsv" \
             --durations "${dump}/${tune_set}/durations.tsv" --bias --out "${tuned}" "${words[@]}"

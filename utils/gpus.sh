@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `list_gpus` sets the array `gpus` to the GPUs in CUDA_VISIBLE_DEVICES (none if that is empty, -1 or NoDevFiles), or to all of
-# this machine if it is not set. Source it.
+# `list_gpus` sets the array `gpus` to the GPUs in CUDA_VISIBLE_DEVICES (none if that is empty, -1 or Slurm's NoDevFiles),
+# or to all of this machine if it is not set. Source it.
 
 # shellcheck disable=SC2034
 list_gpus() {

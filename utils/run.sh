@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Run a command, or several numbered jobs of it at once, on this machine; each job has a log.
+# Run a command, or several numbered jobs of it at once, on this machine; each job has a log. This is one of the backends
+# that --cmd of the steps names; utils/slurm.sh, which takes the same options and more, is the other.
 #
 # usage: utils/run.sh [options] [JOB=1:N] <log> <command...>
 #
 #   --gpu N      GPUs per job; 0: no GPU is visible to it (0)
 #   --nodes N    machines per job; this backend has one (1)
-#   --mem SIZE   memory per job; only other backends reserve it
-#   --time T     time limit per job; only other backends have one
+#   --mem SIZE   memory per job; ignored here, for slurm.sh
+#   --time T     time limit per job; ignored here, for slurm.sh
 #   --pick WHAT  jobs to run: all, or incomplete, those whose log does not end with status 0 (all)
 #
 # JOB, as a word of its own in the log's name and the command, is replaced by the job's number: feats.JOB.h5. The log
@@ -19,7 +20,7 @@
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 utils=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck disable=SC2034  # mem and time are for other backends
+# shellcheck disable=SC2034  # mem and time are for slurm.sh
 gpu=0 nodes=1 mem="" time="" pick=all options_first=true
 source "${utils}/parse_options.sh"
 source "${utils}/jobs.sh"
@@ -30,6 +31,7 @@ parse_jobs "$@"
 gpus=()
 if ((gpu > 0)); then
     list_gpus
+    # --ngpu: option of the steps and recipes, which pass it on as --gpu
     ((gpu <= ${#gpus[@]})) || die "a job wants ${gpu} GPU(s), this machine has ${#gpus[@]} (--ngpu 0 uses the CPU)"
 fi
 if [[ -z ${OMP_NUM_THREADS-} ]]; then
@@ -94,7 +96,7 @@ for job in "${jobs[@]}"; do
     run_job "${job}" &
     pids+=($!)
 done
-((${#pids[@]} > 0)) || exit 143
+((${#pids[@]} > 0)) || exit 143 # stopped (128 + SIGTERM) before the first job
 watch_owner >/dev/null 2>&1 &
 helpers+=($!)
 show_progress &

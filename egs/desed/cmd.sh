@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Commands that run the recipe's jobs: SED_BACKEND=local (this machine) or slurm (its sbatch options: conf/slurm.conf, or
-# the file whose absolute path is in SED_SLURM_CONF).
+# the file whose absolute path is in SED_SLURM_CONF). Sourced in egs/desed, where utils is a link, after
+# utils/parse_options.sh, which defines `quoted`.
 
 case ${SED_BACKEND:-local} in
     local) backend=utils/run.sh ;;
