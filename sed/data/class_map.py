@@ -1,7 +1,7 @@
 """Class maps: tables of which classes of a published detector's head make up each label.
 
-A row has a class and a label. A class may belong to several labels, and a label has one or more classes. Lines that
-begin with `#` are comments.
+The first line names the columns, class and label, a tab between; each further line is a row. A class may belong to
+several labels, and a label has one or more classes. Lines that begin with `#` are comments.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _rows(path: str | Path) -> Iterator[tuple[int, str, str]]:
             header = True
         elif len(fields) != len(COLUMNS) or not all(fields):
             raise UserError(f"{path}:{number}: not a class and its label, a tab between ({EXAMPLE})")
-        elif "," in fields[1]:
+        elif "," in fields[1]:  # it separates the labels of a clip in tables of tags
             raise UserError(f"{path}:{number}: label '{fields[1]}' holds a comma (choose another name)")
         else:
             yield number, fields[0], fields[1]

@@ -81,7 +81,8 @@ def lines_of(text: str) -> list[str]:
 def recording_of(path: Path) -> str:
     """Return the recording that a label file's name implies: `a` for `a.txt` and `a.Table.1.selections.txt`.
 
-    A suffix of audio may remain (`a.wav` for `a.wav.txt`); `sed.data.tables.ClipIds` drops it.
+    A suffix of audio may remain (`a.wav` for `a.wav.txt`); `sed.data.tables.ClipIds` drops it. A dot that begins a name
+    begins no suffix.
     """
     return _RAVEN_NAME.sub("", path.name.rsplit(".", 1)[0] if "." in path.name[1:] else path.name)
 

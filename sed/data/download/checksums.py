@@ -43,7 +43,7 @@ def forget(path: Path) -> None:
 
 
 def is_checked(path: Path) -> str:
-    """Return the stored checksum of a file whose size and time of modification are unchanged; else ""."""
+    """Return the stored checksum, true as a condition, if a file's size and time of change are as stored, else ""."""
     try:
         note = json.loads(_note(path).read_text())
         status = path.stat()

@@ -179,7 +179,7 @@ class Collection:
                 if note is None or not self._is_read(note, status):
                     note = _Read(status.st_size, status.st_mtime_ns, self.wanted)
                     if self._read_shard(shard, origin, note):
-                        os.sync()
+                        os.sync()  # the recordings are on the disk before the note that they need not be read again
                         notes.add(shard, note)
                     counts = len(note.found), len(note.unknown)
                     log.info("%s: %d recordings of the metadata, %d other keys", shard, *counts)
@@ -245,7 +245,7 @@ class Collection:
         """Return the wanted recording that a key in a shard stands for, or None and why."""
         possible = candidates(name)
         found = [key for key in possible if key in self.places]
-        if not found and [key.start for key in possible] == [-1]:
+        if not found and [key.start for key in possible] == [-1]:  # the name has no start, see `candidates`
             found = self.starts.get(possible[0].video, [])
         if len(found) == 1:
             return found[0], ""
@@ -278,6 +278,7 @@ class Collection:
             return "empty"
         path = self.scratch / f"member{member.suffix or suffix_of(content)}"
         path.write_bytes(content)
+        # without a start in its name, it may be the whole video
         if [candidate.start for candidate in candidates(member.key)] == [-1] and (why := why_not_a_clip(path)):
             return why
         for place in to_compare:

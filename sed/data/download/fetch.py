@@ -327,7 +327,7 @@ class Fetcher:
                 url,
                 headers={"Accept-Encoding": "identity", **headers},
                 stream=True,
-                timeout=(min(self.timeout, 20), self.timeout),
+                timeout=(min(self.timeout, 20), self.timeout),  # seconds to connect, and between two reads
             )
             target = self._session.get_redirect_target(response)
             return response, None if target is None else urljoin(url, target)
@@ -401,7 +401,7 @@ class Fetcher:
         try:
             mended = self._patch(remote, part, *directory)
             members = damaged_members(part)
-            if sum(end - start for start, end in members) <= remote.size / 2:
+            if sum(end - start for start, end in members) <= remote.size / 2:  # else download the whole file again
                 for start, end in members:
                     mended |= self._patch(remote, part, start, end)
         except Differs:
@@ -550,7 +550,7 @@ def _retry_after(response: requests.Response) -> float:
     """Return the seconds that a busy server asks to wait (a number or a date), at most ten minutes; 0: not stated."""
     text = response.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]+", text):
-        return 600.0 if len(text) > 3 else float(min(int(text), 600))
+        return 600.0 if len(text) > 3 else float(min(int(text), 600))  # int refuses thousands of digits
     try:
         return min(max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0), 600.0)
     except (ValueError, TypeError, OverflowError):
