@@ -66,7 +66,7 @@ def relative_to(baseline: Path, ours: Mapping[str, Any]) -> dict[str, Any]:
     """Return the energy of a system as multiples of the DCASE baseline's, which depend less on the machine than kWh.
 
     Args:
-        baseline: energy.json of the baseline, trained for 10 epochs and tested on the same machine.
+        baseline: energy.json of the baseline, trained for 10 epochs (DCASE's rule) and tested on the same machine.
         ours: the content of the system's energy.json.
 
     Returns:

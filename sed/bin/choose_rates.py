@@ -46,7 +46,7 @@ def main() -> None:
     runs: dict[str, dict[tuple[float, float], list[dict]]] = {}
     for run in read_runs(args.results):
         name = NAME.fullmatch(run["config"])
-        if run.get("run") or not name:  # runs with a name are earlier ones, archived
+        if run.get("run") or not name:  # `run` names an earlier, archived run of the recipe
             continue
         lacking = [key for key in ("steps", *(column.key for column in columns)) if run.get(key) is None]
         lacking += [key for key in ("lr", "encoder_lr") if key not in run.get("settings", {})]

@@ -51,7 +51,7 @@ def main() -> int:
         raise UserError(f"{error or 'an option is out of range'} (torchrun --help explains the options)") from None
     except (DistError, RendezvousError) as error:
         raise RunError(f"the processes do not find each other: {error} (another --master-port, or try again)") from None
-    except RuntimeError as error:
+    except RuntimeError as error:  # so torchrun refuses an --nnodes that is neither N nor MIN:MAX
         if not str(error).startswith("nnodes="):
             raise
         raise UserError(f"{error} (torchrun --help explains the options)") from None

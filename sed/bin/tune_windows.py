@@ -44,7 +44,8 @@ def parser() -> Parser:
     p.option(
         "minutes",
         10.0,
-        "with --clips: most minutes of recordings to use, drawn at random, the same in every run; one at least",
+        "with --clips: most minutes of recordings to use, drawn at random, the same in every run; at least one "
+        "recording",
         least=0.1,
     )
     p.option("overlaps", [OVERLAP], "overlaps to try, comma-separated, as shares of a window", type=soundscapes.shares)

@@ -78,7 +78,7 @@ def check_front_end(state: Mapping[str, Tensor], front_end: FrontEnd) -> None:
             continue
         if state[key].shape != ours.shape:
             how = f"of shape {list(state[key].shape)}, the config's of {list(ours.shape)}"
-        elif not (error := (state[key].double() - ours.double()).abs().max().item()) <= TOLERANCE:
+        elif not (error := (state[key].double() - ours.double()).abs().max().item()) <= TOLERANCE:  # true for NaN, too
             how = f"{error:.2g} off the config's"
         else:
             continue

@@ -62,7 +62,7 @@ LAYOUTS = {  # {fbcrnn_cnn: (2-D stack, 1-D stack)} (E)
         Layout((256,) * 8, (1, 3, 1, 3, 1, 3, 1, 1), residuals=frozenset({1, 3, 5})),
     ),
 }
-MOST = 512  # most channels of the last 2-D layer: those of the deep CNN at its published width of 2
+MOST = 512  # most channels of the last 2-D layer (E): those of the deep CNN at its published width of 2
 
 
 class Stack(nn.Module):

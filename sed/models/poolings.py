@@ -45,7 +45,7 @@ OPTIONS = {
     "pooling": {"default": "fte", "help": "pooling over frequency bands", "choices": POOLINGS},
     "band": {"default": 0, "help": "index of the band, lowest first (pooling: band)", "least": 0},
 }
-OPTIONS_FROM = POOLINGS
+OPTIONS_FROM = POOLINGS  # the options of all poolings follow (`sed.config.literals`)
 
 
 class BandPooling(nn.Module):

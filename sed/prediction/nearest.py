@@ -137,7 +137,7 @@ class Nearest:
             attempts.append((text, events(replace(post, steps=steps), centred)))
         found = {label for counts in attempts[0][1].values() for label in counts}
         near = {self._labels[k] for k in np.flatnonzero(self._processed > float(threshold))}
-        if centred and near - found:
+        if centred and near - found:  # labels whose events vanished when the model ran again on them
             attempts.append((f"--threshold {threshold} --no-centre-events", events(lower, False)))
         return attempts
 

@@ -28,6 +28,7 @@ FORMAT = 1
 LONGEST_OVERLAP = 10_000
 """seconds; longer than any model's window, and a stored integer may be more than a float holds"""
 _SHAPE = {"overlap": (int, float, type(None)), "centre_events": bool, "tuned_on": (dict, type(None))}
+"""types of the stored entries, for `misfit`"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +68,8 @@ class WindowSettings:
     def was_tuned_on(self, soundbank: str, seed: int) -> bool:
         """Return whether the settings were tuned on soundscapes mixed from this soundbank with this seed.
 
-        Banks are compared by the name of their folder. Of synthetic sounds ('') the seed decides alone: tuning has its
-        own, but the events lie at the same times.
+        Banks are compared by the name of their folder. Without one (''), equal seeds count as the same soundscapes:
+        tuning synthesises other sounds than the benchmark, but with the same seed their events lie at the same times.
         """
         tuned = self.tuned_on or {}
         return tuned.get("seed") == seed and tuned.get("soundbank") == bank_name(soundbank)

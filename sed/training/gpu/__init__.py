@@ -1,1 +1,1 @@
-"""CUDA graphs of training steps, and the choice of the GRU."""
+"""CUDA graphs of training steps, and the choice of the GRU's implementation."""

@@ -33,13 +33,13 @@ REVERBERATION = 0.5  # s, of the most reverberant room
 KNOTS = 8
 """points of a filter's curve, evenly spaced in log frequency"""
 FREQUENCIES = (60.0, 8000.0)  # Hz, of the first and the last knot
-LONGEST_EVENT = 6.0  # s, unless it is a texture (a kind of which stretches of any length are played)
+LONGEST_EVENT = 6.0  # s, unless it is a texture (a sustained sound, of which a stretch of random length is played)
 SHORTEST_EVENT = 0.02  # s; shorter events, such as those cut by a clip's border, are left out
 FADE = 0.005  # s, linear, at both ends of an event
 MOST_KINDS, MOST_REPETITIONS = 5, 6  # kinds in a clip, and repetitions of a kind after the first event
 MOST_OCTAVES = 0.45  # largest change of the playback speed, in either direction
 # dB, standard deviations: of a kind's level around the clip's (drawn from snr_min to snr_max), and of an event's level
-# around its kind's
+# around its kind's; 0 dB is the level of the sounds in `Sounds.wave`
 KIND_SPREAD, SOUND_SPREAD = 3.0, 1.5
 TEXTURE_SECONDS, TEXTURE_SPREAD = 4.0, 0.7  # s, median length of a texture; standard deviation of its natural logarithm
 NO_BACKGROUND = 0.05  # probability
@@ -353,7 +353,7 @@ class SoundscapeMaker:
             "length": np.concatenate([events["length"], np.full(int(present.sum()), whole)]),
             "gain": np.concatenate([events["gain"], np.full(int(present.sum()), BACKGROUND_GAIN)]).astype(np.float32),
             "room": rng.integers(0, ROOMS, (clips, TRACKS)),
-            # the third track, the background, has no reflections
+            # squared: little reverberation is likelier than much; the third track, the background, has no reflections
             "wet": (config["wet_max"] * rng.random((clips, TRACKS, 1)) ** 2 * [[[1], [1], [0]]]).astype(np.float32),
             "filter": rng.normal(0, config["filter_db"], (clips, TRACKS, KNOTS)).astype(np.float32),
             # Half of the clips are low-pass filtered; the others have a corner at 16 kHz, twice the highest frequency.
