@@ -52,7 +52,7 @@ COMPARATORS = {
     "pann_rnn_frozen_epochs_0_encoder_lr_0.001": "PANN-RNN",  # its config freezes the encoder for six epochs
     "pann_rnn_encoder_lr_0.0003": "PANN-RNN",
 }
-# Titles of trainings beyond the paper, as options of FTE only (`conf/real_sounds/fte_*.yaml`).
+# Titles of trainings beyond the paper, all of the system "FTE only" (`conf/real_sounds/fte_*.yaml`).
 BEYOND = {
     f"fte_only{TUNED}": "FTE only",
     "fte_long": "FTE only, twice the steps",
@@ -296,7 +296,8 @@ def _cells(results: Results, by: Sequence[str]) -> dict[tuple[Any, ...], dict[st
     """Return {values of the settings `by`: {system: {seed: run}}} of runs whose other settings are protocol A's.
 
     Protocol A's settings are those of the first run with settings, by the order of AST_SYSTEMS. Of two configs with a
-    run of the same seed in one cell, the first counts; if the other's numbers differ, a warning names it.
+    run of the same seed in one cell, the first counts; if the other's numbers differ, a warning names it. Results with
+    bounding boxes (cSEBBs) are left out: they are further results of the same trainings.
     """
     protocol_a_settings = next(
         (run["settings"] for name in AST_SYSTEMS for run in results.get(name, []) if run.get("settings")), None

@@ -24,7 +24,7 @@ from sed.evaluation.submission import Submission, read_submission
 from sed.parallel import default_jobs
 
 POINTS = 50
-"""number of operating points of psds_eval's PSDS"""
+"""number of operating points of psds_eval's PSDS, as in the DCASE baseline (D: egs/desed/README.md)"""
 
 
 def score_events(
@@ -129,6 +129,7 @@ def _rows(
         return read_rows(events, METADATA, {Path(file).resolve() for file in exclude})
     named: list[tuple[str, Event | None]] = []
     for clip, of_clip in events.items():
+        # [:3]: events from `sed.load(...).detect` also have a score
         named += [(clip, Event(*event[:3])) for event in of_clip] or [(clip, None)]
     for clip, event in named:
         if event is not None and not 0 <= event.onset <= event.offset < math.inf:

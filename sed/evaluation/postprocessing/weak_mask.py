@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WeakMask:
-    """Reject a class in a clip unless its clip posterior is above the threshold (F, as FDY-SED does).
+    """Post-processing step (`Step`) that rejects a class in a clip unless its clip posterior is above the threshold.
 
-    This holds for all thresholds at once: the lower of frame and clip posterior exceeds a threshold exactly if both do.
+    This is as in FDY-SED (F), and for all thresholds at once: the lower of frame and clip posterior exceeds a threshold
+    exactly if both do.
     """
 
     name: ClassVar[str] = "weak_mask"

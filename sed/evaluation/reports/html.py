@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 # Content-Security-Policy: scripts and anything from another address are forbidden.
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
+# --a to --f: colours of series, the same as `svg.colour` gives, and of marks in other pictures.
 STYLE = """
 :root { color-scheme: light dark; --bg: #fcfcfb; --fg: #1d1f21; --dim: #5c6166; --line: #d9dbdd; --card: #f2f3f4;
   --a: #1f6fb4; --b: #c2571a; --c: #2b8a57; --d: #8a4fb0; --e: #a38400; --f: #b3365b; --bad: #b3261e; --good: #207544; }

@@ -24,7 +24,8 @@ from sed.evaluation.reports.svg import png, ticks
 
 log = logging.getLogger("sed.report")
 
-# Pixels: width of the picture and of its left margin, height of the log-mel and of the row of a class.
+# Pixels: width of the picture and of its left margin, height of the log-mel and of the row of a class. Colours such as
+# var(--c) are those of the style of `html`.
 WIDTH, LEFT, MEL, ROW = 900, 190, 120, 44
 TICKS = 20  # largest number of intervals of the time axis, each of whole seconds
 
@@ -42,9 +43,10 @@ class Sources:
         self.audio = _audio_files(audio) if audio else {}
 
     def logmel(self, clip: str) -> np.ndarray | None:
-        """Return log-mel (bins, frames) from 0 to 1, highest band first, thinned; None without features of the clip.
+        """Return log-mel (bins, frames) from 0 to 1, highest band first; None without features of the clip.
 
         0 and 1 are percentiles of the clip, so that single loud or silent frames do not set the range.
+        From 1,000 frames or 128 bins on, only every nth is kept, so that the page stays small.
         """
         if self.store is None or clip not in self.rows:
             return None
@@ -184,5 +186,5 @@ def _threshold(value: float, y: float, width: float) -> str:
 
 
 def _height(y: float, score: float) -> float:
-    """Return the y coordinate of a score from 0 to 1, in the row that begins at y."""
+    """Return the y coordinate of a score from 0 to 1, in the row that begins at y, below truth and detections."""
     return y + 41 - 16 * score

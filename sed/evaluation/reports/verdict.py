@@ -93,11 +93,11 @@ def count(problem: Problem, detections: EventTable) -> dict[str, Found]:
 def verdict(problem: Problem, detections: EventTable) -> list[str]:
     """Return the verdict as HTML."""
     counts = sorted(count(problem, detections).items(), key=lambda item: -item[1].events)
-    spoken = [(label, one) for label, one in counts if one.detections]
+    detected = [(label, one) for label, one in counts if one.detections]
     silent = [f"{label} ({_events(one.events)})" for label, one in counts if not one.detections]
-    lines = [_line(label, one) for label, one in spoken[:LISTED]]
-    if len(spoken) > LISTED:
-        lines.append(f"{_more(len(spoken) - LISTED)}: see Classes")
+    lines = [_line(label, one) for label, one in detected[:LISTED]]
+    if len(detected) > LISTED:
+        lines.append(f"{_more(len(detected) - LISTED)}: see Classes")
     if silent:
         more = f" and {_more(len(silent) - LISTED)}" * (len(silent) > LISTED)
         lines.append(f"nothing detected: {', '.join(silent[:LISTED])}{more}")

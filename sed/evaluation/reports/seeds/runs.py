@@ -19,10 +19,10 @@ Trainings = dict[tuple[int, str], dict[str, float]]  # {(seed, run): {key: numbe
 def all_runs(runs: Mapping[str, Results], pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
     """Return a table of the means of each run, and one of the differences over the seeds of all runs.
 
-    A run is one execution of the recipe. Trainings of one seed in several runs start from the same heads and see the
-    same clips in the same order, so they are not independent: over all runs a seed counts once, as the mean of its
-    trainings. Differences are taken between trainings of the same seed and run, with Student's 95 % interval over
-    seeds.
+    A run is one execution of the recipe. Trainings of one seed in several runs start from the same random weights of
+    the head and see the same clips in the same order, so they are not independent: over all runs a seed counts once, as
+    the mean of its trainings. Differences are taken between trainings of the same seed and run, with Student's 95 %
+    interval over seeds.
 
     Args:
         runs: {run: {config: results of its seeds}}.
