@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Write constraints.txt: the installed versions of the packages in setup.py and of all packages that these depend on.
+# Write constraints.txt: the installed versions of the packages that setup.py requires, always and for its extras recipe, test
+# and lint, and of all packages that these depend on.
 #
 # usage: utils/pin.sh
 #
 # Run it in an environment in which the tests pass (tests/run.sh), after a change of setup.py or to update the versions:
-# rm -r .venv constraints.txt; touch constraints.txt; tests/run.sh; utils/pin.sh
+# rm -r .venv constraints.txt; touch constraints.txt; tests/run.sh; utils/pin.sh   (with an empty file pip takes the newest)
 # The first line of constraints.txt claims that the versions were tried with every Python that setup.py allows, and no test
 # does this: install them with the oldest and the newest, `python3.X -m venv DIR; DIR/bin/pip install -c constraints.txt .[test]`.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

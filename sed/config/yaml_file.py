@@ -155,6 +155,7 @@ def _canonical_number(text: str) -> str:
         number = float(text)
     except ValueError:
         return text
+    # larger integers as 1e+20, not with all digits
     return f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 

@@ -88,7 +88,7 @@ class FrameScores:
     usual_frame: float | None = None
 
     def frame_seconds(self) -> float:
-        """Return the usual length of a frame (the median) in seconds; 0.01 if there are no frames."""
+        """Return the usual length of a frame (the median) in seconds; without frames 0.01, since it is divided by."""
         if self.usual_frame is not None:
             return self.usual_frame
         return float(np.median(self.offset - self.onset).round(TIME_DECIMALS)) if len(self.onset) else 0.01
@@ -178,7 +178,7 @@ def write_scores(path: str | Path, scores: Scores) -> None:
             file.attrs["frame_seconds"] = float(scores.frame_seconds)
             file.attrs["labels"] = _json(scores.labels)
             file.attrs["attrs"] = _json(scores.attrs)
-            file.attrs["sealed"] = True
+            file.attrs["sealed"] = True  # so that a reader notices a damaged seal; earlier versions wrote none
         seal_file(part)
 
 

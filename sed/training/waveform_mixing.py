@@ -3,8 +3,9 @@
 Features are dumped before training, so there are no waveforms to add. The sum of two independent waveforms has, in
 expectation, the sum of their powers, and a mel bin is a sum of powers (with `power` 1 of magnitudes, for which this is
 an approximation): features are mixed by adding powers. This leaves out the interference of clips that are loud in the
-same bin, which has mean 0. Mixup (`sed.training.augment`) instead adds amplitudes and weights the labels. Letters such
-as (C) name sources: see egs/desed/README.md.
+same bin, which has mean 0. Unlabelled clips, which have no labels to unite, are not mixed in this way. Mixup
+(`sed.training.augment`) instead adds amplitudes and weights the labels. Letters such as (C) name sources: see
+egs/desed/README.md.
 """
 
 from __future__ import annotations
