@@ -36,11 +36,14 @@ class _Limit:
             soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
             if not self.more:
                 self.soft, self.base = soft, 0
-            if used is not None:
-                self.base = max(self.base, used - sum(self.more.values()))
             before = self.more.pop(me, None)
+            others = sum(self.more.values())
+            if used is not None:
+                self.base = max(self.base, used - others - (before or 0))
+            if more is not None and used is not None and before is not None:  # of `before` some is in use
+                more = min(before, more + max(0, used - self.base - others))
             if more is not None:
-                self.more[me] = more if before is None or used is None else min(more, before)
+                self.more[me] = more
             bounds = [self.base + sum(self.more.values())] if self.more else []
             bounds += [bound for bound in (self.soft, hard) if bound != resource.RLIM_INFINITY]
             resource.setrlimit(resource.RLIMIT_DATA, (min(bounds, default=self.soft), hard))
