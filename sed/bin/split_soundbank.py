@@ -1,12 +1,13 @@
-"""Split a soundbank's training sources into a new soundbank to tune on; its validation sources stay unused.
+"""Split a soundbank's training sources into a new soundbank to tune on, which has none of the validation sources.
 
 usage: python3 -m sed.bin.split_soundbank [options] <soundbank> <out>
        python3 -m sed.bin.split_soundbank --count sources.json <soundbank>
 
 The files of <out>/train and <out>/validation are symbolic links to recordings of <soundbank>/train. Recordings of one
-source (ATTRIBUTION.tsv) go to the same side. A label with two or more sources has recordings on both sides, unless
-its sources were all assigned to one side because of other labels that they also have. --count writes the number of
-sources and recordings of each foreground label, and nothing else.
+source (`source` in <soundbank>/ATTRIBUTION.tsv, else `author`, else the file itself) go to the same side. A label with
+two or more sources has recordings on both sides, unless its sources were all assigned to one side because of other
+labels that they also have. --count writes the number of sources and recordings of each foreground label, and nothing
+else.
 """
 
 from __future__ import annotations

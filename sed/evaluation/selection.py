@@ -47,7 +47,7 @@ def psds1(problem: Problem, scores: FrameScores, _post: PostProcessing) -> float
 
 
 def psds1_class_mean(problem: Problem, scores: FrameScores, _post: PostProcessing) -> float:
-    """Return the mean over classes of the areas of threshold-free PSDS1: PSDS1 with alpha_st 0.
+    """Return the mean over classes of threshold-free PSDS1, without the spread that PSDS1 subtracts (alpha_st 0).
 
     Args:
         problem: clips, classes and ground truth.
@@ -91,14 +91,15 @@ class Selection:
             clips: the set's clips in the order of the posteriors.
             labels: the classes.
             frame_seconds: length of a frame in seconds.
-            post_processing: none, paper, or steps separated by commas.
+            post_processing: none, paper, or steps separated by commas, as `--post-processing`.
 
         Raises:
-            UserError: as `read_reference`, such as for a set without events, or the labels do not fit.
+            UserError: as `read_reference`, such as for a set without events; or `labels` lacks a label of the events.
         """
         self._score, self._frame_seconds = SCORES[score], frame_seconds
         reference = read_reference(dump / "events.tsv", dump / "durations.tsv")
         self._seconds = np.array([reference.durations[clip] for clip in clips])
+        # no file of scores: `align` needs its clips and labels only, and the path for messages
         output = Submission(kind="scores.h5", path=dump, clips=list(clips), labels=list(labels))
         self._problem, _ = align(output, reference, labels=None, only_scored=False, allow_missing=False)
         self._post = resolve(options_of(post_processing=post_processing), labels)

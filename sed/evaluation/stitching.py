@@ -1,6 +1,7 @@
 """Average the posteriors of overlapping windows to posteriors of the recordings that they were cut from.
 
-Logits are averaged with triangular weights, 1 in the middle of a window and FLOOR at its ends, as in RealDESED's code.
+Logits are averaged with triangular weights, 1 in the middle of a window and FLOOR at its ends, as in the code of
+RealDESED's authors (github.com/fschmid56/RealDESED).
 """
 
 from __future__ import annotations
@@ -42,10 +43,12 @@ def stitch(scores: Scores, windows: Mapping[str, Window], durations: Mapping[str
         posterior is the highest of its windows'.
 
     Raises:
-        UserError: a clip is not among the windows, or a recording has no window with scores.
+        UserError: a clip is not among `windows`, or a recording has no window with scores.
     """
     if strange := next((clip for clip in scores.clips if clip not in windows), None):
-        raise UserError(f"{where}: clip '{strange}' is no window of a recording (infer the set that was cut with it)")
+        raise UserError(
+            f"{where}: clip '{strange}' is no window of a recording (infer the set that was cut with windows.tsv)"
+        )
     recordings = sorted({windows[clip].recording for clip in scores.clips}, key=str.encode)
     if lacking := sorted(set(durations) - set(recordings)):
         raise UserError(f"{where}: no window of recording '{lacking[0]}' (stage 1 left its audio out as bad)")

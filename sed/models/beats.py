@@ -85,7 +85,8 @@ class PositionalConvolution(nn.Module):
     Its weights are weight-normalised per tap of the kernel: `weight_g` has the norms, `weight_v` the directions.
     """
 
-    no_weight_decay = ("weight_g", "weight_v")  # the length of `weight_v` has no effect on the output
+    # `weight_g` are factors, as in a norm; the length of `weight_v` has no effect on the output.
+    no_weight_decay = ("weight_g", "weight_v")
 
     def __init__(self, *, dim: int) -> None:
         super().__init__()
@@ -106,7 +107,7 @@ class PositionalConvolution(nn.Module):
 class GatedAttention(nn.Module):
     """Multi-head self-attention with a position bias, which is scaled by a gate of each query."""
 
-    no_weight_decay = ("grep_a",)
+    no_weight_decay = ("grep_a",)  # a factor, 1 at first
 
     def __init__(self, *, dim: int, heads: int) -> None:
         super().__init__()
@@ -179,7 +180,7 @@ class Beats(nn.Module):
         self,
         *,
         mel_bins: int = 128,
-        input_frames: int = 1008,
+        input_frames: int = 1008,  # 63 time steps, which cover 10 s
         dim: int = DIM,
         patch_dim: int = 512,
         heads: int = 12,
@@ -214,7 +215,7 @@ class Beats(nn.Module):
         self.register_buffer("buckets", distance_buckets(self.tokens), persistent=False)
         self.register_buffer("averages", averages(self.tokens, frames or 1), persistent=False)
         init_weights(self, dim)
-        nn.init.normal_(self.distances.weight, std=0.02)
+        nn.init.normal_(self.distances.weight, std=0.02)  # as `init_weights` at the published width
         for block in self.blocks:
             if isinstance(block, DeepNormBlock):
                 block.shrink((8 * depth) ** -0.25)  # DeepNorm's beta of an encoder

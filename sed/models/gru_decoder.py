@@ -1,6 +1,6 @@
 """Bi-GRU time decoder: the AST-SED paper's local GRU decoder (LGD), or with `upsample` 1 that of AST-GRU (P).
 
-Letters such as (P) name sources: see sed/models/__init__.py.
+`sed.models.decoders` declares the option `upsample`. Letters such as (P) name sources: see sed/models/__init__.py.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ DIRECTIONS = {
     "apart": "sed.models.apart_decoder:ApartDecoder",
 }
 OPTIONS = {
-    "gru_units": {"default": 768, "help": "units of the Bi-GRU per direction", "least": 1},
-    "gru_layers": {"default": 2, "help": "layers of the Bi-GRU", "least": 1},
-    "gru_dropout": {"default": 0.0, "help": "dropout between the Bi-GRU's layers", "least": 0, "most": 1},
+    "gru_units": {"default": 768, "help": "units of the Bi-GRU per direction (P, L)", "least": 1},
+    "gru_layers": {"default": 2, "help": "layers of the Bi-GRU (P, L)", "least": 1},
+    "gru_dropout": {"default": 0.0, "help": "dropout between the Bi-GRU's layers (P, L)", "least": 0, "most": 1},
     "head_dropout": {"default": 0.0, "help": "dropout after the Bi-GRU", "least": 0, "most": 1},
     "head_hidden": {
         "default": 0,
@@ -90,6 +90,7 @@ class HiddenLayer(nn.Module):
         super().__init__()
         self.linear = nn.Linear(dim, units)
         self.norm = nn.BatchNorm1d(units, eps=1e-3, momentum=0.05)  # (E)
+        # as the convolutions of `sed.models.fbcrnn`
         nn.init.kaiming_uniform_(self.linear.weight, nonlinearity="relu")
         nn.init.zeros_(self.linear.bias)
 

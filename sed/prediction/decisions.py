@@ -1,9 +1,10 @@
 """Decide on events from posteriors that arrive in pieces, with the same result as from those of the whole recording.
 
 Post-processing of a frame depends on at most `reach` frames to either side. So a frame can be decided once `reach`
-frames after it are known, while `reach` frames before it are kept. (cSEBBs merge over any distance: with them the
-result is the same unless merged segments are longer than their `reach`.) Post-processing is that of `sed.bin.score`;
-decoding gives the same events as that of `sed.bin.score`, which finds them at many thresholds at once.
+frames after it are known, while `reach` frames before it are kept. (cSEBBs, the bounding boxes of the step `csebbs`,
+merge over any distance: with them the result is the same unless merged segments are longer than their `reach`.)
+Post-processing is that of `sed.bin.score`; decoding gives the same events as that of `sed.bin.score`, which finds them
+at many thresholds at once.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Detection(NamedTuple):
 
     event: Event
     score: float
-    """NaN for events of a label file"""
+    """NaN for events that `sed.prediction.conversion` reads from label files"""
 
 
 def active_runs(values: np.ndarray, thresholds: Sequence[float]) -> Iterator[tuple[int, int, int]]:
@@ -85,7 +86,8 @@ class Decisions:
         self._masked = self._raw  # the same after `mask`
         self._first = 0  # number of the first frame that is kept
         self._decided = 0  # number of frames decided so far
-        # events that reach the last decided frame: label -> onset, offset so far (frames), sum of raw posteriors
+        # events that reach the last decided frame: {index of the class: (onset and offset so far in frames, sum of raw
+        # posteriors)}
         self._open: dict[int, tuple[int, int, float]] = {}
 
     @classmethod
@@ -182,8 +184,8 @@ class Decisions:
             self.observe(values[low:high])
         ended = []
         still: dict[int, tuple[int, int, float]] = {}
-        for label, first, last in active_runs(values[low:high], self._thresholds):
-            begin, end = self._decided + first, self._decided + last
+        for label, first, after in active_runs(values[low:high], self._thresholds):
+            begin, end = self._decided + first, self._decided + after
             total = float(self._raw[begin - self._first : end - self._first, label].sum(dtype=np.float64))
             if begin == self._decided and label in self._open:
                 begin, _, earlier = self._open.pop(label)

@@ -144,6 +144,7 @@ class Track:
         def decisions(frames: int) -> Decisions:
             return Decisions.of(post, predictor.labels, predictor.frame_seconds, piece=frames)
 
+        # `Centring` finds the events to centre by decisions of its own, the scout.
         scout = decisions(SCOUTED * predictor.frames) if centre else None
         centring = Centring(plan=plan, predictor=predictor, scout=scout) if scout else None
         final = decisions(1 if live else PIECE)
@@ -177,7 +178,8 @@ class Track:
         if self._sink.uses_logmel:
             own = logmel()
             if window.next_first is not None:  # frames that the next window also covers are left to it
-                # From the recording's start: a hop may not be a whole number of them, and rounding it would add up.
+                # Counted from the recording's start: a hop may not be a whole number of log-mel frames, and rounding
+                # it would add up.
                 per_frame = self._predictor.frame_seconds / self._predictor.feature_seconds
                 first, end = (round(frame * per_frame) for frame in (window.start, window.start + self._plan.hop))
                 own = own[: end - first]
@@ -189,6 +191,7 @@ class Track:
         return (self._reached - before) / self._predictor.rate
 
     def _decide(self, rows: np.ndarray) -> None:
+        """Pass on rows of `Join.add`: frame posteriors, then clip posteriors (n, 2 * classes)."""
         frame, clip = rows[:, : self._classes], rows[:, self._classes :]
         self._sink.posteriors(frame)
         self._report(self._decisions.push(frame, clip))
@@ -225,7 +228,8 @@ def refuse_short(track: Track, window: Window, predictor: Predictor) -> None:
 
     Args:
         track: the recording.
-        window: one of its windows; later ones than the first may be shorter (`predict_windows`).
+        window: one of its windows; those after the first, whose `first` is not None, may be shorter
+            (`predict_windows`).
         predictor: the model.
     """
     if window.first is None and len(window.samples) < predictor.min_samples:

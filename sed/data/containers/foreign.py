@@ -91,7 +91,7 @@ def _by_ffmpeg(ffmpeg: str, path: str, name: str) -> Iterator[Decoded]:
         try:
             head = _header(process.stdout)
             if head is None:
-                process.wait()
+                process.wait()  # its messages are complete then
                 raise refuse()
             rate, channels = head
 

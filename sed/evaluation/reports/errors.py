@@ -153,10 +153,10 @@ class Confusion:
 
 
 def confusion(problem: Problem, detections: EventTable) -> Confusion:
-    """Count confusions by the criteria of intersection F1 (dtc 0.5, gtc 0.5, cttc 0.3)."""
-    one = stack([problem.inside(detections)], len(problem.clips), len(problem.labels))
-    counts = point_counts(problem, f1.INTERSECTION, one)
-    right, false, taken = counts.tp[:, 0].sum(0), counts.fp[:, 0].sum(0), counts.crossed()[0]
+    """Count confusions by the criteria of intersection F1: dtc 0.5, gtc 0.5, cttc 0.3 (`psds.Parameters`)."""
+    at_one_point = stack([problem.inside(detections)], len(problem.clips), len(problem.labels))
+    counts = point_counts(problem, f1.INTERSECTION, at_one_point)
+    right, false, taken = counts.tp[:, 0].sum(0), counts.fp[:, 0].sum(0), counts.crossed()[0]  # at that point
     return Confusion(
         labels=[problem.labels[index] for index in problem.present],
         right=right,

@@ -10,7 +10,7 @@ from sed.evaluation.reports.markdown import prose
 from sed.evaluation.reports.seeds.matching import LENGTHS
 from sed.evaluation.reports.seeds.tables import Results, found_share, values_of
 
-Points = list[tuple[int, float | None, float]]  # (sources, precision of a tagger, PSDS1) of each class
+Points = list[tuple[int, float | None, float]]  # (sources, average precision of a tagger, PSDS1) of each class
 
 
 def by_sources(
@@ -25,7 +25,7 @@ def by_sources(
 
     Returns:
         Rows of a table (class, sources, recordings, precision, EB-F1 in per cent, PSDS1), fewest sources first; and
-        (sources, precision, PSDS1) of each class that has a PSDS1.
+        (sources, precision or None, PSDS1) of each class that has a PSDS1.
     """
     rows: list[list[str]] = []
     points: Points = []
@@ -87,7 +87,7 @@ def correlations(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> list[str
         pairs: {property: [(its value, PSDS1) of each class]}.
 
     Returns:
-        A sentence for each property with three classes or more that differ.
+        A sentence for each property of three classes or more, unless all have one value of it, or one PSDS1.
     """
     from scipy.stats import spearmanr
 
@@ -129,7 +129,7 @@ def range_of_means(
         key: name of the number.
 
     Returns:
-        (config, mean) of both; None if fewer than three configs have the number.
+        (config, mean) of both; None if fewer than three configs have the number, since two make no series.
     """
     means = {name: statistics.fmean(v) for name in names if (v := values_of(results.get(name, []), key))}
     if len(means) < 3:
