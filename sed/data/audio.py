@@ -55,7 +55,7 @@ def inspect(path: str | Path) -> tuple[float, str]:
                 count += len(block)
                 peak = max(peak, float(block.max()), -float(block.min()))
     except UserError as error:
-        return 0.0, str(error).removeprefix(f"{path}: ").rsplit(" (", 1)[0]
+        return 0.0, str(error).removeprefix(f"{path}: ").rsplit(" (", 1)[0]  # without the path and the advice in ()
     return count / sound.rate, "silent" if peak < HALF_STEP else ""
 
 
@@ -117,7 +117,7 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
     Args:
         path: the recording.
         file: open file (seekable) to read instead, closed at the end; `path` then only names it in messages.
-        channels: keep the channels apart, except in chained Ogg, which is mixed to mono.
+        channels: keep the channels apart, except in chained Ogg, whose streams may differ in them: it is mixed to mono.
 
     Yields:
         The open recording.
@@ -163,7 +163,7 @@ def _explained(path: str | Path) -> Iterator[None]:
         with naming(path):
             yield
     except OSError as error:
-        if error.filename not in (None, path, str(path)):  # about another file, such as a temporary copy
+        if error.filename not in (path, str(path)):  # about another file, such as a temporary copy
             raise
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             raise UserError(f"{path}: no such audio file (is its path right?)") from None

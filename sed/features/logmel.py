@@ -143,7 +143,10 @@ OPTIONS = {
         "to 0..1; bins: each bin by mean and standard deviation of the training sets",
         "choices": NORMALISERS,
     },
-    "norm_mean": {"default": AUDIOSET_MEAN, "help": "normaliser fixed: (x - norm_mean) / (2 norm_std)"},
+    "norm_mean": {
+        "default": AUDIOSET_MEAN,
+        "help": "normaliser fixed: (x - norm_mean) / (2 norm_std), so the standard deviation becomes 0.5 (P)",
+    },
     "norm_std": {"default": AUDIOSET_STD, "help": "normaliser fixed: (x - norm_mean) / (2 norm_std)", "least": 1e-6},
     "norm_bins": {
         "default": "",
@@ -341,7 +344,7 @@ class FrontEnd(nn.Module):
         return logarithm(self._mel(found if self.power == 2 else found.sqrt_()), self.settings)
 
     def _mel(self, spectrum: Tensor) -> Tensor:
-        if spectrum.is_cuda:
+        if spectrum.is_cuda:  # in double precision, as `sed.features.analysis.spectrum` explains
             return (spectrum.double() @ self.bank.double()).float()
         return torch.cat([spectrum[..., lo:hi] @ self.bank[lo:hi, a:b] for lo, hi, a, b in self._blocks], -1)
 
@@ -377,7 +380,7 @@ def _blocks_of(bank: Tensor) -> list[tuple[int, int, int, int]]:
     A mel filter covers few FFT bins: eight dense blocks of adjacent filters take an eighth of the multiplications of
     the whole bank of 128 filters (measured: a third of the time).
     """
-    used = bank > 0
+    used = bank > 0  # a filter without weights does not extend its block
     index = torch.arange(bank.shape[0]).unsqueeze(1)
     first = torch.where(used, index, bank.shape[0] - 1).amin(0)
     last = torch.where(used, index + 1, 1).amax(0)

@@ -30,7 +30,7 @@ def decayed(model: nn.Module) -> set[str]:
     """Return the names of the parameters that weight decay applies to.
 
     These are matrices and convolution kernels. Norms and biases, which are vectors, have no weight decay, nor have the
-    parameters that their module lists in `no_weight_decay` (tokens and position tables).
+    parameters that their module lists in `no_weight_decay` (such as tokens and position tables).
     """
     return {
         f"{prefix}.{name}" if prefix else name

@@ -50,7 +50,7 @@ class Problem:
         """Return the events that have a length and begin before their recording ends.
 
         An offset more than FAR beyond the recording is moved to the recording's end. Smaller excesses stay, since the
-        last frame of scores may reach beyond a recording, and the packages count such events unchanged.
+        last frame of scores may reach beyond a recording, and psds_eval and sed_eval count such events unchanged.
         """
         ends = self.durations[table.clip]
         far = table.offset > ends + FAR
@@ -64,7 +64,7 @@ class Problem:
         return [label for label, count in zip(self.labels, self.counts, strict=True) if count == 0]
 
     def frame(self, table: EventTable) -> pd.DataFrame:
-        """Return events as a table for the packages: filename, onset, offset, event_label."""
+        """Return events as the table that psds_eval takes: filename, onset, offset, event_label."""
         import pandas as pd
 
         return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Small charts as inline SVG; their colours are those of the page, in its dark and its light scheme."""
+"""Small charts as inline SVG, in the colours of the page's dark or light scheme; images of log-mel as PNG."""
 
 from __future__ import annotations
 
@@ -193,6 +193,7 @@ def bars(
             if value is None:
                 parts.append(_text(left + 4, top + bar - 1, missing, "start", "tick"))
                 continue
+            # half a pixel at least: a value of 0 is seen, and shows its title
             parts.append(
                 f'<rect x="{left}" y="{top:.1f}" width="{max(0.5, value * scale):.1f}" height="{bar - 2}" '
                 f'fill="{colour(index)}"><title>{escape(name)}: {factor * value:.{digits + 1}f}</title></rect>'
