@@ -295,6 +295,7 @@ def check_options(values: Mapping[str, Any], *modules: str) -> None:
     """
     parser = _options_parser(modules)
     for action in parser._actions:
+        # Defaults are not checked: some, such as None, are of a type that no text has.
         if action.dest not in values or values[action.dest] == action.default:
             continue
         value = values[action.dest]

@@ -12,10 +12,10 @@ from sed.models.ast import Mlp, linear_gelu
 
 
 def joined_gelu(linear: nn.Module, x: Tensor) -> Tensor:
-    """Apply a linear map and a GELU in one kernel, in bf16: (..., dim) to (..., hidden); see `RunFirst`.
+    """Apply a linear map and a GELU in one kernel, in bf16: (..., dim) to (..., hidden); a `sed.models.ast.RunFirst`.
 
-    A GPU takes GELU's approximation by tanh then, which deviates by 5e-4 at most: less than the rounding error of bf16
-    for values from 0.25 on. Any other module than `nn.Linear` with a bias is left to `linear_gelu`.
+    On a GPU this kernel computes GELU's approximation by tanh, which deviates by 5e-4 at most: less than the rounding
+    error of bf16 for values from 0.25 on. Any other module than `nn.Linear` with a bias is left to `linear_gelu`.
     """
     if type(linear) is not nn.Linear or linear.bias is None:
         return linear_gelu(linear, x)

@@ -19,7 +19,11 @@ OPTIONS = {
         "help": "channels of a selective-kernel convolution divided by the size of its descriptor (I)",
         "least": 1,
     },
-    "sk_least": {"default": 32, "help": "minimum size of the descriptor of a selective-kernel convolution", "least": 1},
+    "sk_least": {
+        "default": 32,
+        "help": "minimum size of the descriptor of a selective-kernel convolution (I: as in Li et al. 2019)",
+        "least": 1,
+    },
 }
 DILATIONS = (1, 2)
 """dilations of the branches: the second has the receptive field of a 5 x 5 kernel"""

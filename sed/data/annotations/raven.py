@@ -47,7 +47,7 @@ class Raven:
 
 def _selections(path: Path, header: Sequence[str], lines: Sequence[str]) -> Iterator[Annotation]:
     """Yield the selections, each once; `lines` are all lines of the table, of which the first is the header."""
-    named = {name.casefold(): name for name in reversed(header)}
+    named = {name.casefold(): name for name in reversed(header)}  # of names that differ in case only, the first counts
     label = next((named[name.casefold()] for name in LABELS if name.casefold() in named), None)
     if label is None:
         raise UserError(f"{path}:1: no column of labels, such as {', '.join(LABELS)} (rename yours to {LABELS[0]})")

@@ -21,6 +21,7 @@ class WeightsAndBiases:
     """Logger that writes one run with the training step as x-axis; a resumed training continues it."""
 
     def __init__(self, folder: Path, _step: int, config: Mapping[str, Any]) -> None:
+        # `_step`, after which a resumed training continues, is not needed: see the x-axis below.
         folder.mkdir(parents=True, exist_ok=True)
         try:
             self._run = wandb.init(
