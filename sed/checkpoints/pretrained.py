@@ -431,7 +431,8 @@ def _hub(name: str, **how: Any) -> tuple[Hosts, Path]:
 
 def _fetch_config(hosts: Hosts, name: str, cache: Path) -> Path:
     path = cache / "config.json"
-    # `or:` precedes a plain address, from which a file without a checksum is fetched.
+    # `or:` precedes a plain address, from which a file without a checksum is fetched. "ast", in a corpus's table the
+    # name of a part, has no effect.
     row = Row("ast", f"or:{HUGGING_FACE}/{name}/resolve/main/config.json", path.name, path.name)
     hosts.fetcher.fetch(hosts.ask(row), path)
     return path

@@ -62,12 +62,13 @@ class Preparation:
     mixup_labels: str = "soft"
     """labels of a mixture: soft (weighted sum) or hard (union)"""
     apart: bool = True
-    """whether student and teacher get different band gains and warps; if not, both get the same input, unless
-    `interpolated`"""
+    """whether student and teacher get different band gains (FilterAugment) and warps; if not, both get the same input,
+    unless `interpolated`"""
     warped: bool = False
     """whether frequencies are warped"""
     wavmixed: bool = False
-    """whether powers of some clips are mixed instead of amplitudes (waveform mixing)"""
+    """whether powers of some clips are mixed instead of amplitudes, as if their waveforms were added
+    (`sed.training.waveform_mixing`)"""
     interpolated: bool = False
     """whether the teacher's inputs are the clips before mixing (ICT: see `sed.training.interpolation`)"""
 
@@ -253,7 +254,7 @@ class TrainingStep:
         self._values.copy_(host.pin_memory() if self.device.type == "cuda" else host, non_blocking=True)
         for group in self.optimiser.param_groups:
             which = 0 if group["name"].startswith("encoder") else 1  # index in `StepValues.as_list`
-            if isinstance(group["lr"], torch.Tensor):
+            if isinstance(group["lr"], torch.Tensor):  # on a GPU (`sed.training.parameters`)
                 group["lr"].copy_(self._values[which] * group["rate_factor"])
             else:
                 group["lr"] = values.as_list()[which] * group["rate_factor"]
