@@ -201,8 +201,8 @@ class F1(Metric):
     """Macro and micro F1 of detections, counted in one way.
 
     kind is the prefix of the keys; count returns Counts (clips, classes). by_package describes psds_eval's own macro
-    average, which then is an entry, too. micro_counted_by is `counted_by` of the micro average; None: the same as the
-    macro average's. The other arguments are those of `Entry`.
+    average, which then is an entry, too. The other arguments are those of `Entry`; classes, shown and meaning are only of
+    the macro average.
     """
 
     def __init__(
@@ -214,7 +214,6 @@ class F1(Metric):
         *,
         classes: tuple[tuple[str, str], ...] = (),
         shown: frozenset[Place] = frozenset(),
-        micro_counted_by: str | None = None,
         optional: bool = False,
         by_package: str | None = None,
         meaning: str = "",
@@ -235,7 +234,7 @@ class F1(Metric):
             key=f"{kind}_f1_micro",
             title=f"{heading}, micro",
             heading=f"{heading}, micro",
-            counted_by=micro_counted_by or counted_by,
+            counted_by=counted_by,
             per_cent=True,
             optional=optional,
         )
@@ -269,7 +268,6 @@ EVENT_F1 = F1(
     classes=(("event_f1", "EB-F1"), ("event_precision", "precision"), ("event_recall", "recall")),
     shown=frozenset({"published", "main", "seeds", "margins"}),
     meaning="events found: label, onset within 0.2 s, offset within 0.2 s or a fifth of the length; mean over labels",
-    micro_counted_by="sed_eval",
 )
 SEGMENT_F1 = F1(
     "segment",
