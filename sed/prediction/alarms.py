@@ -176,7 +176,7 @@ def keep_budget(
         post: its post-processing, whose thresholds are only raised.
         recordings: names of the recordings.
         read: returns the samples of a recording.
-        per_hour: the budget: false alarms per hour, over all labels.
+        per_hour: the budget: false alarms per hour, above 0, over all labels.
         windows: overlap of windows, and whether events are centred.
         batch_size: windows per batch.
 
@@ -191,10 +191,6 @@ def keep_budget(
         found = count_alarms(predictor, post, recordings, read, windows=windows, batch_size=batch_size)
         allowed = int(per_hour * found.hours + 1e-9)  # a rounding error must not cost an alarm
         if allowed < 1:
-            if per_hour == 0:
-                raise UserError(
-                    "--alarms-per-hour 0: no recordings are long enough to show this (give a number above 0)"
-                )
             needed = f"takes {1 / per_hour:.3g} hours of recordings or more, not {found.hours:.3g}"
             raise UserError(f"--alarms-per-hour {per_hour:g}: {needed} (add recordings)")
         if found.total <= allowed:
