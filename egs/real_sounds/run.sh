@@ -7,7 +7,7 @@
 # RESULTS.md. Finished work is skipped, killed work is resumed. An experiment is exp/<config>_seed<k>. A LIST of configs may be none.
 #
 #   --soundbank DIR       recordings: {train,validation}/{foreground,background,distractor}/<label>/
-#   --scale X             factor of sizes and steps; 0.1 for a CPU (1.0)
+#   --scale X             factor of the corpus's size and of training steps; 0.1 for a CPU (1.0)
 #   --seeds LIST          seeds of every config ("1 2 3")
 #   --systems LIST        configs of conf/real_sounds/ that stage 3 trains ("crnn ast_gru fte_only lgd_only ast_sed")
 #   --more LIST           configs of conf/real_sounds/ that stage 4 trains ("ratio_2 ratio_5")

@@ -69,7 +69,8 @@ def main() -> None:
     for source in sources:
         durations |= read_durations_tsv(source / "durations.tsv")
     if args.events:
-        events = read_published(args.events, durations, read_set_labels(sources[0]))
+        labels = read_set_labels(sources[0])  # all sets of a dump have the same labels
+        events = read_published(args.events, durations, labels)
         origin = {"tables": {str(path): f"sha256:{sha256(path)}" for path in args.events}}
     else:
         events, origin = _decided(args, sources, durations)

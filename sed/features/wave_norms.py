@@ -26,7 +26,7 @@ def peak(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: ARG
 
 
 def centred_peak(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Subtract the mean, then divide by the largest absolute value, as `peak` does (pb_sed).
+    """Subtract the mean, then divide by the largest absolute value, as `peak` does (E).
 
     Args:
         waveforms: (..., samples), zero beyond the valid ones.

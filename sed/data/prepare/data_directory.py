@@ -68,7 +68,8 @@ def read_annotation(tsv: str | Path, kind: str, labels: Sequence[str]) -> Annota
     """Read a metadata TSV.
 
     Args:
-        tsv: the table.
+        tsv: the table: filename, onset, offset, event_label of a strong set, filename, event_labels of a weak one,
+            filename of an unlabelled one.
         kind: strong, weak or unlabelled.
         labels: the classes.
 
@@ -227,7 +228,7 @@ def make_data_dir(
     """Write a data directory, its bad_audio.tsv and its coverage.tsv.
 
     Args:
-        tsv: metadata in DESED's columns.
+        tsv: metadata in DESED's columns, which `read_annotation` names.
         audio: folder of the recordings.
         out: the data directory.
         kind: strong, weak or unlabelled.
@@ -243,7 +244,7 @@ def make_data_dir(
         longest: longer files are bad, in seconds.
         origins: origins.tsv of stage 0, with the origin of each recording: the corpus's archives, or a copy elsewhere.
             coverage.tsv then counts clips by origin, and an origins.tsv in `out` lists that of each clip.
-        soft: soft labels of a strong set, in DESED's columns and `share`, that of the annotators who marked the label.
+        soft: soft labels of a strong set, in its columns and `share`, that of the annotators who marked the label.
 
     Raises:
         UserError: the input is refused. Of the set's tables, at most bad_audio.tsv has been written then.
