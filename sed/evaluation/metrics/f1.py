@@ -201,8 +201,8 @@ class F1(Metric):
     """Macro and micro F1 of detections, counted in one way.
 
     kind is the prefix of the keys; count returns Counts (clips, classes). by_package describes psds_eval's own macro
-    average, which then is an entry, too. The other arguments are those of `Entry`; classes, shown and meaning are only of
-    the macro average.
+    average, which then is an entry, too. The other arguments are those of `Entry`; the micro average has no classes,
+    shown and meaning.
     """
 
     def __init__(
