@@ -189,6 +189,7 @@ def _rocs(evaluation: Evaluation) -> str:
     figures = []
     for name in ("psds1", "psds2", "psds"):
         curves = []
+        # The exact curve is drawn last, and has the first colour.
         for index, (key, word) in enumerate(((name, "thresholds"), (f"{name}_exact", "exact"))):
             if key in evaluation.psds and len(evaluation.psds[key].efpr):
                 value = evaluation.psds[key]
