@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Write the table of all results below a folder, with the environment, commit and command of each, as .md, .csv and .tex.
-# Print its main numbers, the trained and imported models with their reports, and the command that uses the newest model.
+# Print its main numbers, up to eight trained or imported models with their reports, and the command that uses the newest model.
 #
 # usage: steps/results.sh <exp> <RESULTS.md>
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

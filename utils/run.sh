@@ -56,7 +56,7 @@ stop_jobs() { # stop_jobs <signal>: send the jobs SIGTERM, and after RUN_GRACE a
     stopping=$((stopping + 1)) signal=$1
     ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
     ((stopping == 1)) || return 0
-    printf '%s: stopping (again: at once)\n' "$(basename "$0")" >&2
+    printf '%s: stopping the jobs (a second signal kills them)\n' "$(basename "$0")" >&2
     (trap '' INT && pause "${RUN_GRACE:-60}" && kill "${pids[@]}") >/dev/null 2>&1 &
     helpers+=($!)
 }

@@ -12,7 +12,7 @@ set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/tut_sed/run.sh${*:+ $(printf '%q ' "$@")}"
-export SED_COMMAND=${SED_COMMAND% }
+export SED_COMMAND=${SED_COMMAND% } # stated in results
 options_pass=${here}/../desed/run.sh
 source "${here}/../../utils/parse_options.sh"
 

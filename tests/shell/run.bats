@@ -54,7 +54,7 @@ setup() {
         while [[ ! -e started ]]; do sleep 0.1; done
         kill $!
         if ((grace > 1)); then
-            until grep -q 'stopping (again: at once)' said; do sleep 0.1; done
+            until grep -q 'stopping the jobs (a second signal kills them)' said; do sleep 0.1; done
             sleep 0.5 # until the first signal has reached the job
             kill $!
         fi

@@ -267,6 +267,7 @@ class Collection:
         """
         empty = [place for place in self.places[key] if not place.is_filled]
         filled = [place for place in self.places[key] if place.is_filled]
+        # not from this shard: its own files, when it is read again, need no comparison
         from_others = [place for place in filled if self.origin_of.get((place.set, place.path.name)) != origin]
         status = shard.stat()
         name = shown(f"{origin}:{member.key}")
@@ -322,7 +323,7 @@ class Collection:
         status = source.stat()
         if self._was_compared(place, other, status):
             return
-        numbers = ("0", "0", "1")
+        numbers = ("0", "0", "1")  # of equal files: seconds, decibels, correlation
         if not filecmp.cmp(place.path, path, shallow=False):
             try:
                 found = compare(place.path, path)

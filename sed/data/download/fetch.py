@@ -58,7 +58,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Remote:
-    """A file's address, and its size and checksum according to its host; None for what the host does not state."""
+    """A file's record: its address, and its size and checksum according to its host; None for what is not stated."""
 
     url: str
     size: int | None = None
