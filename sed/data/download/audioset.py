@@ -236,7 +236,7 @@ def convert(source: Path, place: Path) -> str:
                 raise RunError(f"{place}: ffmpeg cannot write it: {why} (is the disk, or the memory, full?)") from None
     except subprocess.TimeoutExpired:
         return f"ffmpeg needs more than {MOST_SECONDS} s"
-    except (subprocess.CalledProcessError, FileNotFoundError):
+    except (subprocess.CalledProcessError, FileNotFoundError):  # the second: ffmpeg reported nothing and wrote nothing
         return "ffmpeg cannot read it"
     return ""
 

@@ -252,7 +252,7 @@ def _labels(
         raise UserError(f"{where}: names no label (nothing to learn)")
     for label in sorted(labels):
         if "," in label:
-            where = Path("--from") if label in known else where
+            where = Path("--from") if label in known else where  # the option that names the model
             raise UserError(f"{where}: label '{label}' holds a comma, which separates tags (rename it)")
     return sorted(labels)
 
@@ -283,18 +283,18 @@ def _write_table(
 
 
 def _readable(
-    found: Mapping[str, Path], kept: Path, *, max_bad: float, jobs: int
+    found: Mapping[str, Path], table: Path, *, max_bad: float, jobs: int
 ) -> tuple[dict[str, Path], dict[str, float]]:
     """Return the recordings that can be read to their end, and their lengths in seconds; log the others.
 
     Args:
         found: {recording: its file}.
-        kept: table with the results of an earlier audio check, if it exists, and then of this one.
+        table: file with the results of an earlier audio check, if it exists, and then of this one.
         max_bad: per cent of the recordings that may be unreadable.
         jobs: number of threads.
     """
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    checked = check_audio(found, kept, jobs=jobs)
+    table.parent.mkdir(parents=True, exist_ok=True)
+    checked = check_audio(found, table, jobs=jobs)
     bad = [name for name, (seconds, _) in checked.items() if not seconds]
     for name in bad:
         log.warning("left out: %s: %s", shown(str(found[name])), checked[name][1])

@@ -122,6 +122,7 @@ def _groups(
     rendered = _render_all(procedural, seed, nj)
     for name, found in rendered.items():
         if not name.endswith("/background"):
+            # False: rendered at the lengths of events, so also sustained sounds are whole events
             yield name, "procedural", False, found, np.full(len(found), 1 / len(found))
     for kind, files in bank.files(split, "background").items():
         found = [_prepared(read_audio(file, RATE), True) for file in files]

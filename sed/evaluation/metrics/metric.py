@@ -25,10 +25,10 @@ Place = Literal[
     "results",  # columns of RESULTS.md
     "card",  # card of a packed model
     "published",  # compared with published numbers: RESULTS.md, report.html, ablations
-    "main",  # the few that stand for a system: cards of report.html, rows over seeds, choice of learning rates
+    "main",  # the few that stand for a system: cards of report.html, tables over seeds, choice of learning rates
     "seeds",  # columns of a table of systems with several seeds
     "margins",  # paired differences over several seeds
-    "runs",  # kept in runs.jsonl
+    "runs",  # kept in runs.jsonl (`sed.evaluation.reports.seeds.store`)
 ]
 Values = dict[str, np.ndarray]
 """{name of a number: its value in each bootstrap sample (samples,)}"""

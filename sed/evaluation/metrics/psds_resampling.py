@@ -192,6 +192,7 @@ def class_curves(
                 whole[sample], delta.clip, delta.score, delta.tp, delta.fp, delta.ct_first, delta.ct_label,
                 delta.ct_change, cost, HOUR / duration[sample], parameters.e_max, buffer,
             )  # fmt: skip
+            # 1: against division by 0 in a sample without the class, whose curve is not used
             rows.append((buffer[0, :kept].copy(), buffer[1, :kept] / max(1.0, events[sample, k])))
         points.append(rows)
     return points

@@ -73,6 +73,7 @@ def archive(folder: Path, name: str) -> None:
     """Name the newest run, in its results and remarks, so that the next one can be added; keep its main metrics only.
 
     Its differences between systems (margins.json) and its metrics on training clips (training.json) are removed.
+    `remarks` explains remarks.json.
 
     Raises:
         UserError: there is a run of this name.
