@@ -3,8 +3,8 @@
 #
 # usage: egs/real_sounds/tune.sh --soundbank DIR [options]
 #
-# Protocol A trains all AST systems alike: with the paper's clip pooling and ratio of learning rates, and the number of epochs
-# with a frozen encoder that is best for them on average. Protocol B trains each in the regime (clip pooling, frozen epochs,
+# Protocol A trains all AST systems alike: with the AST-SED paper's clip pooling and ratio of learning rates, and the number of
+# epochs with a frozen encoder that is best for them on average. Protocol B trains each in the regime (clip pooling, frozen epochs,
 # learning rates) that is best for it (RESULTS.md).
 #
 # Splits DIR's training sources into two parts, and mixes training clips from the first, validation clips from the second.

@@ -62,7 +62,7 @@ OPTIONS = {
 def frame_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the mean binary cross-entropy () of logits against targets in [0, 1], both (clips, frames, classes).
 
-    Targets that are NaN (unknown) are left out of the mean.
+    Targets that are NaN (unknown) are left out of the mean; it is 0 if all are.
     """
     known = ~targets.isnan()
     # The mean over all targets, with unknown ones as 0; scaled below to the mean over the known ones.

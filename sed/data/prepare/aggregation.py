@@ -171,7 +171,7 @@ def shares(annotators: Sequence[Iterable[Event]], weights: Sequence[float]) -> l
         for annotator, onset, offset in own:
             first, last = np.searchsorted(times, [onset, offset])
             active[annotator, first:last] = True
-        sums = (np.asarray(weights) @ active).clip(0, 1)  # rounding errors may exceed 1, which soft labels may not
+        sums = np.minimum(np.asarray(weights) @ active, 1)  # a rounded sum may exceed 1, a soft label may not
         spans_of_label: list[SoftEvent] = []
         for onset, offset, share in zip(times[:-1].tolist(), times[1:].tolist(), sums.tolist(), strict=True):
             before = spans_of_label[-1] if spans_of_label else None

@@ -156,7 +156,8 @@ def band(low: float, high: float, *, slope: float = 12.0) -> np.ndarray:
     Returns:
         (1, bins) gains.
     """
-    octaves = np.maximum(np.log2(low / np.maximum(BINS, 1)), 0) + np.maximum(np.log2(np.maximum(BINS, 1) / high), 0)
+    bins = np.maximum(BINS, 1)  # no logarithm of 0 Hz
+    octaves = np.maximum(np.log2(low / bins), 0) + np.maximum(np.log2(bins / high), 0)
     return 10 ** (-slope * octaves[None] / 20)
 
 

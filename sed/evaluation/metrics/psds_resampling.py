@@ -77,7 +77,7 @@ def from_points(
             has = events[chunk] > 0
             # 1e-12: against division by 0 in classes without events
             rate = np.where(has, HOUR / np.maximum(seconds[chunk], 1e-12), 0.0)
-            others = (has.sum(1) - (0 if counted_by_04 else 1)).clip(1)
+            others = (has.sum(1) - (0 if counted_by_04 else 1)).clip(1)  # 1: a single class has no cross-triggers
             mean = np.matmul(ct.reshape(len(ct), points * classes, classes), rate[:, :, None])
             efpr[chunk] += parameters.alpha_ct * mean.reshape(efpr[chunk].shape) / others[:, None, None]
     values, areas = np.empty(samples), np.full((samples, classes), np.nan)

@@ -41,6 +41,7 @@ class Segments:
             borders = np.round(np.append(scores.onset[rows], scores.offset[rows][-1:]), DECIMALS)
             begin = np.round(np.arange(counts[clip]) * SEGMENT, DECIMALS)
             end = np.round(np.arange(1, counts[clip] + 1) * SEGMENT, DECIMALS)
+            # the limits: scores may begin after the clip's start, or end before its end
             low = np.maximum(np.searchsorted(borders, begin, "right") - 1, 0)
             high = np.minimum(np.searchsorted(borders, end, "left"), len(borders) - 1)
             values = scores.values[rows][:, problem.present]
