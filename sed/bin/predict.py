@@ -108,8 +108,8 @@ def main() -> int:
     if args.out_dir is not None and args.out != "-":
         raise UserError("give either --out or --out-dir (one of them)")
     files = [Path(path).resolve() for path in (args.out, args.html, args.watch_state) if path not in (None, "-")]
-    if len(set(files)) < len(files):
-        raise UserError(f"{files[0]}: two of --out, --html and --watch-state are this file (name another)")
+    if twice := [path for path in files if files.count(path) > 1]:
+        raise UserError(f"{twice[0]}: two of --out, --html and --watch-state are this file (name another)")
     if not args.live and not args.watch and not args.recordings:
         raise UserError("no recordings given (files, folders, globs, or - for standard input)")
     threads = args.threads or _idle_threads()

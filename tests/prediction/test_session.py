@@ -376,6 +376,7 @@ def test_an_impossible_number_of_threads_in_the_environment_is_ignored(monkeypat
         (["--model", "nowhere", "x.wav"], "no such model"),
         (["--model", "MODEL"], "no recordings given"),
         (["--model", "MODEL", "--out", "x", "--html", "./x", "WAV"], "two of --out, --html and"),
+        (["--model", "MODEL", "--out", "x", "--html", "y", "--watch-state", "./y", "WAV"], "/y: two of --out"),
         (["--model", "MODEL", "--format", "xml", "WAV"], "unknown"),
         (["--model", "MODEL", "--format", "tsv,vtt", "WAV"], "--out-dir"),
         (["--model", "MODEL", "--format", "vtt", "WAV", "WAV2"], "--out-dir"),
