@@ -13,7 +13,7 @@ from pathlib import Path
 from sed.data.annotations.annotation import Annotation, annotation, lines_of, recording_of
 from sed.errors import UserError
 
-_TIME = r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?"
+_TIME = r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?"  # any number: a negative one is refused later, with its line
 _LABEL = re.compile(rf"{_TIME}\t{_TIME}(\t.*)?")
 
 
