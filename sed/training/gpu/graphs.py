@@ -92,7 +92,7 @@ class CompiledStep(TrainingStep):
         assert self._side is not None
         side, alone = self._side, []
 
-        def between() -> None:
+        def between() -> None:  # before the last launches, which leave room for the student's GRU
             alone.append(side.record_event())
             side.wait_event(encoded)
 
