@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from torch import Tensor
 
-Count = TypeVar("Count", int, "Tensor")
+Count = TypeVar("Count", int, "Tensor")  # a tensor: counts of several waveforms, or in a graph for export
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Framing:
         from torch.nn.functional import pad
 
         samples = waveforms.shape[-1]
+        # samples by which the last frame reaches beyond the waveform; negative if it ends before
         end = (self.num_frames(samples) - 1) * self.shift + self.window - self.lead - samples
         if self.centring == "reflect":
             shape = waveforms.shape  # torch does not mirror tensors of one dimension

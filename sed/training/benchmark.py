@@ -338,7 +338,6 @@ class Benchmark:
         hooks = [
             layer.register_forward_hook(lambda _, given, out: shapes.append((given[0].shape[1:], out.shape[1])))
             for layer in layers
-            if isinstance(layer, torch.nn.Module)
         ]
         with torch.no_grad():
             encoder(torch.randn(1, self.config["input_frames"], self.config["mel_bins"], device=self.device))
