@@ -53,6 +53,7 @@ def main() -> None:
 
     table = read_records(args.records)
     beside = args.records.with_name(args.records.name.replace("_records", "_copies"))
+    # `beside` is the table itself if its name has no `_records`
     copies = read_copies(beside) if beside != args.records and beside.exists() else {}
     free = [part for part in table if part not in copies or copies[part].use != "research"]
     wanted = _with_copies(args.parts or free, args.research_only, copies)

@@ -37,7 +37,7 @@ def resampled(frame: np.ndarray, seconds: float, wanted: float, frames: int) -> 
         shares = _shares(old[first : end + 1], borders)
         for row, values in zip(out, frame, strict=True):  # clip by clip: in float64 all would take twice the memory
             row[begin : begin + BLOCK] = shares @ values[first:end]
-    return out.clip(0, 1, out=out)
+    return out.clip(0, 1, out=out)  # rounding may exceed 1
 
 
 def _shares(old: np.ndarray, new: np.ndarray) -> np.ndarray:

@@ -51,8 +51,8 @@ def cross_fit(
         points: number of operating points.
 
     Returns:
-        The decisions; `post` with `tuned_on` set but its own parameters; and, for result.json, {`cross_fitted`: `what`,
-        and the number of clips and the parameters of each half}.
+        The decisions; `post` with the parameters it came with, and `tuned_on` naming the other half; and, for
+        result.json, {`cross_fitted`: `what`, and the number of clips and the parameters of each half}.
 
     Raises:
         UserError: the submission has no scores, or lacks clip posteriors that a step needs; `post` lacks a step
@@ -83,7 +83,7 @@ def cross_fit(
         points=decode(processed, operating_points(points)),
         scores=processed,
         raw=raw,
-        thresholds=None,
+        thresholds=None,  # those of the halves differ
     )
     tuned_on = f"the other half of this set, for each half ({', '.join(what)})"
     return decisions, replace(post, tuned_on=tuned_on), {"cross_fitted": {"what": list(what), "halves": chosen}}

@@ -35,8 +35,8 @@ OPTIONS = {
     },
 }
 DRAWING = (Tensor.uniform_, Tensor.normal_, Tensor.erfinv_)
-"""operations of those functions of torch.nn.init that a mode does not see, such as trunc_normal_, whose erfinv_ takes
-as long as its draw"""
+"""operations of those functions of torch.nn.init that `_Undrawn` does not see, such as trunc_normal_, whose erfinv_
+takes as long as its draw"""
 OPTIONS_FROM = [
     "sed.models.encoders",
     "sed.models.poolings",
@@ -73,11 +73,13 @@ class Detector(nn.Module):
 
     `frame_seconds` is the time from one output frame to the next, `num_frames` the number of output frames; together
     they cover `clip_seconds`, unless `input_frames` are fewer. `encoder_seconds` is the time between two patches.
-    `run_classifier` applies the classifier to frames; training on a GPU replaces it.
+    `run_classifier` applies the classifier to frames; training on a GPU replaces it. `freeze_batchnorm` keeps the
+    encoder's batch norms as they are loaded, also in training.
     """
 
     OF_CLASSES = ("classifier.", "clip_pooling.")
-    """prefixes of the parameters whose first dimension is the class; with `class_merge`, not `classifier.head`'s"""
+    """prefixes of the parameters whose first dimension is the class; with `class_merge`, not `classifier.head`'s, whose
+    first dimension is the class of the published head"""
 
     encoder: Encoder
     pooling: Pooling

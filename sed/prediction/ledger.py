@@ -117,7 +117,7 @@ def open_ledger(path: Path, table: Path | IO[str] | None) -> Iterator[Ledger]:
         if isinstance(table, Path):
             _cut_back(table, lines, path)
             table.parent.mkdir(parents=True, exist_ok=True)
-            # As `open_replacing` writes text, but line ends stay as the format wrote them.
+            # As `sed.files.open_replacing` writes text, but line ends stay as the format wrote them.
             with table.open("a", encoding="utf-8", errors="backslashreplace", newline="") as opened:
                 header = next((line["header"] for line in reversed(lines) if "header" in line), None)
                 yield Ledger(file, done, opened, table, header)

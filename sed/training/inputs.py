@@ -35,7 +35,8 @@ class StepInputs:
     """
 
     features: torch.Tensor
-    """raw log-mel (slots, frames, bins), float16 of dumped sets, float32 of soundscapes; see `Maker.fetched`"""
+    """raw log-mel (slots, frames, bins), float16 of dumped sets, float32 of the soundscapes that pre-training mixes;
+    see `Maker.fetched`"""
     valid: torch.Tensor
     """number of feature frames of each clip before padding (slots,) int64"""
     shift: torch.Tensor

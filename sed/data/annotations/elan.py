@@ -11,7 +11,7 @@ from sed.data.annotations.annotation import Annotation, annotation, or_none, rec
 from sed.errors import UserError
 
 MOST_DIGITS = 12
-"""digits of a time in milliseconds; a longer number is treated as a missing time"""
+"""digits of a time in milliseconds, up to 32 years (our choice); a longer number is treated as a missing time"""
 
 
 class Elan:

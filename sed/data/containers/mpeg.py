@@ -28,7 +28,7 @@ _RATES = {
 # version field of a header (3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5) -> sample rates in Hz of its sample rate field
 _HERTZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _BUFFER = 1 << 16  # bytes read at a time
-_LARGEST = 2881  # bytes of the largest frame, of layer II; as many or more after the last frame are no truncated frame
+_LARGEST = 2881  # bytes of the largest frame (layer II, 160 kbit/s at 8 kHz, padded): a truncated one is shorter
 _SEARCHED = 1 << 20  # bytes in which the first frame must begin, else the file is not MPEG audio
 
 
@@ -104,8 +104,8 @@ def open_mpeg(path: str, file: BinaryIO, size: int) -> View | None:
     frame = frame_of(found.first)
     assert frame is not None
     layer = frame.kind[1]
-    # Only layer III has such headers. One that is correct, give or take a frame, is kept, since it also states the
-    # encoder's delay.
+    # Only layer III has such headers. One that is correct, give or take a frame (some writers, such as GStreamer's
+    # xingmux, count the header's own), is kept, since it also states the encoder's delay.
     if layer < 3 or (found.stated is not None and found.frames <= found.stated + 1):
         return View(file, found.spans)
     spans = found.spans

@@ -51,7 +51,7 @@ class SoundBank:
                 raise UserError(
                     f"{path}: label '{label}' is in validation/foreground only (add it to train/foreground)"
                 )
-        for label in self.labels:
+        for label in self.labels:  # labels are separated by commas in options and by line ends in labels.txt
             if "," in label or label.split() != [label]:
                 raise UserError(f"{path}: label {label!r} holds a comma, a blank or a line end (rename its folders)")
 
@@ -103,7 +103,7 @@ class SoundBank:
             if len(sound) < LOOPED_BELOW * length:
                 return loop(sound, length)
             start = int(rng.integers(max(1, len(sound) - length)))
-            return edges(sound[start : start + length], 0.02, 0.02)  # no clicks where the stretch is cut out
+            return edges(sound[start : start + length], 0.02, 0.02)  # fades of 20 ms: no clicks
 
         return voice
 

@@ -1,6 +1,7 @@
 """Choice of the Bi-GRU implementation in GPU training: the persistent kernel if it fits, else cuDNN in bf16.
 
-Autocast would run cuDNN in float16, in which the gradients of a mean over half a million frame posteriors underflow.
+Autocast would run cuDNN's GRU in float16, even where its type is bf16: the gradients of a mean over half a million
+frame posteriors underflow then.
 """
 
 from __future__ import annotations
@@ -131,7 +132,8 @@ def beside_equal(clips: int, between: Callable[[], None]) -> RunGru:
         few = plan_for(gru, len(x), x.device, beside=other) if other else None
         if plan is None or other is None or few is None:
             return persistent_gru(gru, x, repeat)
-        # A launch with larger slices takes longer, on an H200 1.7 times as long with 48 units as with 16.
+        # A launch with larger slices takes longer, on an H200 1.7 times as long with 48 units as with 16: then one
+        # launch less runs beside the other GRU, so that they end no later than it.
         launches = gru.num_layers * other.launches(clips) - (few.slice > other.slice)
         last = Last(few, launches, between) if launches else None
         return bi_gru(x, weights_of(gru, exact=False), repeat=repeat, plan=plan, last=last)
@@ -155,7 +157,7 @@ def flash_rnn(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
     from flashrnn import flashrnn
 
     x, units = repeated(x, repeat).to(torch.bfloat16), gru.hidden_size
-    bias = x.new_zeros(4, 1, units)
+    bias = x.new_zeros(4, 1, units)  # for reset, update, and both parts of the candidate state
     for layer in range(gru.num_layers):
         states = []
         for direction in ("", "_reverse"):
