@@ -1,9 +1,10 @@
-"""Augmentation of FDY-CRNN (F), parametrised in seconds and decibels: time shift, mixup, time mask, FilterAugment.
+"""Augmentation of FDY-CRNN (F): time shift, mixup, time mask, FilterAugment.
 
 The random numbers of a step are drawn on the host for the whole global batch from (seed, step), so they are the same on
 every device and for any number of processes; those of frequency warping and waveform mixing, which have separate
-modules, are drawn here, too. A few batched operations apply them on the device. Features are raw log-mel, in which a
-decibel is a constant difference; mixup adds amplitudes. Letters such as (F) name sources: see egs/desed/README.md.
+modules, are drawn here, too. A few batched operations apply them on the device. Options are in seconds and decibels, so
+that they mean the same for every front end. Features are raw log-mel, in which a decibel is a constant difference;
+mixup adds amplitudes. Letters such as (F) name sources: see egs/desed/README.md.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ OPTIONS = {
     "mixup_alpha": {"default": 0.2, "help": "mixing weights are drawn from Beta(alpha, alpha) (F)", "least": 1e-3},
     "mixup_labels": {
         "default": "soft",
-        "help": "labels of a mixture: weighted sum (soft) or union (hard)",
+        "help": "labels of a mixture: their weighted sum (soft: F) or their union (hard)",
         "choices": ["soft", "hard"],
     },
     "mask_min_seconds": {
@@ -51,7 +52,7 @@ OPTIONS = {
     "mask_max_seconds": {"default": 2.0, "help": "longest time mask, s; 0: none (F: 1/5 of the clip)", "least": 0},
     "filter_augment": {
         "default": "step",
-        "help": "FilterAugment: random gains, constant per band (step) or linear between band edges; none: off",
+        "help": "FilterAugment: random gains, constant per band (step: F) or linear between band edges; none: off",
         "choices": FILTERS,
     },
     "filter_min_db": {"default": -4.5, "help": "lowest band gain, dB (F)"},
@@ -168,7 +169,7 @@ def draw(
     # `high` itself is drawn only if it equals `low` (F)
     width = rng.integers(low, max(high, low + 1), batch).clip(0, frames) if high > 0 else np.zeros(batch, np.int64)
     start = np.floor(rng.random(batch) * (frames - width + 1)).astype(np.int64)
-    width[strong:] = 0
+    width[strong:] = 0  # only strong clips have labels to mask (F)
     gains = [filter_gains(rng, options, clips=batch, bins=bins) for _ in range(2)]
     # Options that were added later draw last, and only if they are used: without them, the numbers stay as they were.
     warps = [draw_warps(rng, options.warp_probability, options.warp_least, clips=batch, bins=bins) for _ in range(2)]
