@@ -12,7 +12,8 @@ from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1  # from Linux's <sys/prctl.h>
 OWNER = "RUN_OWNER"
-"""environment variable that scripts set: id of the process that this one works for, which need not be its parent"""
+"""environment variable that recipes and utils/jobs.sh set: id of the process that this one works for, which need not
+be its parent"""
 
 
 def end_with_parent() -> None:
@@ -38,7 +39,7 @@ def end_with_parent() -> None:
 def end_with_owner() -> None:
     """Make this process get SIGTERM when the process that OWNER names ends; do nothing if it names none or this one.
 
-    Scripts set the variable, so that after a recipe is killed its processes do not go on holding locks or processors.
+    So after a recipe is killed its processes do not go on holding locks or processors.
     """
     text = os.environ.get(OWNER, "")
     if not (text.isascii() and text.isdigit()) or int(text) == os.getpid():

@@ -54,7 +54,7 @@ class BeatsImporter:
 
         Raises:
             Mismatch: the file is of another network, has a tensor twice, or its copies of the bias table differ
-                (the message has our names of tensors; a block's own bias table, which we lack, is named in our block).
+                (the message has our names of tensors, and `blocks.N.` as prefix of a block's copy of that table).
         """
         tensors: dict[str, Tensor] = {}
         for name, value in state.items():

@@ -169,7 +169,7 @@ def draw(
     # `high` itself is drawn only if it equals `low` (F)
     width = rng.integers(low, max(high, low + 1), batch).clip(0, frames) if high > 0 else np.zeros(batch, np.int64)
     start = np.floor(rng.random(batch) * (frames - width + 1)).astype(np.int64)
-    width[strong:] = 0  # only strong clips have labels to mask (F)
+    width[strong:] = 0  # only strong clips (F): a mask may hide all that a weak clip's tag names
     gains = [filter_gains(rng, options, clips=batch, bins=bins) for _ in range(2)]
     # Options that were added later draw last, and only if they are used: without them, the numbers stay as they were.
     warps = [draw_warps(rng, options.warp_probability, options.warp_least, clips=batch, bins=bins) for _ in range(2)]
