@@ -33,7 +33,7 @@ def stitch(scores: Scores, windows: Mapping[str, Window], durations: Mapping[str
 
     Args:
         scores: scores of windows; each clip is a window.
-        windows: {clip: recording and onset of the window}.
+        windows: {clip: recording and onset of the window}, as from `read_windows`.
         durations: {recording: seconds}.
         where: name of the file of the scores, for messages.
 
@@ -74,8 +74,8 @@ def stitch(scores: Scores, windows: Mapping[str, Window], durations: Mapping[str
         window = windows[clip]
         at = row[window.recording]
         first = round(window.onset / seconds)
-        count = min(frames, lengths[at] - first)
-        posteriors = scores.frame[index, : max(count, 0)].clip(LEAST, 1 - LEAST)
+        count = min(frames, lengths[at] - first)  # 0 or more, since windows begin within their recordings
+        posteriors = scores.frame[index, :count].clip(LEAST, 1 - LEAST)
         part = slice(first, first + len(posteriors))
         sums[at, part] += weights[: len(posteriors), None] * (np.log(posteriors) - np.log1p(-posteriors))
         total_weights[at, part] += weights[: len(posteriors)]
