@@ -13,6 +13,7 @@ from typing import Any
 from sed.errors import UserError
 
 SECTION = "schedule"
+# Defaults of numbers of epochs are floats where a fraction of an epoch may be given.
 OPTIONS = {
     "epochs": {"default": 10, "help": "epochs to train (P)", "least": 1},
     "steps_per_epoch": {
@@ -22,7 +23,8 @@ OPTIONS = {
     },
     "most_passes": {
         "default": 0,
-        "help": "shorten epochs so that the labelled set seen least is passed over at most this often; 0: no limit",
+        "help": "shorten epochs so that the whole training passes over the labelled set seen least at most this often; 0: "
+        "no limit",
         "least": 0,
     },
     "lr": {
