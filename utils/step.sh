@@ -44,6 +44,7 @@ same() { # same <file> <text>: does the file hold this text, which `remember` st
 }
 
 labels_of() { # labels_of <dump/set>: print the folder of the labels that its scores are measured against
+    # of a set of windows, those of the whole recordings (sed/data/windows.py)
     if [[ -e $1/recordings/windows.tsv ]]; then printf '%s/recordings' "$1"; else printf '%s' "$1"; fi
 }
 

@@ -153,7 +153,8 @@ def _install(new: Path, folder: Path) -> None:
 def _complete(folder: Path) -> None:
     """Finish what a killed run left: restore `folder` if it was renamed, and remove the hidden folders."""
     new, old = _hidden(folder)
-    # killed between the two renames, `new` is complete; without a `new`, `folder` was removed after the second one
+    # killed between the two renames of `_install`, `new` is complete; without `new`, the second was made, but somebody
+    # has removed `folder` since
     if old.is_dir() and not folder.exists():
         (new if new.is_dir() else old).rename(folder)
     for leftover in (new, old):

@@ -83,7 +83,7 @@ class Experiment:
         pretrained = pretrained or self.published(downloads)
         words = ["--seed", self.seed] if self.seed else []
         varied = dict(self.varied)
-        if self.labeller and self.seed:
+        if self.labeller and self.seed:  # each seed has a labeller, whose set is pseudo_seed<k>
             sets = varied.pop("train_sets", value_text(self.settings["train_sets"])).split(",")
             words += ["--train-sets", ",".join(self.of_seed(PSEUDO) if name == PSEUDO else name for name in sets)]
         if self.start:
@@ -91,7 +91,7 @@ class Experiment:
         elif self.settings["pretrained_by"] and checkpoints:
             words += ["--pretrained", str(checkpoint(self.settings["pretrained_by"], checkpoints))]
         elif self.settings["init_from"] or pretrained:
-            words += ["--pretrained", self.settings["init_from"] or pretrained]
+            words += ["--pretrained", self.settings["init_from"] or pretrained]  # init_from is 'none', if given
         if self.rates:
             head, encoder = self.rates.split(":")
             words += ["--lr", head, "--encoder-lr", encoder]

@@ -1,4 +1,7 @@
-"""Prediction on recordings that a recorder writes into a folder: each exactly once, even if prediction is killed."""
+"""Prediction on recordings that a recorder writes into a folder: each exactly once, even if prediction is killed.
+
+A file, the ledger (`sed.prediction.ledger`), names the recordings that are done.
+"""
 
 from __future__ import annotations
 

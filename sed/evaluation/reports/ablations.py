@@ -13,7 +13,8 @@ from sed.evaluation.reports.certainty import caveat
 from sed.evaluation.reports.published import PUBLISHED, on_their_set
 from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
 
-# {config: its published numbers}, of the AST-SED paper's two systems and its baseline.
+# {config: its published numbers}, of the AST-SED paper's two systems and its baseline, which is most probably crnn_wide
+# (egs/desed/README.md).
 SYSTEMS = dict(zip(("ast_sed", "ast_gru", "crnn_wide"), PUBLISHED[:3], strict=True))
 DEFAULTS = default_options("sed.features.logmel", "sed.models.detector", "sed.training.build")
 COLUMNS = shown_in("published")
