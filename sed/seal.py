@@ -1,7 +1,8 @@
 """Checksums at the end of files, so that damage is detected when they are read.
 
 Binary files end in `SEAL`, a line after their own format's content (HDF5 and zip readers ignore it), JSON files in a
-last key. The checksum detects damage, not malice: the content is validated all the same.
+last key. Binary files may be large: their CRC-32 takes less than half the time of the JSON files' SHA-256 (measured).
+The checksum detects damage, not malice: the content is validated all the same.
 """
 
 from __future__ import annotations

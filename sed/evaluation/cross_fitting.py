@@ -34,7 +34,7 @@ COLUMNS = ("clip", "label", "onset", "offset")  # of an EventTable
 
 def half_of(clip: str) -> int:
     """Return the half, 0 or 1, that a clip belongs to."""
-    videos = [key.video for key in candidates(clip)]
+    videos = [key.video for key in candidates(clip)]  # one id: candidates differ in their times
     return int(hashlib.md5((videos or [clip])[0].encode(), usedforsecurity=False).hexdigest(), 16) % HALVES
 
 

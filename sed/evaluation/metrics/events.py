@@ -70,6 +70,8 @@ def raw_events(rows: Iterable[Row]) -> RawEvents:
 def read_events(path: str | Path, exclude: Collection[Path] = ()) -> tuple[RawEvents, list[str]]:
     """Return the events of a table, and all clips that it names, also those without an event.
 
+    The table may be of any tool (`METADATA`: the rules of `sed.data.tables` for such tables).
+
     exclude: resolved paths of files that are not read if the table is a folder of label files.
     """
     rows = read_rows(path, METADATA, exclude)
