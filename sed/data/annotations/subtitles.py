@@ -50,13 +50,14 @@ def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (number of the first line, lines) of each block.
 
     A block ends at an empty line. If there is none between two cues, it ends before the times of the second, or before
-    its number if that is the number of the first plus 1.
+    its number if that is the number of the first plus 1. Two lines or more before a cue's times, such as a header, are
+    a separate block.
     """
     block: list[str] = []
     timed = False
     for number, line in enumerate([*lines_of(text), ""], 1):
         times = bool(_CUE.fullmatch(line))
-        if block and (not line.strip() or (times and timed)):
+        if block and (not line.strip() or (times and (timed or len(block) > 1))):
             following = [block.pop()] if times and _ends_with_next_number(block) else []
             yield number - len(following) - len(block), block
             block, timed = following, False

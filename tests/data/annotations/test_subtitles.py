@@ -57,6 +57,14 @@ def test_cues_are_read_whatever_their_identifiers_begin_with(tmp_path: Path) -> 
     assert by_clip(read_rows(write(tmp_path, "a.vtt", text))) == {"a": [Event(1, 2, "Dog"), Event(3, 4, "Cat")]}
 
 
+@pytest.mark.parametrize(
+    "head", ["WEBVTT\nKind: captions\nLanguage: en\n", "WEBVTT\nKind: captions\n1\n", "WEBVTT\n\nNOTE\nx\n"]
+)
+def test_a_cue_right_below_a_header_or_note_is_read(tmp_path: Path, head: str) -> None:
+    text = f"{head}00:01.000 --> 00:02.000\nDog\n"
+    assert by_clip(read_rows(write(tmp_path, "a.vtt", text))) == {"a": [Event(1, 2, "Dog")]}
+
+
 def test_a_folder_skips_subtitles(tmp_path: Path) -> None:
     for kind in ("audacity", "srt"):
         write(tmp_path, *FILES[kind])
