@@ -62,7 +62,7 @@ setup(
             "hypothesis>=6.100",
             "praatio>=6.2,<7",  # another reader of TextGrids, to compare ours with
             "ruff>=0.6",
-            "transformers>=4.48,<6",
+            "transformers>=4.48,<6",  # its AST, to compare ours with
             "bats-core>=1.11",
         ],
         "lint": [
@@ -83,7 +83,7 @@ setup(
         "energy": ["codecarbon>=3,<4"],  # kWh of --energy
         "wandb": ["wandb>=0.17"],  # trackers of trainings: --loggers wandb, --loggers mlflow
         "mlflow": ["mlflow-skinny>=2.14", "pillow>=10"],  # no server, no database
-        "fetch": ["yt-dlp>=2025.1"],
+        "fetch": ["yt-dlp>=2025.1"],  # recordings from YouTube: local/download.sh --fetch true
         "av": ["av>=12"],  # m4a, mp4, webm and the like where no ffmpeg is installed; its wheels carry GPL libraries
     },
 )

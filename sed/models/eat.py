@@ -135,7 +135,7 @@ class Eat(nn.Module):
             PostNormBlock(dim=dim, heads=heads, mlp_ratio=mlp_ratio, norm_eps=NORM_EPS) for _ in range(blocks)
         )
         init_weights(self, dim)
-        nn.init.normal_(self.extra_tokens)
+        nn.init.normal_(self.extra_tokens)  # as in data2vec 2.0, from which EAT is derived
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.local_encoder(x) + self.positions
