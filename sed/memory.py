@@ -18,8 +18,9 @@ class _Limit:
 
     Attributes:
         soft: limit outside of blocks.
-        base: bytes that were in use when a block began, without those that other blocks may take.
-        more: {thread: bytes that its block may take}.
+        base: bytes in use outside of blocks, by the highest estimate since there are any: what was in use when a block
+            began, without all that other blocks may take, as it is unknown how much of that they have taken.
+        more: {thread: bytes that its block may take}. The limit is `base` and all of these.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,8 @@ class _Limit:
     def change(self, more: int | None, used: int | None = None) -> int | None:
         """Set what the calling thread's block may take, None: it has none; return what it was before.
 
-        used: bytes in use, at a block's start, where a lower limit of a block around it stays; None: a block's end.
+        used: bytes in use, at a block's start; None: at a block's end. A block within another of its thread may take
+        no more than what the outer one has left.
         """
         me = threading.get_ident()
         with self.lock:
@@ -40,7 +42,9 @@ class _Limit:
             others = sum(self.more.values())
             if used is not None:
                 self.base = max(self.base, used - others - (before or 0))
-            if more is not None and used is not None and before is not None:  # of `before` some is in use
+            if (
+                more is not None and used is not None and before is not None
+            ):  # the outer block has taken a part of `before`
                 more = min(before, more + max(0, used - self.base - others))
             if more is not None:
                 self.more[me] = more

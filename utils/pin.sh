@@ -7,7 +7,8 @@
 # Run it in an environment in which the tests pass (tests/run.sh), after a change of setup.py or to update the versions:
 # rm -r .venv constraints.txt; touch constraints.txt; tests/run.sh; utils/pin.sh   (with an empty file pip takes the newest)
 # The first line of constraints.txt claims that the versions were tried with every Python that setup.py allows, and no test
-# does this: install them with the oldest and the newest, `python3.X -m venv DIR; DIR/bin/pip install -c constraints.txt .[test]`.
+# does this. With the oldest and the newest Python, install them and run the tests:
+# python3.X -m venv DIR; DIR/bin/pip install -c constraints.txt '.[recipe,test,lint]'; PATH=DIR/bin:${PATH} tests/run.sh
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -4,7 +4,7 @@
 # usage: egs/mini_desed/run.sh [options]
 #
 #   --soundbank DIR   recordings to mix the corpus from: {train,validation}/{foreground,background,distractor}/<label>/;
-#                     distractors are sounds without a label (default: procedural sounds with DESED's ten labels)
+#                     below background and distractor any name will do, as distractors have no label (default: procedural sounds with DESED's ten labels)
 #   --seed N          seed of the corpus (0)
 #
 # and every option of egs/desed/run.sh; by default --work is the recipe's folder, --ngpu 0, --nj 2, and the configs are

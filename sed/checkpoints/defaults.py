@@ -25,7 +25,8 @@ def complete_config(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored config with all options of the model and the front end.
 
     Raises:
-        UserError: the config has an unknown or removed option (see `complete`), or an invalid value.
+        UserError: a removed option has a value that is no longer supported (see `complete`), or an option of `MODULES`
+            has an invalid value. Unknown options are kept.
     """
     config = complete(stored, model_defaults())
     check_options(config, *MODULES)

@@ -110,7 +110,7 @@ LICENCES = {
     "beats": "MIT",
     "dasheng": "Apache-2.0",
     "eat": "MIT",
-    "panns": "MIT (the authors' repository), or what Zenodo's record 3987831, which has the files, states",
+    "panns": "CC BY 4.0 (the files, Zenodo record 3987831; the authors' code is MIT)",
 }
 """{encoder: licences of its published weights}, for the card of a model initialised with them"""
 

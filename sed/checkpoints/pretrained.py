@@ -459,7 +459,7 @@ def _published_names() -> Path | None:
     try:
         # Names are optional, so without a network the wait is short: one attempt of 5 s.
         hosts, cache = _hub(PUBLISHED, timeout=5.0, retries=0)
-        if is_checked(path := cache / "config.json"):
+        if is_checked(path := cache / "config.json"):  # it was downloaded whole
             return path
         with lock(cache, wait=True):  # two downloads at once would write to one file
             return _fetch_config(hosts, PUBLISHED, cache)

@@ -1,6 +1,6 @@
 """A corpus's split (train, test ...) of long annotated recordings, cut into clips in DESED's layout.
 
-The table of events is written after the audio, so that its existence marks a finished set.
+The table of events is written after the audio, and then a hidden note, which marks a finished set.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def _areas(weights, clip, score, positive, max_fpr, out):  # type: ignore[no-unt
                 row += 1
             if false / negatives > max_fpr:
                 break
-            area += height * (false / negatives - before)
+            area += height * (false / negatives - before)  # a staircase, as sed_scores_eval's
             before, height = false / negatives, found / positives
         out[sample] = (area + height * (max_fpr - before)) / max_fpr
 

@@ -12,8 +12,8 @@ from sed.evaluation.postprocessing.median import PAPER_MEDIAN
 class Published(NamedTuple):
     """A published system on DESED's validation set of 1168 clips: EB-F1 as a fraction, PSDS1 and PSDS2.
 
-    names: names of the configs whose experiments reproduce it; note: why its numbers cannot be compared with ours as
-    they are.
+    names: of experiments that reproduce it, mostly also of their configs; note: why its numbers cannot be compared with
+    ours as they are.
     """
 
     system: str
@@ -45,7 +45,8 @@ PAPER = "Li et al., ICASSP 2023 (arXiv 2303.03689)"
 DESED_TASK, FDY_SED, CONFORMER_SED = "DESED_task's README", "FDY-SED's README", "ConformerSED's README"
 # A note on FDY-SED's numbers.
 OF_SIXTEEN = "the best of 16 runs for each number; without recorded strong clips"
-# `*(...)` keeps the numbers and the source of a longer entry on one line. The first three are of the AST-SED paper.
+# `*(...)` keeps the numbers and the source of a longer entry on one line. The first three were measured by the authors
+# of the AST-SED paper; the fourth is one that it quotes.
 # "student" in a note: measured on the student of the mean-teacher pair, not on the teacher.
 PUBLISHED = (
     Published("AST-SED", 0.5960, 0.5140, PAPER, names=("ast_sed",)),
@@ -82,7 +83,7 @@ PUBLISHED = (
     Published("CRNN with AST embeddings, late fusion", 0.372, 0.322, DESED_TASK, 0.722, note="the AST frozen"),
     Published("CRNN with BEATs embeddings", 0.571, 0.480, DESED_TASK, 0.727, note="BEATs frozen; mean of three runs"),
 )
-"""Numbers recovered from the paper's tables and from the projects it compares with; not measured here."""
+"""Numbers of the paper's text and of the projects that it compares with; not measured here."""
 
 
 def on_their_set(result: Mapping[str, Any]) -> bool:
