@@ -45,8 +45,8 @@ quoted() { # quoted <word>: print it as one word for split_words (printf %q writ
     printf "'%s'" "${1//${mark}/${inner}}"
 }
 
-_options_header() { # _options_header <script>: print its header comment
-    awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' <"$1"
+_options_header() { # _options_header <script>: print its header comment; nothing for the empty name of a bash -c
+    [[ -z $1 ]] || awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' <"$1"
 }
 
 _options_listed() { # _options_listed <script> [<metavar>...]: print its options (with these metavars) between blanks
