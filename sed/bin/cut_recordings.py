@@ -43,7 +43,7 @@ def _parser() -> Parser:
     parser.option(
         "annotator_column",
         "",
-        "column of the annotator, in all tables except the first of --annotations, whose events are merged already",
+        "column of the annotator, in the tables of --annotations except the first, whose events are merged already",
     )
     parser.option("status_column", "", "column of the review: unreviewed, accepted or rejected, in the same tables")
     parser.option("collector_column", "", "column that is true if the annotator made the recording, in the same tables")
@@ -56,7 +56,8 @@ def _parser() -> Parser:
     parser.option(
         "alpha",
         16.0,
-        "with --aggregation weighted: an annotator's weight is proportional to the annotator's score to this power",
+        "with --aggregation weighted: an annotator's weight is proportional to this power of the annotator's score, "
+        "the agreement with the others",
         least=0,
         most=1000,
     )

@@ -32,8 +32,8 @@ def main() -> None:
     parser.option(
         "durations",
         "",
-        "TSV of durations (filename, seconds) that the audio must have; for clips that it lacks, the difference of the "
-        "times in their name, if it is AudioSet's",
+        "TSV of durations (columns filename, duration; seconds) that the audio must have; for clips that it lacks, the "
+        "difference of the times in their name, if it is AudioSet's",
     )
     parser.option("origins", "", "origins.tsv of stage 0: adds where the clips are from to coverage.tsv")
     parser.option("soft", "", "TSV of soft labels for the clips of a strong TSV: its columns, and share in (0, 1]")

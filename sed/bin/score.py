@@ -42,7 +42,12 @@ def parser() -> Parser:
         "true events: events.tsv, or label files of another tool (file or folder)",
         required=True,
     )
-    p.option("durations", None, "durations.tsv (filename, seconds), or the folder of the recordings", required=True)
+    p.option(
+        "durations",
+        None,
+        "durations.tsv (columns filename, duration; in seconds), or the folder of the recordings",
+        required=True,
+    )
     p.option("out", None, "result.json to write", required=True, type=output_file)
     p.option("labels", None, "labels.txt (default: the labels of INPUT, or of the ground truth)")
     p.option("set", None, "name of the set in the result (default: the name in scores.h5, else the folder of --out)")

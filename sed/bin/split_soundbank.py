@@ -1,4 +1,4 @@
-"""Split a soundbank's training sources into a new soundbank to tune on, which has none of the validation sources.
+"""Split the sources in a soundbank's train/ into a new soundbank to tune on; those in its validation/ are left out.
 
 usage: python3 -m sed.bin.split_soundbank [options] <soundbank> <out>
        python3 -m sed.bin.split_soundbank --count sources.json <soundbank>
@@ -23,7 +23,12 @@ from sed.errors import UserError
 @entry
 def main() -> None:
     p = Parser(__doc__.split("\n", 1)[0])
-    p.add_argument("soundbank", type=Path, help="{train,validation}/{foreground,background,distractor}/<label>/")
+    p.add_argument(
+        "soundbank",
+        type=Path,
+        help="{train,validation}/{foreground,background,distractor}/<label>/; below background and distractor any name "
+        "will do",
+    )
     p.add_argument("out", type=Path, nargs="?", help="folder to write")
     p.option("share", 0.25, "share of each label's recordings that goes to validation", least=0.01, most=0.99)
     p.option("seed", 0, "seed of the random assignment", least=0)

@@ -97,7 +97,8 @@ def add_arguments(parser: Parser, *, short: int, long: int, seed: int) -> None:
     parser.option(
         "soundbank",
         "",
-        "folder of recordings, {train,validation}/{foreground,...}/<label>/ (default: synthetic sounds)",
+        "folder of recordings, {train,validation}/{foreground,background,distractor}/<label>/; below background and "
+        "distractor any name will do (default: synthetic sounds)",
     )
     parser.option("kinds", list(KINDS), f"densities of events, comma-separated: {', '.join(KINDS)}", type=words)
     parser.option("short", short, "number of recordings of one minute, per density", least=0)
