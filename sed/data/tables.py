@@ -108,7 +108,8 @@ class ClipIds:
 def read_lines(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str]]:
     """Yield (line number, line without its end) of a text file, except blank lines.
 
-    Raises UserError if the file is missing or not text.
+    Raises UserError if the file is missing or not text, a line is LONGEST or longer, or, by exact rules, ends in a
+    carriage return.
     """
     check_file(path)
     try:
@@ -305,7 +306,7 @@ def tag_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, s
 
 
 def read_tags_tsv(path: str | Path) -> dict[str, tuple[str, ...]]:
-    """Read a weak TSV as {clip id: its tags, each once}; raise UserError for two rows of one clip with other tags."""
+    """Read a weak TSV as {clip id: its tags, each once}; raise UserError for two rows of a clip with different ones."""
     found: dict[str, tuple[str, ...]] = {}
     for line, clip, tags in tag_rows(path):
         unique = tuple(dict.fromkeys(tags))
@@ -353,7 +354,7 @@ def read_durations_tsv(path: str | Path, rules: Rules = METADATA) -> dict[str, f
 
 
 def seconds_text(seconds: float) -> str:
-    """Return a time in seconds as text, with six significant digits below 1000 s, else with three decimals."""
+    """Return a time in seconds as text, to 1 ms or finer: six significant digits below 1000 s, else three decimals."""
     return f"{seconds:.6g}" if seconds < 1000 else f"{seconds:.3f}"
 
 

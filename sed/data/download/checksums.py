@@ -10,7 +10,10 @@ from sed.files import write_json
 
 
 def checksum(path: Path, kind: str) -> str:
-    """Return a file's checksum as `kind:hex`; kind is md5, sha256 or git (SHA-1 of the content as a git blob)."""
+    """Return a file's checksum as `kind:hex`; kind is md5, sha256 or git.
+
+    git: SHA-1 of the content as a git blob, which is what Hugging Face states for small files.
+    """
     digest = hashlib.new("sha1" if kind == "git" else kind, usedforsecurity=False)
     if kind == "git":
         digest.update(b"blob %d\0" % path.stat().st_size)
@@ -43,7 +46,7 @@ def forget(path: Path) -> None:
 
 
 def is_checked(path: Path) -> str:
-    """Return the stored checksum, true as a condition, if a file's size and time of change are as stored, else ""."""
+    """Return the stored checksum, true as a condition; "" if size or modification time differ from the stored ones."""
     try:
         note = json.loads(_note(path).read_text())
         status = path.stat()

@@ -227,7 +227,7 @@ class Parts:
                 row, path, found = self._obtain(row)
                 files[row.file] = found
                 placed += self._place(part, row, path)
-            os.sync()
+            os.sync()  # before the marker, so that after a power failure there is none without its files
             write_json(
                 self._marker(part),
                 {"files": files, "placed": [[str(p.relative_to(self.folder)), p.stat().st_size] for p in placed]},
