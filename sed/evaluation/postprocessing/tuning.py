@@ -71,13 +71,14 @@ def tune_step(problem: Problem, scores: FrameScores, post: PostProcessing, step:
         The same steps with the best candidate for each class, the first of equally good ones; a class without events
         gets the first candidate.
     """
-    best = dict.fromkeys(problem.labels, -1.0)
+    best: dict[str, float] = {}
     chosen: dict[str, Tunable] = {}
     for number, candidate in enumerate(step.candidates(problem.labels)):
         areas = class_areas(problem, post.with_step(candidate).apply(scores))
         for label in problem.labels:
-            if label not in chosen or areas.get(label, -2.0) > best[label] + 1e-12:  # -2 without events: never better
-                best[label], chosen[label] = areas.get(label, -1.0), candidate
+            area = areas.get(label, 0.0)  # without events always 0, so that the first candidate stays
+            if label not in chosen or area > best[label] + 1e-12:  # 1e-12: a difference by rounding does not count
+                best[label], chosen[label] = area, candidate
         logger.info("candidate %d: mean area %.4f", number + 1, float(np.mean(list(areas.values()))))
     return post.with_step(step.combined(chosen))
 
