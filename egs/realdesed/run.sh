@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# AST-GRU and AST-SED on RealDESED: 15 classes, 5710 openly licensed recordings, which download whole; scored as by its authors.
+# AST-GRU and AST-SED on RealDESED: 15 classes, 5710 openly licensed recordings, none of them lost; scored as by its authors.
 #
 # usage: egs/realdesed/run.sh [options]
 #

@@ -1,8 +1,9 @@
 """The two protocols of egs/real_sounds and the grid of trainings behind them, as tables.
 
-Protocol A is the paper's regime: the same clip pooling, frozen epochs and learning rates for all AST systems. In
-protocol B each system has those with which it is best (`<system>_tuned`). None was chosen on validation: those of
-protocol A on a split of the training sources, those of protocol B on such a split of a smaller soundbank.
+Protocol A is the regime of the AST-SED paper ("the paper" below): one clip pooling, number of frozen epochs and pair of
+learning rates for all AST systems. In protocol B each system has those with which it is best (`<system>_tuned`). None
+was chosen on validation: those of protocol A on a split of the training sources, those of protocol B on such a split of
+a smaller soundbank.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ TEACHER = "teacher.encoder."
 
 
 class Model(NamedTuple):
-    """Tensors of a model by name without prefix; the prefix in the file (possibly ''); names of the file's others."""
+    """Tensors of a model by name without prefix; the prefix in the file (possibly ''); names of the other tensors."""
 
     state: dict[str, Tensor]
     prefix: str

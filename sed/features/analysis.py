@@ -9,7 +9,10 @@ from torch import Tensor
 
 
 class Analysis(Protocol):
-    """Protocol of a kind of front end: steps on the waveform, and on each frame before the window is applied."""
+    """Protocol of a kind of front end: steps on the waveform, and on each frame before the window is applied.
+
+    `FRONT_ENDS` in `sed.features.logmel` has the kinds.
+    """
 
     def prepare(self, waveforms: Tensor, valid: Tensor | None = None) -> Tensor:
         """Process waveforms before they are cut into frames.
@@ -42,7 +45,7 @@ def spectrum(analysis: Analysis, frames: Tensor, window: Tensor, fft_size: int) 
         fft_size: length of the FFT in samples; frames are zero-padded to it at their end.
 
     Returns:
-        (..., frames, fft_size // 2 + 1), float64 on a GPU.
+        (..., frames, fft_size // 2 + 1), float64 on a GPU, else of the frames' type.
     """
     # A single buffer for all operations stays in the cache (measured: saves a sixth of the time).
     padded = frames.new_zeros(*frames.shape[:-1], fft_size)

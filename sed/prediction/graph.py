@@ -120,7 +120,6 @@ class PredictionGraph(nn.Module):
         frame = torch.sigmoid(output.logits) * inside.unsqueeze(2)
         classes = frame.shape[2]
         frame = frame.reshape(batch, -1, self.frames, classes)
-        # The clamp is that of scoring (`sed.evaluation.inference`); clip poolings return values in [1e-7, 1] anyway.
         clip = output.clip.reshape(batch, -1, classes).amax(1)
         shown = logmel.reshape(batch, -1, self.features.frames, logmel.shape[2])
         return self._join(frame), clip, shown

@@ -28,7 +28,8 @@ class PointCounts:
         ct: (clips, points * classes * classes) cross-triggers: false positives that meet the cross-trigger criterion
             with another class. The columns are those of an array [point, class of the detection, class that it
             triggers]. Sparse, because with hundreds of classes the zeros would fill the memory.
-        triggering: (points, classes) false positives of each class with one cross-trigger or more, of all clips.
+        triggering: (points, classes) false positives of each class with one cross-trigger or more, of all clips; each
+            counts once, while `ct` counts it for every class that it triggers.
     """
 
     tp: np.ndarray

@@ -29,7 +29,7 @@ TRACKS = 3
 """tracks per clip: two for sounds, each with a filter and a room, one for the background, with a filter only"""
 ROOMS = 64
 """number of simulated rooms to draw from"""
-REVERBERATION = 0.5  # s, of the most reverberant room
+REVERBERATION = 0.5  # s, longest reverberation time (decay by 60 dB) of a room
 KNOTS = 8
 """points of a filter's curve, evenly spaced in log frequency"""
 FREQUENCIES = (60.0, 8000.0)  # Hz, of the first and the last knot
