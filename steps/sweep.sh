@@ -104,7 +104,7 @@ time_left() { # print roughly how long the rest of the list takes, by the mean o
     awk -v left="${left}" -v at_once="${at_once}" '
         { sum += $1 }
         END {
-            running = left < at_once - 1 ? left : at_once - 1 # on average they are half done
+            running = left < at_once - 1 ? left : at_once - 1 # the others that run now: on average they are half done
             rest = sum / NR * (left - running / 2) / at_once
             printf ", about %d:%02d:%02d left\n", rest / 3600, rest % 3600 / 60, rest % 60
         }' "${scratch}/took"

@@ -26,7 +26,7 @@ def main() -> None:
     four = list(literals("sed.evaluation.reports.figure3")["FOUR"])
     parser.add_argument("folder", nargs="?", type=Path, help="folder of the scores of steps/figure3.sh")
     parser.option("model", None, "experiment of AST-GRU", required=True)
-    parser.option("classes", four, "classes of the small figure, at most four", type=words)
+    parser.option("classes", four, "classes of the small figure, at most four; others fill it up to four", type=words)
     parser.option("list", False, "print the bands and exit")
     args = parser.parse_args()
 
@@ -47,7 +47,7 @@ def main() -> None:
     if len(args.classes) > 4:
         raise UserError(f"--classes: {len(args.classes)} classes (name at most four; the other figure has all)")
     scored = [label for classes in made.values() for label in classes]
-    # DESED's four are the default for any corpus; others take the place of those that it lacks.
+    # DESED's four are the default for any corpus: those that it lacks are no error; others fill the figure up (below).
     if args.classes != four and (unknown := [label for label in args.classes if label not in scored]):
         raise UserError(f"--classes: no class '{unknown[0]}' (there are {', '.join(dict.fromkeys(scored))})")
     for name, classes in made.items():

@@ -2,8 +2,9 @@
 
 usage: python3 -m sed.bin.lay_out_set [options] <recordings> <labels> <audio> <tsv>
 
-Label files have the names of their recordings and any format that sed.bin.convert reads. Recordings no longer than a
-clip are linked into <audio>, longer ones are cut into clips; last, their events are written to <tsv>.
+Label files have the names of their recordings and any format that sed.bin.convert reads; an empty one means that there
+are no events. Recordings no longer than a clip are linked into <audio>, longer ones are cut into clips; last, their
+events are written to <tsv>.
 """
 
 from __future__ import annotations
@@ -19,12 +20,17 @@ from sed.files import lock
 def main() -> None:
     """Parse, lay out."""
     parser = Parser(__doc__.splitlines()[0])
-    parser.add_argument("recordings", type=Path, help="folder of recordings")
-    parser.add_argument("labels", type=Path, help="folder of their label files")
+    parser.add_argument("recordings", type=Path, help="folder of recordings, at any depth")
+    parser.add_argument("labels", type=Path, help="folder of their label files, at any depth; each recording has one")
     parser.add_argument("audio", type=Path, help="folder for the clips")
     parser.add_argument("tsv", type=output_file, help="events of the clips, in DESED's columns")
     parser.option("suffix", ".txt", "suffix of the label files")
-    parser.option("list", "", "file with the recordings' paths in its first tab-separated field (default: all)")
+    parser.option(
+        "list",
+        "",
+        "file with a recording's path in the first tab-separated field of each line, of which only the name counts "
+        "(default: all)",
+    )
     parser.option("known", [], "allowed labels, comma-separated (default: any)", type=words)
     parser.option("seconds", 10.0, "length of a clip (s)", least=1.0)
     parser.option(

@@ -3,9 +3,10 @@
 usage: python3 -m sed.bin.pretrain --config conf/mini/pretrain.yaml [options] <dump/set | soundbank> out.pt
 
 The first argument is a dumped set with events.tsv, soft.tsv or tags.tsv, whose labels.txt is in it or beside it; or a
-soundbank ({train,validation}/{foreground,...}/<label>/), from whose training sounds soundscapes are mixed during
-training. The same command resumes a killed run from the checkpoints in out.run/; an existing out.pt is left as it is.
-Started by sed.bin.launch, several processes pre-train together, each on a GPU and with an equal share of each batch.
+soundbank ({train,validation}/{foreground,background,distractor}/<label>/; see docs/beyond.md), from whose training
+sounds soundscapes are mixed during training. The same command resumes a killed run from the checkpoints in out.run/; an
+existing out.pt is left as it is. Started by sed.bin.launch, several processes pre-train together, each on a GPU and
+with an equal share of each batch.
 """
 
 from __future__ import annotations

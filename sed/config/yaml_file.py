@@ -36,7 +36,7 @@ def read_yaml(path: str | Path) -> dict[str, Setting]:
 
     Raises:
         UserError: the file or its base is missing or not flat YAML, has a duplicate key, a key or an item
-            without a value, or the base has a base; the message has file and line.
+            without a value, or names a missing file (FILES), or the base has a base; the message has file and line.
     """
     path = Path(path)
     own = _read_file(path)

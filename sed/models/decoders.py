@@ -51,7 +51,7 @@ class Summarising(Protocol):
 
 @runtime_checkable
 class Directed(Protocol):
-    """Protocol of a decoder with separate directions.
+    """Protocol of a decoder with separate directions: `gru` with `gru_directions: apart` (FB-CRNN).
 
     The first half of `Decoded.hidden` is computed from a forward GRU alone, the second from a backward GRU alone: their
     states, or what further layers make of these. The detector has a classifier for each direction, and
@@ -61,7 +61,8 @@ class Directed(Protocol):
     def near(self, x: Tensor) -> Tensor | None:
         """Map (batch, patches, input dim) to what GRUs give that are run over a window around each output frame.
 
-        The result has the shape and the halves of `Decoded.hidden`; it is None without windows, and in training.
+        The result has the shape and the halves of `Decoded.hidden`; it is None without windows (`detection_frames`),
+        and in training.
         """
         ...
 

@@ -49,7 +49,10 @@ def join_clips(folder: Path, *, minutes: float) -> tuple[list[Recording], int]:
 
 
 def _fitted(clip: tuple[float, float, str, str]) -> np.ndarray:
-    """Return a clip's samples, cut or padded with zeros to the length that its id states: events count from there."""
+    """Return a clip's samples, cut or padded with zeros to the length that its id states.
+
+    So the next clip begins where `put_back` places its events.
+    """
     start, end, _, path = clip
     samples, audio = round(end * RATE) - round(start * RATE), read_audio(path, RATE)
     return np.pad(audio[:samples], (0, max(0, samples - len(audio))))

@@ -325,7 +325,7 @@ class Loop(ABC):
             The dictionary for `save_checkpoint`, on the CPU.
         """
         resuming = {"epoch_sums": list(self.state.epoch_sums), "steps": self.schedule.steps} if with_optimiser else {}
-        # Clone: views of the flat tensors would be saved with their whole storage.
+        # Clone: views of flat tensors (`sed.training.parameters`) would be saved with their whole storage.
         weights = {
             which: {name: tensor.detach().cpu().clone() for name, tensor in self.models[which].state_dict().items()}
             if which in self.models

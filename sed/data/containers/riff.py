@@ -51,7 +51,8 @@ def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
         `file`, or a view of it with a corrected header.
 
     Raises:
-        UserError: samples that the header announces are missing, or there are none.
+        UserError: samples that the header announces are missing, there are none, the file has too many chunks, or it
+            is over 4 GB without stating its length.
     """
     file.seek(0)
     order: Order = "big" if file.read(4) == b"RIFX" else "little"
@@ -84,6 +85,7 @@ def _with_length(
         order: byte order of the header.
     """
     available = size - at - 8
+    # In a file over 4 GB, a length of 32 bits may be the remainder of the actual one.
     if length and length <= available and (exact or size <= LARGEST):
         return file
     if length == 0 and _chunks_to_the_end(path, file, at + 8, size, order):
@@ -109,7 +111,7 @@ def _chunks_to_the_end(path: str, file: BinaryIO, at: int, size: int, order: Ord
     while at + 8 <= size and next(more):
         file.seek(at)
         chunk = file.read(8)
-        if not chunk[:4].replace(b"_", b"").strip().isalnum():
+        if not chunk[:4].replace(b"_", b"").strip().isalnum():  # no name as `LIST`, `cue ` or `_PMX`: these are samples
             return False
         length = int.from_bytes(chunk[4:], order)
         at += 8 + length + length % 2

@@ -1,10 +1,12 @@
-"""Collection of the recordings that the metadata name from copies: linked from folders, or extracted from shards.
+"""Collection, from copies, of the recordings that the metadata name: linked from folders, or extracted from shards.
 
 A recording's place is its path in the corpus; the first copy that is found fills it, and further copies are compared
 with that one. Three tables in the corpus's folder report the result: `origins.tsv` where each recording is from,
 `differing_copies.tsv` the copies whose length, level or waveform differ from the one in place, and `unknown_keys.tsv`
 the files in shards that are not recordings of the metadata. `.shards.json` stores which shards were read and
 `.compared.tsv` every comparison, so that neither is done twice.
+
+A "key" in a shard is the name of a file in it without suffix (`shards.Member`); a `Key` identifies a recording.
 """
 
 from __future__ import annotations

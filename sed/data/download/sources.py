@@ -1,7 +1,7 @@
-"""Tables of downloads: local/<corpus>_records.tsv, the files of each part of a corpus, and local/<corpus>_copies.tsv.
+"""Tables of downloads: the files of each part of a corpus, and the terms of those parts that others have published.
 
-A part is what is downloaded and finished as a whole; `--parts` of local/download.sh names parts.
-local/desed_records.tsv explains the columns of the first table.
+A part is what is downloaded and finished as a whole; `--parts` of local/download.sh names parts. Files are in
+local/<corpus>_records.tsv, terms in local/<corpus>_copies.tsv; those of DESED explain their columns.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 The package keeps an array of cross-triggers for every pair of classes, which does not fit into memory for hundreds of
 classes. But a class's counts depend only on its own scores and the truth, and few of its changes trigger another class.
 So the changes are computed class by class here, with cross-triggers as a sparse list. Tests compare with the package.
+
+`psds.Parameters` explains the criteria (dtc, gtc, cttc), `psds.Deltas` the arrays of changes.
 """
 
 from __future__ import annotations

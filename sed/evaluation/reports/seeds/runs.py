@@ -74,7 +74,7 @@ def _of_run(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _margin(a: Trainings, b: Trainings) -> list[str] | None:
-    """Return the cells of a margin: number of seeds, of trainings, differences; None with fewer than two seeds."""
+    """Return the cells of the margin b - a: numbers of seeds and trainings, differences; None for one seed or none."""
     both = [one for one in a if one in b]
     differences = _by_seed({one: {key: b[one][key] - a[one][key] for key in a[one].keys() & b[one]} for one in both})
     if len(differences) < 2:
