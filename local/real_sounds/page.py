@@ -161,7 +161,8 @@ class Page:
     Attributes:
         results: {config: the results of its seeds} of the newest run.
         margins: differences between two configs, from `reduce.margin` of sed.evaluation.reports.seeds.
-        corpus: `clips` of each set, `median_seconds` of each label, `sources` of each split.
+        corpus: `clips` of each set, `median_seconds` of each label, `sources` of each split (by label:
+            their number, and that of recordings).
         tagging: JSON of evaluate_tagger.
         training: {config: its metrics on clips that it was trained on}.
         pictures: {"figure3" or "gains": path relative to the page}.

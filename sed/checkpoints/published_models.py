@@ -66,7 +66,8 @@ def download(name: str) -> Path:
 
     Raises:
         RunError: its host cannot be reached; the message says what to place where.
-        UserError: its host has no such file, or the file's SHA-256 is not the published or recorded one.
+        UserError: there is no cache folder (`cache_of`), the host has no such file, or the file's SHA-256 is not the
+            published or recorded one.
     """
     model = published_models()[name]
     folder = cache_of(name)

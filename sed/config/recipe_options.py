@@ -14,8 +14,8 @@ OPTIONS = {
     },
     "init_from": {
         "default": "",
-        "help": "config whose model of the same seed gives the initial weights; the word none: random ones; '':"
-        " those of pretrained_by, else of --pretrained",
+        "help": "config whose model of the same seed gives the initial weights; the word none: random ones, unless "
+        "pretrained_by applies; '': those of pretrained_by, else of --pretrained",
     },
     "pretrained_by": {
         "default": "",

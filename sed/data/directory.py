@@ -1,6 +1,6 @@
 """Data directories: `wav.scp`, `events.tsv`, `soft.tsv`, `tags.tsv`, `durations.tsv` of one set, and their validation.
 
-`DataDir.load` validates them; `sed.bin.check_data_dir` prints its result. Every reader names the file and line that it
+`DataDir.load` validates them, for `sed.bin.check_data_dir` as well. Every reader names the file and line that it
 refuses. As in Kaldi, ids are in C order: sorted by their bytes. A dump directory has the same tables, and features.
 """
 

@@ -2,11 +2,11 @@
 
 Waveform -> level (`wave_norm`) -> frames (`framing`) -> power spectrum -> mel bank -> logarithm: these are the raw
 log-mel features that dumps store. They are normalised and padded (`padding`) when a model runs. `front_end` names the
-kind of analysis, and the preset for options with the value `auto` or 0: `kaldi` is a batched equivalent of
-`torchaudio.compliance.kaldi.fbank` with the settings of the published AST (25 ms Hanning window, 10 ms shift, 128 bins,
-no dither, no energy, waveform mean removed; P, L); `stft`, with conf/logmel_crnn.yaml, is the front end of the DCASE
-2022 CRNN baseline (window of 2048 samples, shift of 256, 128 bins, decibels of the magnitude). Letters in parentheses
-are sources (egs/desed/README.md). A new kind is a module with a class that implements
+kind of analysis, and the preset for options that are `auto` (`fft_size`, `power`, `log_floor`: 0): `kaldi` is a batched
+equivalent of `torchaudio.compliance.kaldi.fbank` with the settings of the published AST (25 ms Hanning window, 10 ms
+shift, 128 bins, no dither, no energy, waveform mean removed; P, L); `stft`, with conf/logmel_crnn.yaml, is the front
+end of the DCASE 2022 CRNN baseline (window of 2048 samples, shift of 256, 128 bins, decibels of the magnitude). Letters
+in parentheses are sources (egs/desed/README.md). A new kind is a module with a class that implements
 `sed.features.analysis.Analysis`, a line of `FRONT_ENDS`, and its preset (`params.PRESETS`).
 """
 

@@ -1,7 +1,7 @@
 """F1 of detections: event-based and segment-based by sed_eval, intersection-based as psds_eval counts it.
 
 Ratios and averages are computed here, because the packages differ in which classes they drop from the macro average if
-nothing was detected. Here a class with ground truth always counts, one without never does.
+nothing was detected. Here a class with ground truth always counts in it, one without never does.
 """
 
 from __future__ import annotations

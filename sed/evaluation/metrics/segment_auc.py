@@ -1,7 +1,8 @@
 """Partial area under the ROC of segments, averaged over classes: mpAUC of DCASE 2024 task 4, also called pAUROC.
 
 A segment's score is the highest of the frames that overlap it; it is positive if a true event of the class overlaps it.
-Tests compare with sed_scores_eval's `segment_based.auroc`.
+As in sed_scores_eval, the area is that below a staircase instead of trapezoids: at a false positive rate x the ROC has
+the highest true positive rate that is reached at no more than x. Tests compare with `segment_based.auroc`.
 """
 
 from __future__ import annotations
@@ -50,10 +51,10 @@ class Segments:
         return Segments(clip=np.repeat(np.arange(len(counts)), counts), score=score, positive=_positive(problem, first))
 
     def areas(self, weights: np.ndarray) -> np.ndarray:
-        """Return the areas (samples, classes) up to MAX_FPR, divided by it.
+        """Return the areas (bootstrap samples, classes with truth) up to MAX_FPR, divided by it.
 
-        weights: (samples, clips) how often each clip is drawn. An area is NaN where a sample has no positive or no
-        negative segment of a class.
+        weights: (bootstrap samples, clips) how often each clip is drawn. An area is NaN where a sample has no positive
+        or no negative segment of a class.
         """
         found = np.empty((len(weights), self.score.shape[1]))
         for column in range(found.shape[1]):

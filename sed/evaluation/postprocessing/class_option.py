@@ -88,7 +88,7 @@ class ClassOption:
             {label: number}; None when the option is not given.
 
         Raises:
-            UserError: an unknown label, or a number out of range.
+            UserError: an unknown label, one that comes twice, no number, or one out of range.
         """
         text = self.text(args)
         return None if text is None else self._parsed(text, labels, stored or {})

@@ -134,7 +134,8 @@ def resolve(
         Steps with parameters for all labels.
 
     Raises:
-        UserError: an unknown label, a number out of range, or other options beside `--tuned`, which brings its own.
+        UserError: an option's text or the file of `--tuned` is invalid or has other labels, or `--tuned`, which brings
+            its own steps, is given with other options.
     """
     if args.tuned:
         if odd := given(args):
