@@ -9,8 +9,8 @@
 #
 # A line of the list: config of a front end, a tab, folder of its dump (`steps/experiments.sh features` prints such
 # lists); `-` reads the list from standard input. Each <data>/<set> becomes <folder>/<set>. Prints a warning if the sets
-# differ by more than 10 dB in level, or if a folder has features of a set that is
-# not in <data>.
+# differ by more than 10 dB in level, or if a folder has features of a set that is neither in <data> nor of pseudo-labels,
+# which steps/pseudo_label.sh makes in the folder itself.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

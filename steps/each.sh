@@ -48,7 +48,7 @@ for line in ${lines[@]+"${lines[@]}"}; do
     for set in ${test_sets}; do
         scored=${exp}/${name}/${set} scoring=${options}
         if [[ ${what} == cross_fit ]]; then
-            scored+=_cross_fitted scoring+=" --set ${set}"
+            scored+=_cross_fitted scoring+=" --set ${set}" # the folder's name is not the set's
             mkdir -p "${scored}"
             ln -sfn "../${set}/scores.h5" "${scored}/scores.h5"
         fi

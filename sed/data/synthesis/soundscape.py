@@ -38,7 +38,7 @@ class Bank(Protocol):
             rng: chooses the source.
 
         Returns:
-            A function that renders sounds of the source.
+            A function that renders sounds of the source (`Voice` says of which length).
         """
         ...
 
@@ -196,7 +196,7 @@ def add_distractors(clip: np.ndarray, bank: Bank, split: str, mixing: Mixing, rn
         found = bank.distractor(split, rng)
         if found is not None:
             sound = level(found[1][:length].astype(np.float64))
-            start = int(rng.integers(max(1, length - len(sound) // 2)))  # at least half of it is within the clip
+            start = int(rng.integers(length - len(sound) // 2))  # at least half of it is within the clip
             gain = rms * 10 ** (rng.uniform(-3, 0.6 * mixing.snr[1]) / 20)
             clip[start : start + len(sound)] += gain * sound[: length - start]
 
@@ -224,7 +224,7 @@ def profile(bank: Bank, label: str) -> Profile:
     if label in PROFILES:
         return PROFILES[label]
     typical = bank.typical_seconds(label)
-    # a share in the middle of those in PROFILES; long sounds come once, short ones several times in a clip
+    # a share and a longest median within those of PROFILES; long sounds come once, short ones several times in a clip
     return Profile(10.0, 1.2 if typical > 3 else 2.5, min(typical, 8.0), 0.5)
 
 
@@ -275,7 +275,7 @@ def place(bank: Bank, split: str, label: str, rng: Generator, seconds: float) ->
         # long events may have begun before the clip or outlast it
         beyond = size // 4 if size > samples(2.0) else 0
         for _ in range(TRIES):
-            onset = int(rng.integers(-beyond, max(samples(seconds) - size + beyond, 0) + 1))
+            onset = int(rng.integers(-beyond, samples(seconds) - size + beyond + 1))
             if all(
                 onset > start + len(other) + samples(GAP) or onset + size + samples(GAP) < start
                 for start, other in placed
