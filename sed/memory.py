@@ -105,8 +105,8 @@ def _left_by_groups() -> Iterator[int]:
 
     The file cache counts as left, since the kernel frees it on demand.
     """
-    for folder, second in control_groups("memory"):
-        limit, usage = ("max", "current") if second else ("limit_in_bytes", "usage_in_bytes")
+    for folder, of_version_2 in control_groups("memory"):
+        limit, usage = ("max", "current") if of_version_2 else ("limit_in_bytes", "usage_in_bytes")
         try:  # a group without a limit has no such file, or "max" in it
             stated, used = (int((folder / f"memory.{name}").read_text()) for name in (limit, usage))
             cached = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Figure 3 of the paper: each class's event-based F1 if AST-GRU sees a single frequency band instead of the mean over bands.
+# Figure 3 of the AST-SED paper: each class's event-based F1 if AST-GRU sees a single frequency band instead of the mean
+# over bands.
 #
 # usage: steps/figure3.sh [options] <dump/set> <exp/ast_gru> <exp/figure3>
 #

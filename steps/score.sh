@@ -35,7 +35,8 @@ if [[ ${force} == false && -f ${result} ]] && { same "${out}/.score" "${state}" 
         { same "${out}/.score" "${asked}" && [[ ! ${scores} -nt ${result} && ! ${truth} -nt ${result} ]]; }; }; }; }; then
     finished "${result}: already done"
 fi
-rm -f "${result}" "${out}"/{events.tsv,report.html,.score} # of an earlier scoring, which may have written more than this one
+# of an earlier scoring, which may have written more than this one; the command replaces or removes bootstrap.npz
+rm -f "${result}" "${out}"/{events.tsv,report.html,.score}
 "${cmd[@]}" "${out}/log/score.log" \
     python3 -m sed.bin.score "${scores}" --ground-truth "${truth}" --durations "${durations}" \
     --jobs "${nj}" --out "${result}" ${words[@]+"${words[@]}"}

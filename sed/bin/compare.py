@@ -1,4 +1,4 @@
-"""Compare experiments: paired differences of every metric from the first one, with 95 % intervals.
+"""Compare experiments: every metric minus that of the first experiment, paired by clip, with 95 % intervals.
 
 usage: python3 -m sed.bin.compare exp/ast_gru exp/ast_sed
        python3 -m sed.bin.compare exp/a,exp/a-2,exp/a-3 exp/b,exp/b-2,exp/b-3    # several seeds of each
@@ -6,7 +6,8 @@ usage: python3 -m sed.bin.compare exp/ast_gru exp/ast_sed
 
 Each argument is an experiment's folder, a set's folder in it, or a result.json; commas join the seeds of one system,
 and seeds in folders beside an experiment without commas are found (unless --no-seeds, or one of them is an argument
-itself). Each further argument is compared with the first. All must be scored on the same clips.
+itself). Each further argument is compared with the first. All must be scored on the same clips, ground truth and
+labels, with the same --bootstrap and --bootstrap-seed.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from sed.prediction.window_settings import resolve as resolve_windows
 def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
-    p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
+    p.add_argument("model", help="experiment folder, checkpoint (.pt), packed model, or hf://organisation/name")
     p.add_argument("output", type=output_file, help=".onnx file to write")
     p.option("which", "teacher", "network of the mean-teacher pair to export", choices=["teacher", "student"])
     add_window_arguments(p)

@@ -4,8 +4,9 @@ usage: python3 -m sed.bin.infer --model exp/ast_sed dump/validation exp/ast_sed/
        python3 -m sed.bin.infer --model exp/ast_sed --which student --export-tsv scores/ dump/validation scores.h5
        python3 -m sed.bin.infer --model exp/ast_sed --part 2/8 dump/validation scores.2.h5   (then sed.bin.merge_scores)
 
-The model is an experiment's folder, one checkpoint (.pt) or a packed model. Writes frame and clip posteriors with
-labels, frame length and provenance; --export-tsv also writes them as the score TSVs of sed_scores_eval.
+The model is an experiment's folder, one checkpoint (.pt) or a packed model, which may be on a hub. Writes frame and
+clip posteriors with labels, frame length and provenance; --export-tsv also writes them as the score TSVs of
+sed_scores_eval.
 """
 
 from __future__ import annotations
@@ -35,7 +36,12 @@ def parser() -> Parser:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("dump", help="dump/<set>: features of the clips")
     p.add_argument("output", type=output_file, help="scores.h5 to write")
-    p.option("model", None, "experiment folder, checkpoint (.pt) or packed model", required=True)
+    p.option(
+        "model",
+        None,
+        "experiment folder, checkpoint (.pt), packed model, or hf://organisation/name",
+        required=True,
+    )
     p.option("which", "teacher", "network of the mean-teacher pair to use", choices=["teacher", "student"])
     p.option("batch-size", 16, "clips per batch", least=1)
     p.option("part", "1/1", "compute part N of M of the clips, as N/M", type=part)

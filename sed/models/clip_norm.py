@@ -8,7 +8,8 @@ from torch import Tensor, nn
 class ClipNorm(nn.BatchNorm1d):
     """`torch.nn.BatchNorm1d` that accepts a single value per channel in training, and then uses running statistics.
 
-    A descriptor has one value per channel and clip; torch refuses a batch of one clip, which has no variance.
+    A descriptor has one value per channel and clip, in frequency dynamic convolution also per band. Torch refuses a
+    batch with one value per channel in all, which has no variance.
     """
 
     def forward(self, x: Tensor) -> Tensor:

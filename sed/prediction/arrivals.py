@@ -64,7 +64,7 @@ class Arrivals:
     _warned: set[str] = field(default_factory=set)
 
     def look(self, done: Container[str]) -> list[str]:
-        """Scan the folder; return the recordings that are complete, by their paths relative to the folder, in order.
+        """Scan the folder; return the recordings that are complete, by their paths relative to the folder, sorted.
 
         Recordings in `done` are left out, and those that could not be read and have not changed since.
         """
@@ -126,7 +126,8 @@ def is_being_written(path: Path) -> bool:
     except OSError:
         return False  # the reader reports the fault
     try:
-        # A writer that comes while the lease is held makes the kernel send a signal: by default SIGIO, which kills.
+        # A writer that comes while the lease is held makes the kernel send a signal: by default SIGIO, which kills;
+        # SIGURG is ignored.
         fcntl.fcntl(descriptor, set_signal, signal.SIGURG)
         fcntl.fcntl(descriptor, lease, read)  # the kernel refuses a read lease while there is a writer
         fcntl.fcntl(descriptor, lease, unlock)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sed.checkpoints.checkpoint import LoadedModel
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
-PAPER = "the AST-SED paper, the default of stage 5"
+PAPER = "the AST-SED paper, the default of sed.bin.score"
 """origin of the post-processing of a model that stores none"""
 
 
@@ -67,7 +67,7 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
     if path.suffix == ".onnx":
         raise UserError(f"{path}: an exported model (give it to sed.bin.predict or sed.bin.choose as --onnx)")
     model = load_detector(path, which=which, device=device)
-    if not path.is_dir():
+    if not path.is_dir():  # a checkpoint: the results beside it may be of another one
         return Opened(model, None, PAPER, WindowSettings())
     stored_post, found = of_experiment(path, model.labels)
     return Opened(model, stored_post, str(found) if found else PAPER, window_settings.of_experiment(path))

@@ -1,6 +1,7 @@
 """A set in DESED's layout from recordings with one label file each.
 
-The table of events is written after the audio, so that its existence marks a finished set.
+The table of events is written after the audio, and last a note of what it was made from: both mark a finished set
+(`finished` of `sed.data.prepare.cutting`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A soundbank of recordings: `{train,validation}/{foreground,background,distractor}/<label>/` of any format and rate.
 
-Its foreground folders define the labels. Training and validation draw from their own folders only.
+Its foreground folders define the labels; those below background and distractor have any names, which are no labels.
+Training and validation draw from their own folders only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""piPSDS (Ebbers et al., DCASE Workshop 2023): the PSDS with the best of several median filters at each rate and class.
+"""Post-processing independent PSDS (piPSDS; Ebbers et al., DCASE Workshop 2023).
+
+It is the PSDS with, for each class and at each rate of false positives, the best of several median filters.
 
 It compares models apart from their post-processing, so it is computed from scores before post-processing: the network's
 for our models, the submitted ones for other systems.

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class WeakMask:
     """Post-processing step (`Step`) that rejects a class in a clip unless its clip posterior is above the threshold.
 
-    This is as in FDY-SED (F), and for all thresholds at once: the lower of frame and clip posterior exceeds a threshold
-    exactly if both do.
+    This is as in FDY-SED (source F of egs/desed/README.md), and for all thresholds at once: the lower of frame and clip
+    posterior exceeds a threshold exactly if both do.
     """
 
     name: ClassVar[str] = "weak_mask"

@@ -227,7 +227,7 @@ class GraphedStep(CompiledStep):
             buffer.copy_(value)
 
     def _check(self, share: float) -> None:
-        """Compare replays with the eager models; if they differ, capture without compilation, or disable graphs."""
+        """Compare replays with the eager models; if they differ, disable compilation and second stream, then graphs."""
         if (error := self._error(share)) > self._MOST:
             log.warning("CUDA graphs are wrong: captured again, encoders not compiled")
             self._side = None
@@ -240,7 +240,7 @@ class GraphedStep(CompiledStep):
             self.release()
             if self.precision == "bf16":
                 for model in (self.student, self.teacher):
-                    use_bf16(model)
+                    use_bf16(model)  # as in an eager step, instead of the persistent kernel
 
     def _error(self, share: float) -> float:
         """Return the largest `disagreement` of replays and models; infinite if the logged consistency loss is wrong.
@@ -322,7 +322,7 @@ class GraphedStep(CompiledStep):
         """Compile and warm up on a separate stream, then capture both graphs."""
         assert self._static is not None
         self.release()
-        # before what runs at the same time as the GRU's kernel (`second_stream` of sed/gpu/persistent_gru.py)
+        # of higher priority than what runs beside the GRU's kernel (`second_stream` of sed/gpu/persistent_gru.py)
         stream = torch.cuda.Stream(self.device, priority=-1)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):

@@ -1,7 +1,7 @@
 """Choice of the Bi-GRU implementation in GPU training: the persistent kernel if it fits, else cuDNN in bf16.
 
-Autocast would run cuDNN's GRU in float16, even where its type is bf16: the gradients of a mean over half a million
-frame posteriors underflow then.
+Autocast would run cuDNN's GRU in float16, even if autocast's type is bf16: the gradients of a mean over half a
+million frame posteriors underflow then.
 """
 
 from __future__ import annotations

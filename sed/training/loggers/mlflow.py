@@ -46,7 +46,7 @@ class MLflow:
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # otherwise newer versions require a database
             uri = (folder.resolve() / "mlruns").as_uri()
         self._events: list[str] = []
-        self._file = f"events_from_step_{step}.txt"
+        self._file = f"events_from_step_{step}.txt"  # a resumed run, which has no earlier events, writes another file
         with _reported():
             self._client = MlflowClient(tracking_uri=uri)
             self._run = run_id(folder, "mlflow", lambda: self._create(folder, config))

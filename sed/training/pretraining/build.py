@@ -35,7 +35,8 @@ from sed.training.step import Preparation, choose_precision
 log = logging.getLogger("sed.pretrain")
 
 WITHOUT_EFFECT = ("encoder_lr", "layer_decay", "frozen_epochs", "most_passes", "ema_decay")
-"""options of `sed.training.schedule` without a use here: there is one learning rate, no teacher and a single set"""
+"""options of `sed.training.schedule` without a use here: there is one learning rate, nothing is frozen, and there are no
+teacher and no second set of which passes could be limited"""
 
 
 def build_pretraining(
@@ -211,7 +212,7 @@ def dump_maker(
         raise UserError(f"{source}: none of events.tsv, soft.tsv and tags.tsv (pre-training needs labels)")
     if data.supervision == "weak" and config["tag_weight"] == 0:
         raise UserError(f"{source}: has tags only, of which tag_weight 0 learns nothing (give it a weight)")
-    arrange([data])  # for its checks: the order of a single set is given
+    arrange([data])  # only for its checks, such as of the batch size: a single set needs no order
     check_front_end([data], front_end)
     nbytes = feature_bytes([data])
     pool = FeaturePool([data], cache=choose_cache(config["cache"], nbytes, device), device=device)

@@ -20,7 +20,8 @@ def by_sources(
 
     Args:
         runs: results of the system's seeds; a label that none of them has gets no row.
-        sources: {label: [number of sources, number of recordings]} of the training set.
+        sources: {label: [number of sources, number of recordings]} of the training set; a source is an original
+            recording, from which several of the soundbank may be cut (`sed.bin.split_soundbank --count`).
         precision: {label: average precision of a tagger}; classes may be missing.
 
     Returns:
