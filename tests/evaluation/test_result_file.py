@@ -83,11 +83,11 @@ def test_a_field_of_the_model_that_reports_read_has_the_type_that_training_write
     assert said in str(error.value)
 
 
-def test_systems_differ_by_their_settings_and_not_by_seed_or_folder() -> None:
+def test_systems_differ_by_their_settings_and_not_by_seed_or_device() -> None:
     def result(**config: Any) -> dict[str, Any]:
         return {"model": {"config": {"lr": 0.1, **config}}}
 
-    one, other = result(seed=1, output="exp/a", jobs=2), result(seed=2, output="exp/b", jobs=1)
+    one, other = result(seed=1, device="cpu", threads=2), result(seed=2, device="cuda", threads=1)
     assert settings(one) == settings(other) == {"lr": 0.1}
     assert settings(result(pooling="mean")) != settings(one)
     assert (seed_of(one), seed_of(other)) == (1, 2)

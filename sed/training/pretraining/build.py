@@ -35,8 +35,8 @@ from sed.training.step import Preparation, choose_precision
 log = logging.getLogger("sed.pretrain")
 
 WITHOUT_EFFECT = ("encoder_lr", "layer_decay", "frozen_epochs", "most_passes", "ema_decay")
-"""options of `sed.training.schedule` without a use here: there is one learning rate, nothing is frozen, and there are no
-teacher and no second set of which passes could be limited"""
+"""options of `sed.training.schedule` without a use here: there is one learning rate, nothing is frozen, there is no
+teacher, and passes over the only set are limited by `epochs` and `steps_per_epoch` alone"""
 
 
 def build_pretraining(
