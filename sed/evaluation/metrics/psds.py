@@ -107,7 +107,7 @@ class PSDSValue:
     """A PSDS, {label: area under its own curve} of the classes with ground truth, and the PSD-ROC.
 
     The PSD-ROC is the curve of effective true positive ratios, etpr (points,), over rates per hour, efpr (points,).
-    Both are empty if there is none (`value_of_many`).
+    Both are empty if there is none (`psds_resampling.value_of_many`).
     """
 
     value: float

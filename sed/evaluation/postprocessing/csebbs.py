@@ -106,7 +106,7 @@ class Csebbs(PerClass[BoxParameters]):
     def reach(self, frame_seconds: float) -> int:
         """Return the number of frames in `REACH_SECONDS`, although boxes are merged over any distance.
 
-        Pieces of a long recording may give other boxes than the whole where a merged event or pause is longer.
+        Pieces of a long recording may give other boxes than the whole where a merged event or gap is longer.
         """
         return round(REACH_SECONDS / frame_seconds)
 

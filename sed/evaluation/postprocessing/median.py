@@ -1,4 +1,4 @@
-"""Median filter along time, with the paper's window for each class by default."""
+"""Median filter along time, by default with the AST-SED paper's window for each of DESED's classes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAPER_MEDIAN = {
     "Speech": 0.32,
     "Vacuum_cleaner": 1.09,
 }
-OTHER_MEDIAN = 0.32  # seconds, for labels for which the paper has no window
+OTHER_MEDIAN = 0.32  # seconds, for labels that PAPER_MEDIAN lacks
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Median(OneNumber):
     options: ClassVar[Sequence[ClassOption]] = (
         ClassOption(
             name="median",
-            help="seconds of the median filters, 0 for none: paper, one number, or label=seconds,...",
+            help="seconds of the median filters, 0 for none: paper (the AST-SED paper's for DESED's classes, "
+            f"{OTHER_MEDIAN:g} for other labels), one number, or label=seconds,...",
             default=OTHER_MEDIAN,
             most=LONGEST,
             tables={"paper": PAPER_MEDIAN},

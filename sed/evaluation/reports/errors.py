@@ -38,7 +38,7 @@ class Matches:
 
 
 def match(problem: Problem, detections: EventTable) -> Matches:
-    """Pair every true event with the detection that shares most time with it."""
+    """Pair every true event with the detection of its class and clip that shares most time with it."""
     truth = problem.truth
     index = np.full(len(truth), -1)
     others = np.zeros(len(truth), int)
@@ -129,7 +129,8 @@ class Confusion:
     Attributes:
         labels: the classes.
         right: (classes,) number of true events that are found.
-        taken: (classes, classes) number of false detections of the first class on events of the second.
+        taken: (classes, classes) number of false detections of the first class on events of the second; one on events
+            of several classes counts for each.
         nowhere: (classes,) number of false detections that lie on no event of another class.
         missed: (classes,) number of true events that are not found.
     """
