@@ -4,7 +4,8 @@
 #
 # usage: local/mini_desed.sh [options] <downloads>
 #
-#   --soundbank DIR       recordings, {train,validation}/{foreground,background,distractor}/<label>/ (procedural sounds)
+#   --soundbank DIR       recordings to mix, in {train,validation}/{foreground,background,distractor}/<label>/; the labels to
+#                         detect are those of foreground, the other folders may have any names (procedural sounds)
 #   --seed N              random seed (0)
 #   --nj N                processes (2)
 #   --strong-real N       clips of the real-strong set (240)
@@ -44,7 +45,8 @@ python3 -m sed.bin.synthesize --soundbank "${soundbank}" --seed "${seed}" --nj "
     ${again[@]+"${again[@]}"} "${downloads}"
 
 isolated=${downloads}/pretrain
-# a tagger without features is of the corpus before a --force that was killed: synthesize has removed its features
+# a tagger without features is of the corpus before a --force that was killed: synthesize has removed its features;
+# ast.run has its pre-training's checkpoints
 [[ -e ${isolated}/feats.scp ]] || rm -rf "${downloads}"/ast.{pth,run}
 python3 -m sed.bin.dump_features --config "${feature_conf}" --clip-seconds "${pretrain_seconds}" \
     --threads "${nj}" "${isolated}/wav.scp" "${isolated}/feats.1.h5" # does nothing if they are there, of the same front end

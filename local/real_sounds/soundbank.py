@@ -1,4 +1,4 @@
-"""Refuse a folder that holds results on another soundbank: one with other numbers of sources.
+"""Refuse a folder that holds results on another soundbank: one with other numbers of sources or recordings.
 
 usage: python3 -m local.real_sounds.soundbank sources.json results
 
@@ -33,7 +33,8 @@ def check_soundbank(folder: Path, sources: Mapping[str, Any]) -> None:
 
     Args:
         folder: folder of results, with corpus.json, if any.
-        sources: {split: {label: [sources, recordings]}}; empty: not known, so that nothing is refused.
+        sources: {split: {label: [number of sources, such as uploads, number of recordings]}}; empty: not known, so that
+            nothing is refused.
     """
     from sed.evaluation.reports.seeds.store import RUNS
     from sed.input_files import misfit, read_json

@@ -41,7 +41,7 @@ class SetPlan:
     """end of its clip ids, in which `{end}` stands for the clip's length in seconds"""
 
 
-# As in DESED, the ids of real clips end in a start and an end time, as AudioSet's do.
+# As in DESED, the ids of real clips begin with Y (there before a YouTube id) and end in a start and an end time.
 PLANS = {
     "strong_real": SetPlan(
         "audio/train/strong_label_real",

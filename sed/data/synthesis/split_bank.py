@@ -80,11 +80,11 @@ def split(files: Mapping[str, str], share: float, seed: int) -> dict[str, str]:
     """Assign the files of `train/` to train or validation; all files of a source are assigned together.
 
     A label is a folder below a role (`train/foreground/Dog`). Labels are assigned one after the other, those of the
-    foreground first, and among them those with the fewest sources. The sources of a label are drawn at random and
-    assigned to validation until it has `share` of the label's files, sources with more files than that last; the
-    others, and the only source of a label, are assigned to train. A source keeps the side that it was given with an
-    earlier label. A label with two or more sources has files on both sides, unless all of them were assigned to one
-    side with earlier labels.
+    foreground first, and among them those with the fewest sources, which leave the least choice. The sources of a label
+    are drawn at random and assigned to validation until it has `share` of the label's files, sources with more files
+    than that last; the others, and the only source of a label, are assigned to train. A source keeps the side that it
+    was given with an earlier label. A label with two or more sources has files on both sides, unless all of them were
+    assigned to one side with earlier labels.
 
     Args:
         files: {file: its source}, from `sources`; files outside of `train/<role>/<label>/` are left out.
