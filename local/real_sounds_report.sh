@@ -5,8 +5,8 @@
 #
 #   --cmd CMD        script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N         0: the CPU; else one GPU (1)
-#   --tagger FILE    pre-trained AST whose tagging mAP is measured, again only if FILE is newer ('none': not measured, nor
-#                    without the config that pre-training writes beside it)
+#   --tagger FILE    pre-trained AST whose tagging mAP is measured, again only if FILE is newer; not measured without it,
+#                    if it is 'none', or without the config that pre-training writes beside it
 #   --sources FILE   sources.json of stage 0: for each label of the soundbank, the numbers of sources (such as uploads) and of recordings
 #   --figure3 DIR    output folder of steps/figure3.sh, whose picture figure3_swapped.png (one band instead of the mean) is shown
 #   --test-set SET   set of the dump that was scored (validation)

@@ -7,8 +7,8 @@ results/runs.jsonl has a line for each training on the split (egs/real_sounds/tu
 (`local.real_sounds.protocols`) are compared. A regime's PSDS1 is the mean over its seeds.
 
 Protocol A has the same regime for all systems: linear softmax and the encoder at 1/20 of the head's learning rate, as
-in the paper (letters P and L in egs/desed/README.md), and the number of frozen epochs with the highest mean PSDS1 of
-the systems. In protocol B each system has the regime of its own highest PSDS1.
+in the AST-SED paper (letters P and L in egs/desed/README.md), and the number of frozen epochs with the highest mean
+PSDS1 of the systems. In protocol B each system has the regime of its own highest PSDS1.
 
 Standard output has a line for each system and protocol: the config (`<system>` in A, `<system>_tuned` in B), a tab, and
 an experiment on the split with that regime, on which tune.sh tunes the config's bounding boxes (cSEBBs).
