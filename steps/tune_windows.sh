@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Choose how a model predicts on recordings longer than its window (overlap of windows, windows centred on events), by
-# event-based F1 on the recordings that a set's clips were cut from.
+# event-based F1 on the long recordings that a set's clips were cut from (clip ids `<recording>_<start>_<end>`).
 #
 # usage: steps/tune_windows.sh [options] <data/set> <exp/x>
 #
@@ -9,7 +9,8 @@
 #   --tune-args ARGS    options of sed.bin.tune_windows, one string ("--overlaps 0,0.8")
 #   --force BOOL        choose again (false)
 #
-# Writes <exp/x>/windows.json, which predict uses. Redone if the model, the set or ARGS have changed.
+# Writes <exp/x>/windows.json, which predict uses; nothing if no recording has several clips without a gap. Redone if the
+# model, the set or ARGS have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
