@@ -252,9 +252,9 @@ class Model:
             Events, with times from the start of the stream.
 
         Raises:
-            UserError: samples are not finite, a block has other channels than the first, a label is unknown, a
-                threshold or the rate is out of range, the stream or the hop is shorter than the front end's analysis
-                window, or hop and lookahead together exceed the model's window.
+            UserError: samples are not finite, a block has another number of channels than the first with two axes, a
+                label is unknown, a threshold or the rate is out of range, the stream or the hop is shorter than the
+                front end's analysis window, or hop and lookahead together exceed the model's window.
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
         with _argument_names():

@@ -49,7 +49,7 @@ def naming(path: str | Path) -> Iterator[None]:
 def read_text(
     path: str | Path, encoding: str = "utf-8", errors: str = "strict", *, remedy: str = "UTF-8 is expected"
 ) -> str:
-    """Return a text file's content.
+    """Return a text file's content, with every line end as `\\n`, as `open` reads it.
 
     Args:
         path: the file.

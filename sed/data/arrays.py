@@ -33,11 +33,11 @@ def mono_stream(pieces: Iterable[np.ndarray], name: str) -> Iterator[np.ndarray]
     fewer samples than channels.
 
     Args:
-        pieces: arrays as in `mono_blocks`; those of two dimensions have the same channels on the same axis.
+        pieces: arrays as in `mono_blocks`; those of two dimensions have the same number of channels on the same axis.
         name: of the stream, for messages.
 
     Raises:
-        UserError: as `mono_blocks`, or a piece has other channels than the first.
+        UserError: as `mono_blocks`, or a piece has another number of channels than the first of two dimensions.
     """
     first: tuple[int, ...] = ()  # shape of the first piece of two dimensions
     axis = 1
