@@ -1,9 +1,9 @@
 """Stage 0: download a corpus into its own layout; complete files are kept.
 
-usage: python3 -m sed.bin.download [options] NAME_records.tsv downloads
+usage: python3 -m sed.bin.download [options] local/NAME_records.tsv downloads
 
-NAME_copies.tsv beside the table has the terms of those parts that are copies published by others than the corpus's
-authors.
+NAME is the corpus; local/desed_records.tsv explains the columns. NAME_copies.tsv beside the table has the terms of
+those parts that are copies published by others than the corpus's authors.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _TOKEN = re.compile(
 """a text, in which a quote is doubled; a number; a flag; or a comment (`!`) to the end of its line, in no group"""
 CHRONOLOGICAL = "Praat chronological TextGrid"
 MOST_DIGITS = 9
-"""digits of a count; a longer number is refused"""
+"""digits of a count; a longer number is refused, since `int` would raise a ValueError for thousands"""
 INTERVALS, POINTS = "IntervalTier", "TextTier"
 
 

@@ -106,7 +106,7 @@ def fetch(
         limit: largest number of requests; 0: no limit.
         timeout: seconds after which a request is given up.
         pause: function that waits.
-        note: called with each path before its recording is moved there.
+        note: called with each path before its recording is moved there, such as to store where it is from.
 
     Returns:
         The number of recordings fetched.

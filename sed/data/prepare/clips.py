@@ -57,7 +57,7 @@ STATUSES = {"": True, "unreviewed": True, "accepted": True, "rejected": False}
 def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, values of `columns`) of a CSV table.
 
-    In the first column, no field may be empty, or have a tab or a line end.
+    In the first column, which names the recording, no field may be empty, or have a tab or a line end.
     Raises UserError if the table or a column is missing, or a row is broken.
     """
     try:
@@ -89,7 +89,7 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
 
 
 def _check_field(where: str, name: str, value: str) -> None:
-    """Raise UserError for a field with a tab or a line end: no table can hold it, and it may have swallowed rows."""
+    """Raise UserError for a field with a tab or a line end: our TSVs cannot hold it, and it may have swallowed rows."""
     if any(mark in value for mark in "\t\r\n"):
         raise UserError(
             f"{where}: a tab or a line end in {name} {value[:40]!r} (look for a quotation mark without its pair)"
@@ -219,7 +219,7 @@ def cut_recording(
     written: list[Path] = []
     clipped = 0  # number of samples beyond full scale
     counted = 0  # end of the samples that `clipped` covers, since clips may overlap
-    changed = source.stat().st_mtime_ns if source.exists() else 0
+    changed = source.stat().st_mtime_ns if source.exists() else 0  # `opened` refuses a missing one
     try:
         with opened(source, channels=True) as sound:
             size = round(window * sound.rate)
