@@ -296,7 +296,7 @@ def weights_of(gru: nn.GRU, *, exact: bool) -> list[LayerWeights]:
         inputs = w_ih.flatten(0, 1).to(dtype)
         layers.append(
             LayerWeights(
-                # A parameter, so that `SplitProducts` keeps its parts.
+                # A parameter, so that `split_products.SplitProducts` keeps its parts.
                 w_ih=nn.Parameter(inputs, requires_grad=False) if exact else inputs,
                 b_ih=b_ih.flatten().to(dtype),
                 w_hh=split(w_hh.float()) if exact else w_hh.to(dtype),
@@ -341,8 +341,8 @@ def run_layer(
         last: for the last layer: its launches that may run at the same time as another GRU; None: none.
 
     Returns:
-        States (inputs * repeat, clips, 2 units); gates and recurrent contributions (inputs * repeat, clips, 8 units),
-        (1,) if they are not saved.
+        States (inputs * repeat, clips, 2 units); gates r, z, n and the recurrent contribution to n
+        (inputs * repeat, clips, 8 units), (1,) if they are not saved.
     """
     inputs, clips, dim = x.shape
     frames, units = inputs * repeat, plan.units
@@ -495,7 +495,8 @@ def exact_gru(x: Tensor, weights: Sequence[LayerWeights], *, repeat: int, plan: 
     for w in weights:
         inputs, clips, dim = x.shape
         frames = inputs * repeat
-        gi = nn.functional.linear(x.reshape(-1, dim), w.w_ih, w.b_ih)  # maybe in `SplitProducts`
+        # as three TF32 products if the caller has entered `split_products.SplitProducts`
+        gi = nn.functional.linear(x.reshape(-1, dim), w.w_ih, w.b_ih)
         words = torch.full((frames, clips, 2 * plan.units), -1, dtype=torch.int32, device=x.device)
         launch("gru_forward_exact", plan, (gi, w.w_hh, w.b_hh, words, frames, clips, repeat), clips)
         x, repeat = joined(words), 1

@@ -1,9 +1,10 @@
 """Sound event detector: encoder, frequency pooling, time decoder and clip pooling, each chosen by config.
 
-AST-GRU is `pooling: mean, upsample: 1`; AST-SED is `pooling: fte, upsample: 10`; the CRNN baseline is
-`encoder: cnn`. The variants of the AST-SED paper's ablation are other values of these options. There are three frame
-rates: that of the features (`input_frames`), that of the encoder's patches in time, and that of the output, which is
-`upsample` times the encoder's. Letters such as (P) name sources: see sed/models/__init__.py.
+AST-GRU is `pooling: mean, upsample: 1`; AST-SED is `pooling: fte` (frequency-wise transformer encoder) with
+`upsample: 10`; the CRNN baseline is `encoder: cnn`. The variants of the AST-SED paper's ablation are other values of
+these options. There are three frame rates: that of the features (`input_frames`), that of the encoder's patches in
+time, and that of the output, which is `upsample` times the encoder's. Letters such as (P) name sources: see
+sed/models/__init__.py.
 """
 
 from __future__ import annotations
@@ -251,7 +252,7 @@ def _compose(config: Mapping[str, Any], num_classes: int) -> Detector:
         mel_bins=config["mel_bins"],
         input_frames=config["input_frames"],
         input_padding=config["input_padding"],
-        frame_seconds=round(patch_seconds / decoder.upsample, 9),
+        frame_seconds=round(patch_seconds / decoder.upsample, 9),  # without the rounding error of 3 * 0.1
         clip_seconds=config["clip_seconds"],
         freeze_batchnorm=config["freeze_batchnorm"],
     )

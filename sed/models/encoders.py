@@ -75,8 +75,8 @@ OPTIONS = {
     "encoder": {"default": "ast", "help": "network from features to a grid of bands and patches", "choices": ENCODERS},
     "pretrained": {
         "default": "",
-        "help": "checkpoint of the initial weights: a file, a folder, or a name in published_models.tsv or on Hugging "
-        "Face; empty or 'none': random weights",
+        "help": "checkpoint of the initial weights: a file, a folder, or a name in "
+        "sed/checkpoints/published_models.tsv or on Hugging Face; empty or 'none': random weights",
     },
     "freeze_batchnorm": {
         "default": False,
@@ -91,7 +91,7 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
     """Build the encoder that a flat config names.
 
     Raises:
-        ValueError: its values are inconsistent.
+        ValueError: there is no encoder of that name, or its values are inconsistent.
     """
     encoder: Encoder = chosen(ENCODERS, config["encoder"], "encoder")(config)
     return encoder

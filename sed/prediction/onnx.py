@@ -93,6 +93,7 @@ def export(
         "frames": plan.frames,
         "frame_seconds": model.detector.frame_seconds,
         "encoder_seconds": model.detector.encoder_seconds,
+        # of the windows of the graph itself; not read by this project
         "overlap_seconds": (plan.frames - plan.hop) * model.detector.frame_seconds,
         "windows": windows.to_stored(),
         "post_processing": to_stored(post),
