@@ -7,7 +7,7 @@
 #   --mirror URL         server to use instead of all hosts (Zenodo, Hugging Face, ...); paths on a host are appended to URL
 #   --ast FILE           AudioSet AST checkpoint to link instead of downloading one
 #   --fold N             fold of the corpus's four whose test recordings become the validation set; 0: train on all 24, without
-#                        a validation set (1)
+#                        a validation set, for which run.sh needs --test-sets public_eval (1)
 #   --nj N               downloads at once, and recordings that are cut at once (3)
 #
 # The development recordings become DESED's strong_real and validation, the 8 of evaluation public_eval, in clips of

@@ -3,7 +3,7 @@
 #
 # usage: steps/split_soundbank.sh [options] <soundbank> <out>
 #
-#   --share P   fraction of each label's recordings that goes to the new validation part, 0 to 1 (0.25)
+#   --share P   fraction of each label's recordings that goes to the new validation part, 0.01 to 0.99 (0.25)
 #   --seed N    random seed of the split (0)
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

@@ -50,7 +50,7 @@ trap 'mps_stop; rm -rf "${scratch}"' EXIT
 grep . "${list}" | tr '\t' '\037' >"${scratch}/list" || { [[ ${list} == - ]] && exit 0; } || die "${list}: empty"
 total=$(wc -l <"${scratch}/list")
 mkdir -p "${exp}" || die "${exp}: cannot be made (see above)"
-gpus=()
+gpus=() # stays empty on a cluster, whose scheduler assigns GPUs and threads (SED_BACKEND: cmd.sh of the recipes)
 if ((ngpu > 0)) && [[ ${SED_BACKEND:-local} == local ]]; then
     list_gpus
     ((ngpu <= ${#gpus[@]})) || die "--ngpu ${ngpu}: this machine has ${#gpus[@]} (--ngpu 0 uses the CPU)"

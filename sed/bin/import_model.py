@@ -1,12 +1,13 @@
 """Import a published detector (encoder and head) as a packed model, to detect events without training.
 
-usage: python3 -m sed.bin.import_model ATST-F_strong_1.pt audioset-model/
+usage: python3 -m sed.bin.import_model atst-f-strong audioset-model/
        python3 -m sed.bin.import_model --class-map local/desed_class_map.tsv ATST-F_strong_1.pt desed-model/
 
-The checkpoint is one that PretrainedSED published for AudioSet-strong, of ATST-F or BEATs. Its 447 classes are the
-labels of the model; with a class map, each label is merged from one or more of the classes. `sed.bin.predict --model
-desed-model/` runs the model, as does every command that takes a packed model. Its post-processing is cSEBBs with their
-default parameters unless options choose another; `--tuned` takes a file that sed.bin.tune wrote for your recordings.
+The checkpoint is one that PretrainedSED published for AudioSet-strong, of ATST-F or BEATs: its file, or its name in
+sed/checkpoints/published_models.tsv, by which it is downloaded once. Its 447 classes are the labels of the model; with
+a class map, each label is merged from one or more of the classes. `sed.bin.predict --model desed-model/` runs the
+model, as does every command that takes a packed model. Its post-processing is cSEBBs with their default parameters
+unless options choose another; `--tuned` takes a file that sed.bin.tune wrote for your recordings.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ AUDIOSET = "AudioSet-strong, 447 classes, by the authors of the checkpoint; it w
 def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
-    p.add_argument("checkpoint", help="checkpoint of the published detector")
+    p.add_argument("checkpoint", help="checkpoint of the published detector: a file, atst-f-strong or beats-strong")
     p.add_argument(
         "folder", type=Path, help="folder to write; a packed model there is replaced, other files in it stay"
     )

@@ -6,7 +6,7 @@ with that one. Three tables in the corpus's folder report the result: `origins.t
 the files in shards that are not recordings of the metadata. `.shards.json` stores which shards were read and
 `.compared.tsv` every comparison, so that neither is done twice.
 
-A "key" in a shard is the name of a file in it without suffix (`shards.Member`); a `Key` identifies a recording.
+A shard's keys name the files in it (`sed.data.download.shards`); a `Key` identifies a recording.
 """
 
 from __future__ import annotations

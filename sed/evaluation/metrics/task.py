@@ -13,8 +13,8 @@ from sed.evaluation.metrics.events import EventTable, merge_overlaps
 if TYPE_CHECKING:
     import pandas as pd
 
-# Seconds; an event that ends more than this beyond its recording is cut at the recording's end: submitted tables have
-# events that last for years.
+# Seconds; an event that ends more than this beyond its recording is cut at the recording's end: some systems' tables
+# have events that last for years.
 FAR = 1.0
 
 
