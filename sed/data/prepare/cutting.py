@@ -1,6 +1,7 @@
 """A corpus's split (train, test ...) of long annotated recordings, cut into clips in DESED's layout.
 
-The table of events is written after the audio, and then a hidden note, which marks a finished set.
+The audio is written first, then the table of events, then a hidden note of what it was made from. The table, the note
+and the audio of all clips in the table together mark a finished set (`finished`).
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Cut:
     seconds: float = 10.0
     """length of a clip"""
     hop: float | None = None
-    """seconds from the start of a clip to the start of the next one; None: `seconds`"""
+    """seconds from the start of a clip to the start of the next one, at most `seconds`; None: `seconds`"""
     only_annotated: bool = False
     """whether recordings without a row in a final table are left out; else they have no events. Those without a row in
     a raw table are always left out"""
@@ -98,11 +99,12 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
     Args:
         split: folder of the split, with audio/ and its tables.
         audio: folder for the clips.
-        tsv: table of the clips' events, written last.
+        tsv: table of the clips' events, written last but for its note (`finish`).
         cut: the settings.
 
     Raises:
-        UserError: the layout is unknown, a table is broken, no recordings are left, or too many are unreadable.
+        UserError: the layout is unknown, a table is broken or names a recording that the listing lacks, no recordings
+            are left, or too many are unreadable.
     """
     tables = [split / name for name in cut.annotations if (split / name).exists()]
     if not tables:
@@ -278,7 +280,7 @@ def cut_all(
         seconds: length of a clip.
         max_bad: per cent of the recordings that may be unreadable.
         jobs: number of recordings that are cut at once.
-        hop: seconds from the start of a clip to the start of the next one; None: `seconds`.
+        hop: seconds from the start of a clip to the start of the next one, at most `seconds`; None: `seconds`.
 
     Returns:
         {file name: (start, end) of its clips in seconds} of those that were read, in the order of `names`.
