@@ -4,12 +4,13 @@ usage: python3 -m sed.bin.pseudo_label --model exp/ast_sed dump/weak dump/unlabe
        python3 -m sed.bin.pseudo_label --scores exp/x/weak/scores.h5 --tuned tuned.json dump/weak dump/pseudo
        python3 -m sed.bin.pseudo_label --events weak.tsv unlabelled.tsv -- dump/weak dump/unlabelled dump/pseudo
 
-The last folder is written: events.tsv, feats.scp that refers to the features of the other folders, and
-pseudo_labels.json with the origin of the labels, which is copied into the results of models trained on them. If a set
-has tags.tsv, posteriors of classes that a clip's tags lack are set to 0 first. --scores are files of sed.bin.infer or
-sed.bin.average_scores, one per set in the order of the sets. If --tuned has the mean delay of onsets and offsets
-(sed.bin.tune --bias), it is subtracted. Tables of --events are not post-processed, only cut at the ends of clips; clips
-that they do not name are left out.
+The last folder is written: the pseudo-labels as events.tsv; wav.scp, durations.tsv and, with --keep-tags, tags.tsv;
+feats.scp, which refers to the features of the other folders; and pseudo_labels.json with the origin of the labels,
+which is copied into the results of models trained on them. If a set has tags.tsv, posteriors of classes that a clip's
+tags lack are set to 0 first. --scores are files of sed.bin.infer or sed.bin.average_scores, one per set in the order of
+the sets. If --tuned has the mean delay of onsets and offsets (sed.bin.tune --bias), it is subtracted. Tables of
+--events are not post-processed: their events are only cut at the end of the clip, and dropped beyond it or without
+length; clips that the tables do not name are left out.
 """
 
 from __future__ import annotations
