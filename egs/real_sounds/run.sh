@@ -6,7 +6,7 @@
 # Stages: 0 corpus and pre-trained encoders, 1 data directories, 2 features, 3 main systems, 4 further configs, 5 scores and
 # RESULTS.md. Finished work is skipped, killed work is resumed. An experiment is exp/<config>_seed<k>. A LIST of configs may be none.
 #
-#   --soundbank DIR       recordings: {train,validation}/{foreground,background,distractor}/<label>/
+#   --soundbank DIR       recordings: {train,validation}/foreground/<label>/ of the labels to detect and, if any, {background,distractor}/<any name>/ beside foreground/ (docs/beyond.md)
 #   --scale X             factor of the corpus's size and of training steps; 0.1 for a CPU (1.0)
 #   --seeds LIST          seeds of every config ("1 2 3")
 #   --systems LIST        configs of conf/real_sounds/ that stage 3 trains ("crnn ast_gru fte_only lgd_only ast_sed")
@@ -68,7 +68,7 @@ sweep() { # sweep <what> [<option>...]: run steps/sweep.sh on a list from standa
 fits() { # fits <file>: are its bounding boxes of this corpus's labels? The repository's own may be of others
     [[ -f $1 ]] && cmp -s <(sed -n '/^ "csebbs": {/,/^ }/s/^  "\(.*\)": {.*/\1/p' "$1" | sort) <(cat "${dump}"/{,*/}labels.txt 2>/dev/null | sort -u)
 }
-front_ends=$(list score "${boxes#none}" >/dev/null && list features "pretrain ${systems} ${more}") # an unknown name is refused before any work
+front_ends=$(list score "${boxes#none}" >/dev/null && list features "pretrain ${systems} ${more}") # an unknown name is refused before any work; pretrain: stage 5 tags by the AST's features, even if no system has them
 if stage 0 "corpus and pre-trained encoders"; then
     if [[ -z ${pretrained} ]]; then
         { printf 'ast\tconf/real_sounds/pretrain.yaml\t%s/ast.pth\n' "${downloads}" && list pretrain "${systems} ${more}"; } |

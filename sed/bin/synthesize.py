@@ -91,7 +91,8 @@ def _parser() -> Parser:
     parser.option(
         "soundbank",
         "",
-        "folder of recordings, {train,validation}/{foreground,...}/<label>/ (default: generate synthetic sounds)",
+        "folder of recordings: {train,validation}/foreground/<label>/ of the labels to detect and, if any, "
+        "{background,distractor}/<any name>/ beside foreground/ (default: generate synthetic sounds)",
     )
     parser.option("seed", 0, "random seed", least=0)
     parser.option("nj", 2, "processes", least=1)
