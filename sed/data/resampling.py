@@ -61,5 +61,5 @@ def finest_grid(grids: list[tuple[float, int]]) -> tuple[float, int]:
     The number of frames is rounded down, so the longest grid may go beyond it by less than a frame.
     """
     seconds = min(length for length, _ in grids)
-    # Rounded down by `round(x - 0.5)`; 0.499999, so that a whole number that a rounding error made smaller stays.
-    return seconds, max(round(length * count / seconds - 0.499999) for length, count in grids)
+    # 1e-6: a whole number of frames that a rounding error made smaller stays
+    return seconds, max(int(length * count / seconds + 1e-6) for length, count in grids)

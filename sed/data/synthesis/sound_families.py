@@ -78,20 +78,20 @@ def alarm_bell_ringing(source: Generator) -> Voice:
 
 
 def blender(source: Generator) -> Voice:
-    """Make a motor in roaring noise; its pitch follows the load, up at the start and down at the end."""
+    """Make a motor in roaring noise; its speed rises at the start, varies with the load, and falls at the end."""
     pitch, rough = source.uniform(110, 320), source.uniform(0.4, 1.2)
     centre, width = source.uniform(900, 3500), source.uniform(500, 1500)
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:
         length = samples(seconds)
-        load = wander(rng, length, spread=0.09, per_second=3)
+        speed = wander(rng, length, spread=0.09, per_second=3)  # under a load the motor is slower, and louder
         spin = np.minimum(1, 0.35 + np.arange(length) / RATE / rng.uniform(0.15, 0.5))
         spin *= np.minimum(1, 0.4 + np.arange(length)[::-1] / RATE / 0.25)
         curve = formants(np.array([[centre, 2.3 * centre]]), [width, 1.5 * width], [1.0, 0.5])
-        motor = pulses(pitch * load * spin, tilt=0.5)
+        motor = pulses(pitch * speed * spin, tilt=0.5)
         roar = shape(noise(rng, length), band(500, 5000)) * rough
         chunks = wander(rng, length, spread=0.35, per_second=14)
-        return edges(shape(motor * 2 + roar * chunks, curve) * load**-2, 0.05, 0.08)
+        return edges(shape(motor * 2 + roar * chunks, curve) * speed**-2, 0.05, 0.08)
 
     return voice
 
@@ -212,7 +212,7 @@ def running_water(source: Generator) -> Voice:
         grains = (
             rng.lognormal(0, 0.5, (count, 1)) * np.sin(angle) * np.exp(-time / rng.uniform(0.004, 0.014, (count, 1)))
         )
-        grains[:, :16] *= np.linspace(0, 1, 16)
+        grains[:, :16] *= np.linspace(0, 1, 16)  # 1 ms of fade-in: no clicks
         bubbles = scatter(np.zeros(length), grains, rng.integers(0, length, count))
         steps = max(2, int(seconds * 10))
         tops = high * np.exp(rng.normal(0, 0.25, (steps, 1)))
