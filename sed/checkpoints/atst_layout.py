@@ -1,9 +1,9 @@
 """Importer of ATST-Frame: its authors' checkpoint, and the files of PretrainedSED (github.com/fschmid56/PretrainedSED).
 
-The authors' file has student and teacher of the self-distillation; the teacher is loaded, which `wrappers.unwrapped`
-selects. PretrainedSED's files (`ATST-F_ssl.pt`, `_weak`, `_strong_1`) hold a detector: the encoder under the prefix
-`model.atst.`, and two linear heads, `weak_head` and `strong_head`. The importer is given the tensors under that prefix
-alone.
+The authors' file has student and teacher of the self-distillation. PretrainedSED's files (`ATST-F_ssl.pt`, `_weak`,
+`_strong_1`) hold a detector: the encoder under the prefix `model.atst.`, and two linear heads, `weak_head` and
+`strong_head`. The importer is given the teacher alone or the tensors under that prefix alone, as `wrappers.unwrapped`
+selects them.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ import triton
 import triton.language as tl
 
 # Tensors are (sequences, tokens, heads, dim), with heads and dim contiguous. Strides of q and of k and v are given; out
-# and its gradient are contiguous, and gradients of q, k and v have the strides of q, k and v. T is the number of tokens
-# and D that of columns, padded to powers of two, at least 16 for tl.dot: rows and columns beyond are loaded as 0.
+# and its gradient are contiguous, and gradients of q, k and v have the strides of q, k and v. A head's tile has T rows,
+# for tokens (`short_attention.MOST_TOKENS`), and D columns, for `dim`: powers of two, at least 16 for tl.dot. Rows and
+# columns beyond the tokens and `dim` are loaded as 0. Sequences are numbered in 64 bits, as offsets may exceed 2^31.
 # input_precision "ieee" keeps float32 operands exact (no TF32); on half precision, the usual one, it has no effect.
 
 
@@ -47,8 +48,8 @@ def forward(  # type: ignore[no-untyped-def]
         tokens: number of keys and values.
         dim: width of a head.
         scale: factor of the scores.
-        T: padded number of queries and of keys.
-        D: padded width of a head.
+        T: rows of a tile, at least the number of queries and of keys.
+        D: columns of a tile, at least `dim`.
 
     Returns:
         Nothing; the result is in `out`.
@@ -88,8 +89,8 @@ def backward(  # type: ignore[no-untyped-def]
         tokens: number of keys and values.
         dim: width of a head.
         scale: factor of the scores.
-        T: padded number of queries and of keys.
-        D: padded width of a head.
+        T: rows of a tile, at least the number of queries and of keys.
+        D: columns of a tile, at least `dim`.
 
     Returns:
         Nothing; gradients are in `dq`, `dk` and `dv`.

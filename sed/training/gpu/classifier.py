@@ -64,7 +64,7 @@ def split_linear(classifier: nn.Module, hidden: Tensor) -> Tensor:
 
 @contextmanager
 def classified_in_float32(detector: Detector) -> Iterator[None]:
-    """Make a detector apply its classifier by `in_float32` within the context."""
+    """Make a detector apply its classifier by `in_float32` within the context: the reference for `split_linear`."""
     before = detector.run_classifier
     detector.run_classifier = in_float32
     try:
