@@ -40,10 +40,12 @@ class Kinds:
     def of(problem: Problem, detections: EventTable) -> Kinds:
         """Count the errors of every clip and class."""
         shape = (len(problem.clips), len(problem.labels))
+        # number of each event's cell in a table (clips, classes)
         cells = [table.clip * shape[1] + table.label for table in (problem.truth, detections)]
         spans = [np.stack([table.onset, table.offset], 1) for table in (problem.truth, detections)]
         counts = [np.bincount(cell, minlength=shape[0] * shape[1]) for cell in cells]
         wrong = {kind: np.zeros(shape, int) for kind in KINDS}
+        # tables are sorted by clip and label, so the events of a cell are consecutive
         for cell in np.flatnonzero(counts[0] + counts[1]):
             inside = [slice(*np.searchsorted(column, [cell, cell + 1])) for column in cells]
             found = errors_of(spans[0][inside[0]], spans[1][inside[1]])

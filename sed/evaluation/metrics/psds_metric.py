@@ -76,7 +76,7 @@ class MeasuredPSDS(Measured):
         return made
 
     def _from_deltas(self, name: str, weights: np.ndarray) -> Values:
-        truth = Truth.of(self._inputs.problem.joined)
+        truth = Truth.of(self._inputs.problem.joined)  # as for sed_scores_eval, which counted the deltas
         parameters = self.parameters[name.removesuffix("_exact")]
         return self._named(name, *from_deltas(truth, parameters, self._deltas[name], weights))
 

@@ -138,6 +138,8 @@ def from_all_deltas(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measure the PSDS on resampled clips, where each class has the best of several systems at each rate.
 
+    In the piPSDS, the systems are median filters of one model's scores (`pipsds.MEDIANS`).
+
     Args:
         truth: what each clip adds to the denominators.
         parameters: of the PSDS.
