@@ -16,7 +16,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 Key = TypeVar("Key")
 
 UNKNOWN = 2
-"""target of a frame in which a label may be active or not: losses ignore it"""
+"""value in uint8 targets of a frame in which a label may be active or not; `augment.as_known` makes it NaN, and losses
+ignore that"""
 
 
 def boundary(seconds: float, frame_seconds: float) -> int:

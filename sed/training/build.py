@@ -111,7 +111,7 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
     """Load the training sets that the config names and the dump has.
 
     Args:
-        config: options of this module.
+        config: options of this module; `batch_sizes` has one for each set (`sed.bin.train` repeats a single one).
         dump: folder of the dumped sets.
         labels: class names.
         model: defines the number and length of label frames.
@@ -374,7 +374,7 @@ def make_validate(
         step.teacher,
         valid,
         front_end=front_end,
-        batch_size=max(1, sum(config["batch_sizes"])),
+        batch_size=sum(config["batch_sizes"]),
         device=step.device,
         precision=step.precision,
         scorer=scorer,

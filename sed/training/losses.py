@@ -60,7 +60,7 @@ OPTIONS = {
 
 
 def frame_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return the mean binary cross-entropy () of logits against targets in [0, 1], both (clips, frames, classes).
+    """Return the mean binary cross-entropy () of logits against targets in [0, 1], both (clips, [frames,] classes).
 
     Targets that are NaN (unknown) are left out of the mean; it is 0 if all are.
     """

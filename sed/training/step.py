@@ -98,7 +98,7 @@ class Preparation:
         if strong_slots:
             strong_y = augment.mix_labels(strong_y, strong.partner, strong.weight, self.mixup_labels, strong.added)
         if strong.slots and not self.interpolated:
-            n = len(strong.weight)  # strong clips; the mask of a mixture is that of its first clip
+            n = len(inputs.strong_mix)  # strong clips; the mask of a mixture is that of its first clip
             masks = inputs.mask_start[:n], inputs.mask_width[:n]
             x = torch.cat([self._masked(x[:n], *masks, floor, ratio), x[n:]])
             strong_y = augment.time_mask(strong_y, *masks, 0.0)
