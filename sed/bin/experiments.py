@@ -53,7 +53,7 @@ PACKED = "model.json"
 TUNED = "tuned.json"
 """file in the same folder with post-processing tuned on the synthetic validation set, if it was tuned"""
 STEPS = "csebbs"
-"""post-processing of an imported model without TUNED"""
+"""post-processing of an imported model without TUNED, and the one that cross_fit tunes"""
 
 
 @entry

@@ -2,7 +2,7 @@
 
 It works around properties of configargparse: YAML keys must match option strings exactly (so both spellings are
 registered), errors of unknown keys have no file and line (so the YAML is checked first), and a second `--config`
-silently replaces the first (so only one is accepted, and no abbreviations).
+silently replaces the first (so only one is accepted, and no abbreviations, by which a second would not be noticed).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 def _program() -> str:
     """Return the command's name as the manual writes it: `ast-sed train`; of other scripts, the file's name."""
-    path = Path(sys.argv[0])
+    path = Path(sys.argv[0])  # `sed.__main__` sets it to the command's name; with `python3 -m` it is the file
     return f"ast-sed {path.stem.replace('_', '-')}" if not path.suffix or path.parent.name == "bin" else path.name
 
 
