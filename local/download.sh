@@ -5,8 +5,8 @@
 #
 #   --corpus NAME        corpus; local/<name>_records.tsv lists its downloads; local/<name>_recordings.tsv, if it exists, the
 #                        tables of recordings that are linked one by one (desed)
-#   --parts LIST         parts to download, comma-separated (synthetic,metadata,strong,public,xares,ast; optional: soundbank, panns,
-#                        atst_frame, beats)
+#   --parts LIST         parts to download, comma-separated; docs/reproduce.md explains desed's (synthetic,metadata,strong,public,
+#                        xares,ast; optional: soundbank, panns, atst_frame, beats)
 #   --archives DIR       folder of files that you downloaded by hand, used instead of the network; may be repeated
 #   --research-only LIST copies of the recordings to download too though their terms allow research only; local/<name>_copies.tsv
 #                        lists them: of desed, minhleduc ("")

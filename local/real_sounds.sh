@@ -3,7 +3,8 @@
 #
 # usage: local/real_sounds.sh --soundbank DIR [options] <downloads>
 #
-#   --soundbank DIR        recordings, {train,validation}/{foreground,background,distractor}/<label>/
+#   --soundbank DIR        recordings, {train,validation}/{foreground,background,distractor}/<label>/: the folders of foreground are
+#                          the labels to detect; below background and distractor any name will do (docs/beyond.md)
 #   --scale X              factor by which the sizes of all sets but --public are multiplied; 1: 1,500 real-strong, 10,000
 #                          synthetic, 1,500 weak, 12,000 unlabelled, 1,168 validation clips (1.0)
 #   --public N             clips of a second test set, also from validation sources; not multiplied by --scale (0)

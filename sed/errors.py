@@ -12,6 +12,6 @@ class RunError(Exception):
 
 
 def first_lines(error: Exception, count: int = 1) -> str:
-    """Return the first lines of another library's message in one line, or the name of the error's type without any."""
+    """Return the first lines of another library's message in one line; if it is empty, the name of the error's type."""
     lines = [line.strip() for line in str(error).strip().splitlines()]
     return " ".join(lines[:count]) or type(error).__name__

@@ -43,7 +43,7 @@ def parser() -> Parser:
     p.option("onnx", None, "exported model (.onnx), run by ONNX Runtime, instead of --model")
     p.option("which", "teacher", "network of the mean-teacher pair to use", choices=["teacher", "student"])
     p.option("count", 10, "number of recordings to choose", least=1)
-    p.option("labelled", "", "table of events of labelled recordings: neither they nor copies of them are chosen")
+    p.option("labelled", "", "table of events of the recordings that are labelled: neither they nor copies are chosen")
     p.option("out", None, "TSV to write the list to (default: standard output)", type=output_file)
     p.option("html", None, "HTML page of the chosen recordings to write, for corrections", type=output_file)
     p.option("html-audio", True, "put the audio into the page")

@@ -206,7 +206,7 @@ def read_published(
 def check_output(out: Path) -> None:
     """Raise UserError if a folder has a set of another kind, which pseudo-labels would overwrite."""
     if any((out / name).exists() for name in TABLES) and not (out / ORIGIN).exists():
-        raise UserError(f"{out}: a set that is not of pseudo-labels (the last folder is written: name another)")
+        raise UserError(f"{out}: a set that is not of pseudo-labels (the last folder is the output: choose another)")
 
 
 def write_pseudo_set(

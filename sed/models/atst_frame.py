@@ -125,7 +125,11 @@ class AtstFrame(nn.Module):
 
 
 def build_atst_frame(config: Mapping[str, Any], *, whole: bool = False) -> AtstFrame:
-    """Build the ATST-Frame of a flat config: its first `atst_blocks` blocks, or all `atst_depth` if `whole`."""
+    """Build the ATST-Frame of a flat config: its first `atst_blocks` blocks, or all `atst_depth` if `whole`.
+
+    Raises:
+        ValueError: its values are inconsistent.
+    """
     return AtstFrame(
         mel_bins=config["mel_bins"],
         input_frames=config["input_frames"],

@@ -72,6 +72,7 @@ def _interpolated(slots: Sequence[tuple[str | None, ...]]) -> list[tuple[float |
     ]
     first = 0  # annotations `first` to `last` lie between two known borders
     for last, pair in enumerate(times):
+        # an end without a time is the border to the next annotation, whose start may have one
         following = times[last + 1][0] if last + 1 < len(times) else None
         onset, offset = times[first][0], pair[1] if pair[1] is not None else following
         if offset is None:

@@ -152,8 +152,9 @@ def lay_out(
         known: labels of the model that is fine-tuned, added to those of the tables.
 
     Raises:
-        UserError: `out` holds another corpus, there are no labels, a table is broken or names none of the recordings,
-            more recordings than `max_bad` cannot be read, or more events than `max_dropped` do not fit.
+        UserError: `out` holds another corpus, there are no recordings, or two of one name, there are no labels, a table
+            is broken or names none of the recordings, more recordings than `max_bad` cannot be read, or more events
+            than `max_dropped` do not fit.
     """
     _refuse_others(out)
     recordings, length = _readable(find_audio(audio), out / CHECKED, max_bad=max_bad, jobs=jobs)

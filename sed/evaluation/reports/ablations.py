@@ -21,7 +21,8 @@ COLUMNS = shown_in("published")
 NUMBERS = tuple(head for entry in COLUMNS for head in (entry.column, "paper"))
 HEADS = ("config", "differs in", "weights", "parameters", "clips", *NUMBERS)
 BETTER_THAN_GRU = "above AST-GRU's"
-# {config: what the paper's text says of it}, for configs whose numbers we could not recover (egs/desed/README.md).
+# {config: what the paper's text says of it}, for configs whose numbers it does not have: its
+# tables were not at hand (egs/desed/README.md).
 SAID = {"fte_only": BETTER_THAN_GRU, "lgd_only": BETTER_THAN_GRU, "upsample_5": "the best ratio, as is 10"}
 
 

@@ -1,4 +1,4 @@
-"""The first lines of a report: what was found of each label, in words, and what usually raises it."""
+"""The first lines of a report: what was found of each label, in words, and advice for labels that are found badly."""
 
 from __future__ import annotations
 
