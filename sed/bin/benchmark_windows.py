@@ -68,7 +68,8 @@ def opened(name: str, recordings: Sequence[Recording], args: argparse.Namespace)
         The model and its post-processing.
 
     Raises:
-        UserError: the model cannot be used, or its windows were chosen on the same soundscapes.
+        UserError: the model cannot be used or lacks a label, or its windows were chosen on the same soundscapes.
+        RunError: the model is on a hub that does not answer.
     """
     predictor, post = open_for(recordings, name, args.device)
     if predictor.windows.was_tuned_on(args.soundbank, args.seed):

@@ -47,7 +47,8 @@ def recover(folder: Path) -> None:
     Commands that write packs call it before they read the model, which may be `folder` itself.
 
     Raises:
-        UserError: another run is writing `folder`, or it is the root of a file system.
+        UserError: another run is writing `folder`, it is the root of a file system, or a file that `pack` did not write
+            cannot be moved to it.
     """
     folder = folder.resolve()
     if any(leftover.is_dir() for leftover in _hidden(folder)):

@@ -169,7 +169,8 @@ def import_detector(
         The detector in evaluation mode, with its front end and labels.
 
     Raises:
-        UserError: encoder or head do not fit the config; the message names the keys.
+        UserError: the config is for another encoder, inconsistent, or has another front end than the encoder needs; or
+            encoder or head do not fit it.
     """
     path, kind, state, head = published
     if config["encoder"] != kind:

@@ -23,8 +23,8 @@ OPTIONS = {
     },
     "most_passes": {
         "default": 0,
-        "help": "shorten epochs so that the whole training passes over the labelled set seen least at most this often; "
-        "0: no limit",
+        "help": "largest number of passes of the whole training over the labelled set that is passed over least often; "
+        "epochs are shortened to keep it; 0: no limit",
         "least": 0,
     },
     "lr": {
