@@ -35,9 +35,9 @@ if [[ -f ${tuned_on} ]]; then
     shopt -s nullglob
     state+=$'\n'$(cksum <"${tuned_on}" && state_of "${dump}/${tune_set}"/feats.{scp,*.h5})
 fi
-current() { # does what the model was made from have its present state?
+current() { # is all that the model was made from unchanged?
     same "${exp}/.imported" "${state}" && return
-    # Earlier versions stored no state of the set, which counts by its time.
+    # Earlier versions stored no state of the set: its files must not be newer than the tuning.
     same "${exp}/.imported" "${asked}" &&
         [[ ! ${tuned_on} -nt ${exp}/tuned.json && ! ${dump}/${tune_set}/feats.scp -nt ${exp}/tuned.json ]]
 }

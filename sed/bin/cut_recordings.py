@@ -50,7 +50,8 @@ def _parser() -> Parser:
     parser.option(
         "aggregation",
         "majority",
-        "how events of several annotators are merged; uniform and weighted give soft labels",
+        "how events of several annotators are merged (sed/data/prepare/aggregation.py); uniform and weighted give soft "
+        "labels",
         choices=AGGREGATIONS,
     )
     parser.option(

@@ -3,7 +3,7 @@
 usage: python3 -m sed.bin.evaluate_tagger [--out FILE.json] ast.pth dump/validation
 
 sed.bin.pretrain writes the checkpoint, with its config and class names beside it. Labels of the set are looked up by
-name among the classes; those that no clip has are left out.
+name among the classes, which must have all of them; those that no clip has are left out.
 """
 
 from __future__ import annotations
