@@ -8,7 +8,7 @@ from typing import Any
 from sed.evaluation.metrics.metric import Entry
 
 FEW = 30
-"""number of clips; on fewer, intervals over clips are too narrow, and a single clip changes numbers by a few per cent"""
+"""number of clips; with fewer, intervals over clips are too narrow, and one clip changes numbers by a few per cent"""
 NO_INTERVAL = "no interval: all samples alike"
 
 
