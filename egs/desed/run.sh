@@ -68,7 +68,7 @@ list() { # list <what> [<config>...]: print this list of steps/experiments.sh
     steps/experiments.sh --dump "${dump}" --exp "${exp}" --seeds "${seeds}" --conf-dirs "$(quoted "$(dirname "${conf}")") conf" \
         --feature-conf "${feature_conf}" --pretrained "${pretrained}" --downloads "${downloads}" "$@"
 }
-train() { # train [<config>...]: make the pseudo-labels that they need, then train them; import published detectors
+train() { # train [<config>...]: make the pseudo-labels that they need, by models that exist, then train them; import published detectors
     list label "$@" | steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" label - "${exp}"
     list train "$@" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --train-args "${train_args}" \
         --force "${force}" train - "${exp}"

@@ -14,7 +14,8 @@ from sed.models.decoders import Decoder
 class TimeSoftmax(nn.Module):
     """Mean of the frame posteriors, with a softmax over time of a linear map of the decoder's output as weights.
 
-    The softmax of `clip_pooling: attention` is over classes instead, so that a class has little weight in frames where
+    The AST-SED paper writes only "softmax"; `LinearSoftmax`, the default, is one interpretation, this is another. The
+    softmax of `clip_pooling: attention` is over classes instead, so that a class has little weight in frames where
     another one dominates.
     """
 

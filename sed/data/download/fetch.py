@@ -64,7 +64,7 @@ class Remote:
     size: int | None = None
     """bytes"""
     checksum: str | None = None
-    """`md5:<hex>`, `sha256:<hex>` or `git:<hex>`"""
+    """`md5:<hex>`, `sha256:<hex>` or `git:<hex>`, as `checksums.checksum` returns them"""
     holds: Mapping[str, Remote] | None = None
     """content of a zip file that the host packs while sending it, without a stated size"""
 
@@ -172,7 +172,12 @@ class Fetcher:
         self._answered: set[str] = set()  # hosts that have answered a request
 
     def json(self, url: str, parse: Callable[[Any], T]) -> T:
-        """Return `parse` of the JSON at `url`; if `parse` fails, as on JSON of another shape, ask for it again."""
+        """Return `parse` of the JSON at `url`; if `parse` fails, as on JSON of another shape, ask for it again.
+
+        Raises:
+            RunError: every attempt failed.
+            UserError: the server refuses the request, such as by 404.
+        """
         return self._page(url, parse)[0]
 
     def pages(self, url: str, parse: Callable[[Any], T], at: Callable[[str], str]) -> Iterator[T]:
@@ -185,6 +190,10 @@ class Fetcher:
 
         Yields:
             The result of `parse` for each page.
+
+        Raises:
+            RunError: every attempt failed.
+            UserError: the server refuses the request, or the listing is too long.
         """
         pages, size = 0, 0
         while url:
@@ -225,6 +234,10 @@ class Fetcher:
         Args:
             ask: `ask(fresh)` returns the file's Remote; its host is asked again if `fresh`.
             path: the file. If it exists without having been checked, whole or in part, it is checked and completed.
+
+        Raises:
+            RunError: every attempt failed, or `stop` was set.
+            UserError: the server refuses the request, or its file never matches its record.
         """
         if is_checked(path):
             return
@@ -290,7 +303,7 @@ class Fetcher:
                 self.pause(wait)
 
     def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
-        """Return an open response of status 200, 206 or 416; raise Again if the server is busy or unreachable."""
+        """Return an open response of status 200, 206 or 416; raise Again or, if repeating cannot help, UserError."""
         address = url
         for _ in range(REDIRECTS + 1):
             response, target = self._answer(address, headers)

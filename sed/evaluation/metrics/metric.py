@@ -28,7 +28,7 @@ Place = Literal[
     "main",  # the few that stand for a system: cards of report.html, tables over seeds, choice of learning rates
     "seeds",  # columns of a table of systems with several seeds
     "margins",  # paired differences over several seeds
-    "runs",  # kept in runs.jsonl (`sed.evaluation.reports.seeds.store`)
+    "runs",  # kept in runs.jsonl for the newest run; for earlier ones: "main" (`sed.evaluation.reports.seeds.store`)
 ]
 Values = dict[str, np.ndarray]
 """{name of a number: its value in each bootstrap sample (samples,)}"""
