@@ -185,7 +185,7 @@ class Meter:
 
         Args:
             name: the file.
-            size: its size in bytes.
+            size: its size in bytes; 0: unknown.
             have: bytes that have been fetched already.
         """
         with self._lock:
@@ -201,15 +201,15 @@ class Meter:
                 self._progress = Progress(
                     total, "B", done=done, title=self.title, logger=_transfers, describe=_transfer, scaled=True
                 )
-            step = position - self._at.get(name, 0)
+            step, added = position - self._at.get(name, 0), name not in self._at
             self._at[name] = position
-            if step < 0:  # the file was started again
+            if step < 0 or added:  # the file was started again, or its size is unknown and so is the total
                 self._progress.expect(*self._amounts())
             else:
                 self._progress.advance(step)
 
     def left(self) -> dict[str, int]:
-        """Return the bytes that each file still needs."""
+        """Return the bytes that each file still needs; 0 for one of unknown size."""
         return {name: max(size - self._at.get(name, 0), 0) for name, size in self._sizes.items()}
 
     def close(self) -> None:
@@ -220,8 +220,9 @@ class Meter:
             self._progress = None
 
     def _amounts(self) -> tuple[int | None, int]:
-        """Return the total of all files in bytes, None if unknown, and the bytes that are done."""
-        return sum(self._sizes.values()) or None, sum(self._at.values())
+        """Return the total of all files in bytes, None if the size of one is unknown, and the bytes that are done."""
+        known = all(self._sizes.get(name) for name in self._at)
+        return sum(self._sizes.values()) if known and self._sizes else None, sum(self._at.values())
 
 
 def _transfer(progress: Progress) -> str:

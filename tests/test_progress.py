@@ -155,6 +155,28 @@ def test_a_transfer_of_unknown_size_says_what_came(clock: Clock, log_lines: list
     assert log_lines == ["unpack x.tar: 3 kB, 150 B/s"]
 
 
+def test_transfers_have_no_total_while_the_size_of_one_is_unknown(clock: Clock, log_lines: list[str]) -> None:
+    meter = Meter()
+    meter.expect("known", 2_000)
+    meter.expect("of unknown size", 0)
+    meter.at("known", 0)
+    for second in range(1, 31):
+        clock.now += 1
+        meter.at("of unknown size", 100 * second)
+    assert log_lines == [f"download: {sent} kB, 100 B/s" for sent in (1, 2, 3)]
+
+    log_lines.clear()
+    meter = Meter()
+    meter.expect("known", 2_000)
+    meter.at("known", 0)
+    clock.now += 10
+    meter.at("known", 1_000)
+    meter.at("fallback, not expected", 0)
+    clock.now += 10
+    meter.at("fallback, not expected", 3_000)
+    assert log_lines == ["download: 1 kB of 2 kB, 100 B/s", "download: 4 kB, 300 B/s"]
+
+
 def test_transfers_may_come_from_many_threads() -> None:
     meter = Meter()
     names = [f"file{n}" for n in range(8)]
