@@ -2,10 +2,10 @@
 
 usage: python3 -m sed.bin.index_audio [--audio DIR]... [--fetch] local/desed_recordings.tsv downloads
 
-Copies are files (linked) or members of shards (webdataset tars, zip files and parquet tables), below --audio and in the
-corpus's own copies/ from stage 0. Tables in the corpus's folder report the result: origins.tsv (where each recording
-came from) and others that sed.data.download.collect describes, missing_recordings.tsv and, with --fetch,
-not_fetched.tsv.
+Copies are files (linked) or members of shards (webdataset tars, zip files and parquet tables), below --audio and in
+downloads/copies, where stage 0 of a recipe stores those that others publish (local/download.sh). Tables in the
+corpus's folder report the result: origins.tsv (where each recording came from) and others that
+sed.data.download.collect describes, missing_recordings.tsv and, with --fetch, not_fetched.tsv.
 """
 
 from __future__ import annotations

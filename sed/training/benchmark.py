@@ -152,7 +152,7 @@ def copy_rate(device: torch.device) -> float:
 
 
 def timed_precision(precision: str, device: torch.device) -> str:
-    """Resolve the option `precision` for a benchmark: as in training on a GPU, fp32 on a CPU."""
+    """Resolve the option `precision` for a benchmark: on a GPU as in training, on a CPU always fp32."""
     return choose_precision(precision, device) if device.type == "cuda" else "fp32"
 
 
