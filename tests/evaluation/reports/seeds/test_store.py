@@ -72,6 +72,13 @@ def test_an_archiving_that_was_killed_can_be_repeated(tmp_path: Path, monkeypatc
     assert [run["run"] for run in read_runs(tmp_path)] == ["second"]
 
 
+def test_a_remark_whose_run_is_null_goes_with_the_run_that_is_archived(tmp_path: Path) -> None:
+    add_runs(tmp_path, [run_of("a", 1)])
+    write_items(tmp_path / "remarks.json", [{"text": "New.", "run": None}])
+    archive(tmp_path, "first")
+    assert json.loads((tmp_path / "remarks.json").read_text()) == [{"run": "first", "text": "New."}]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
