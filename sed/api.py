@@ -44,7 +44,7 @@ Recording = str | Path | np.ndarray
 WHICH, PRECISIONS = ("teacher", "student"), ("float32", "bfloat16", "int8")
 Recordings = list[str] | list[Path] | list[np.ndarray] | list[Recording] | tuple[Recording, ...]
 Events = str | Path | Mapping[str, Sequence[Event]]
-"""a table of events, or {clip: its events}"""
+"""what `read_events` reads, or {clip: its events}"""
 
 
 @contextmanager
@@ -254,7 +254,7 @@ class Model:
         Raises:
             UserError: samples are not finite, a block has another number of channels than the first with two axes, a
                 label is unknown, a threshold or the rate is out of range, the stream or the hop is shorter than the
-                front end's analysis window, or hop and lookahead together exceed the model's window.
+                front end's analysis window, hop or lookahead is negative, or both together exceed the model's window.
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
         with _argument_names():
@@ -373,7 +373,8 @@ def load(
 def read_events(path: str | Path) -> dict[str, list[Event]]:
     """Return {clip: its events} of a table with the columns filename, onset, offset, event_label.
 
-    Clips that the table names without an event have an empty list. UserError names the line that cannot be read.
+    A label file of another tool (`sed.data.annotations`) and a folder of label files are read, too. Clips that are
+    named without an event have an empty list. UserError names the line that cannot be read.
     """
     return by_clip(read_rows(path))
 

@@ -36,7 +36,7 @@ class StepInputs:
 
     features: torch.Tensor
     """raw log-mel (slots, frames, bins), float16 of dumped sets, float32 of the soundscapes that pre-training mixes;
-    see `Maker.fetched`"""
+    before `Maker.fetched` maybe only what it needs to make them, such as indices (slots,) in a cache on the device"""
     valid: torch.Tensor
     """number of feature frames of each clip before padding (slots,) int64"""
     shift: torch.Tensor
