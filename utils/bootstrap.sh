@@ -24,7 +24,8 @@ say() {
     printf 'bootstrap.sh: %s\n' "$*" >&2
 }
 
-# python3 -c "${requirements}" <setup.py> <extras>: print the requirements, also of `recipe`, one per line.
+# python3 -c "${requirements}" <setup.py> <extras>: print the requirements, also of `recipe`, one per line. It is run with -I,
+# as pip is, so that no module of the current folder or of PYTHONPATH is imported instead of Python's own.
 requirements='
 import ast, sys
 path, extras = sys.argv[1], ["recipe", *(e for e in sys.argv[2].split(",") if e)]

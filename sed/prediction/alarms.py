@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sed.tune")
 MOST_ROUNDS = 10
-"""largest number of times that thresholds are raised and prediction is repeated; usually one is enough"""
+"""largest number of times that thresholds are raised and prediction is repeated; usually one is enough, but the
+thresholds decide which events are centred, and so the posteriors"""
 Read = Callable[[str], Iterator[np.ndarray]]
 """(recording) -> its samples at the model's rate, block by block"""
 

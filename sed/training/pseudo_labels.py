@@ -114,7 +114,9 @@ def _rows_of(scores: Scores, one: TrainingSet, labels: Sequence[str], path: Path
         UserError: they are of other labels, or lack a clip.
     """
     if scores.labels != list(labels):
-        raise UserError(f"{path}: labels {', '.join(scores.labels)}, not those of the dump (infer with its models)")
+        raise UserError(
+            f"{path}: labels {', '.join(scores.labels)}, not those of the dump (infer with models of its labels)"
+        )
     row = {clip: index for index, clip in enumerate(scores.clips)}
     lacking = [clip for clip in one.store.clips if clip not in row]
     if lacking:

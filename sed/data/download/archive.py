@@ -148,7 +148,7 @@ class _Unpacking:
         raise UserError(f"{self.archive}: not a kind of archive that can be unpacked (.zip, .tar, .tar.gz, .tgz)")
 
     def _refuse(self, why: str) -> Refused:
-        return Refused(f"{self.archive}: refused: {why} (nothing of it was kept; get the archive from its own record)")
+        return Refused(f"{self.archive}: refused: {why} (nothing of it was kept; get the archive from its publisher)")
 
     def _name(self, name: str) -> str:
         """Return the relative path of an entry; raise Refused unless it is a plain path below the folder."""
@@ -284,7 +284,8 @@ def directory_range(path: Path) -> tuple[int, int] | None:
 
     The range begins up to _ENTRY bytes earlier. None if the file is not a zip file or has no entries.
 
-    The directory is found by the signature of its entries, since the record that states its position may be damaged.
+    The directory is found by the signature of its entries, since the record that states its position may be damaged. If
+    packed data before it contain the signature by chance, the range is only longer.
     """
     size = path.stat().st_size
     with path.open("rb") as file:

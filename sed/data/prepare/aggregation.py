@@ -30,7 +30,7 @@ class Annotations:
     unreviewed: dict[str, list[Event]] = field(default_factory=dict)
     """annotator -> events that were not reviewed; empty for one who found none, who counts, too"""
     accepted: dict[str, list[Event]] = field(default_factory=dict)
-    """annotator -> events that a review accepted; without annotators of whom none was"""
+    """annotator -> events that a review accepted; annotators of whom it accepted no row are not in it"""
     collectors: set[str] = field(default_factory=set)
     """annotators who also made the recording"""
 
