@@ -20,7 +20,7 @@
 #   --stage N             first stage (0)
 #   --stop-stage N        last stage (5)
 #   --work DIR            folder of downloads, data, dump, exp and results (the recipe's folder; its scale_X with --scale X)
-#   --pretrained FILE     checkpoint of the AST, 'none': random weights; stage 0 then pre-trains no encoder (it pre-trains AST and CNNs)
+#   --pretrained FILE     checkpoint of the AST, 'none': random weights; stage 0 then pre-trains no encoder (it pre-trains an AST, and the encoders that the configs of --systems and --more name)
 #   --pretrain-args ARGS  more options of sed.bin.pretrain, one string
 #   --train-args ARGS     more options of sed.bin.train, one string
 #   --public N            clips of a second test set, public_eval (0)

@@ -21,7 +21,7 @@ Five keys of a config decide what is listed:
 features          the front end. The dump of <x>.yaml is dump/<x>. Without this key, or with conf/logmel.yaml, it is the
                   recipe's, --feature-conf, whose dump is dump itself, as is that of any file with the same options.
 init_from         the config whose model training starts from; 'none': random weights; missing: --pretrained, else the
-                  checkpoint of its encoder in --downloads.
+                  checkpoint of its encoder in --downloads, else the config's key `pretrained`.
 pretrained_by     the config of sed.bin.pretrain whose encoder training starts from; ignored without --checkpoints, or
                   if init_from names a config, else it takes precedence over --pretrained and 'none'.
 pseudo_labels_of  the config whose model predicts the set `pseudo` of train_sets.

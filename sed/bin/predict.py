@@ -129,7 +129,7 @@ def main() -> int:
     logger.info("%s: %d labels, post-processing of %s", args.model or args.onnx, len(predictor.labels), source)
     windows = resolve_windows(args, predictor.windows)
     if windows.tuned_on and not args.live:  # --live has windows of its own
-        logger.info("longer recordings, as chosen for this model: %s", windows)
+        logger.info("recordings longer than a window, as chosen for this model: %s", windows)
     with ExitStack() as stack:
         if args.live:
             return session.live(args, predictor, post, stack)

@@ -91,7 +91,7 @@ def main() -> None:
 
     for model in map(Path, args.models):
         if is_packed(model):
-            raise UserError(f"{model}: a packed model (tune the experiment and pack it again, or sed.bin.pack --help)")
+            raise UserError(f"{model}: a packed model (tune the experiment and pack it again)")
         if not model.is_dir():
             raise UserError(f"{model}: no experiment's folder, which the choice is stored in (give the folder)")
     recordings, tuned_on = recordings_of(args)

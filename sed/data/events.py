@@ -39,6 +39,7 @@ class Row(NamedTuple):
     """A row of an event table: its line number, clip id, and event (None for a clip without events)."""
 
     line: int
+    """instead, what `Annotation.line` has in label files of some tools"""
     clip: str
     event: Event | None
     file: Path | None = None

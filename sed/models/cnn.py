@@ -78,6 +78,7 @@ class CNN(nn.Module):
         for count, pool in zip(filters, pools, strict=True):
             pool = (pool[0], min(pool[1], bands))  # with fewer mel bins, one band is reached at an earlier layer
             layers += [
+                # the first layer is plain, as in FDY-SED (F)
                 build_convolution(config, channels_in, count) if layers else build_plain(config, channels_in, count),
                 nn.BatchNorm2d(count, eps=0.001, momentum=0.99),  # (D); in torch, 0.99 is the new batch's share
                 build_gate(config, count),

@@ -216,7 +216,10 @@ class Hosts:
         self._listings: dict[Listing, Files] = {}
 
     def ask(self, row: Row) -> Callable[[bool], Remote]:
-        """Return the function that gives `Fetcher.fetch` the Remote of a row's file, listed again if `fresh`."""
+        """Return the function that gives `Fetcher.fetch` the Remote of a row's file, listed again if `fresh`.
+
+        It raises UserError if the record has no such file.
+        """
 
         def remote(fresh: bool) -> Remote:
             kind, _, name = row.source.partition(":")
@@ -238,7 +241,12 @@ class Hosts:
         return remote
 
     def expand(self, row: Row) -> list[Row]:
-        """Return one row for each file of the record that matches a row's pattern; raise UserError if none does."""
+        """Return one row for each file of the record that matches a row's pattern.
+
+        Raises:
+            UserError: no file matches.
+            RunError: no two listings in succession are equal.
+        """
         key = Listing(row.source, row.folder)
         for _ in range(MOST_LISTINGS):
             before, self._listings[key] = self._listings.get(key), self._list(key)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sed.config import Parser
 
 PARTS = 4  # number of tasks among which the operating points of one PSDS are divided
-BY_04 = "psds2_psds_eval_04"  # key of PSDS2 as psds_eval up to 0.4 counted it
+BY_04 = "psds2_psds_eval_04"  # key of PSDS2 as psds_eval up to 0.4 counted it (`psds`)
 CLASS_MEAN = "_class_mean"  # suffix of the keys of means over classes
 
 
