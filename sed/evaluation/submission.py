@@ -106,7 +106,10 @@ def _detections(path: Path, files: Iterable[Path], kind: str, others: Collection
 
 
 def read_score_folder(folder: Path, files: list[Path]) -> Submission:
-    """Read a folder of sed_scores_eval's score TSVs: `<clip>.tsv` with onset, offset and a column for each label."""
+    """Read a folder of sed_scores_eval's score TSVs: `<clip>.tsv` with onset, offset and a column for each label.
+
+    `<clip>.wav.tsv` will do, too.
+    """
     labels: list[str] | None = None
     clips: list[str] = []
     parts: list[np.ndarray] = []
