@@ -9,7 +9,8 @@
 #                      TextGrid, ELAN, Label Studio): a file, or a folder of files named as the recordings (DIR,
 #                      unless --tags is given)
 #   --small BOOL       a small model from random weights on the CPU; neither a GPU nor pretrained weights (false)
-#   --tags FILE        TSV: filename, event_labels; instead of --events (then add --stop-stage 4), or in addition
+#   --tags FILE        TSV: filename, event_labels (comma-separated); instead of --events (then add --stop-stage 4), or for
+#                      recordings without a row in --events
 #   --validation X     fraction of the recordings in --events that is kept to score on, 0 to 0.9 (0.2)
 #   --group REGEX      recordings whose names have the same match stay on one side of the split (none)
 #   --max-bad X        stop if more than X % of the recordings cannot be read; fewer are skipped (20)

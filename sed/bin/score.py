@@ -3,9 +3,10 @@
 usage: python3 -m sed.bin.score INPUT --ground-truth events.tsv --durations durations.tsv --out scored/result.json
 
 INPUT is our scores.h5, a folder of score TSVs (sed_scores_eval), detections as one TSV or as label files of another
-tool, or a folder of detection TSVs at many operating points. By default the scores of this project's models (scores.h5)
-are post-processed as in the AST-SED paper, those of other systems not at all. events.tsv, beside the result, has the
-detections that F1 is computed from.
+tool, or a folder of detection TSVs of any names, one for each operating point (then F1 is computed only with
+--event-f1-from, which names one of them). By default the scores of this project's models (scores.h5) are post-processed
+as in the AST-SED paper, those of other systems not at all. events.tsv, beside the result, has the detections that F1 is
+computed from.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class AttentionPooling(nn.Module):
         self.attention = nn.Linear(decoder.dim, classes)
 
     def forward(self, inputs: ClipInputs) -> Tensor:
-        weights = self.attention(inputs.hidden.float()).softmax(-1).clamp(LOW, 1.0)
+        weights = self.attention(inputs.hidden.float()).softmax(-1).clamp(LOW, HIGH)
         return ((inputs.posteriors * weights).sum(1) / weights.sum(1)).clamp(LOW, HIGH)
 
 

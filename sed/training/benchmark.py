@@ -530,7 +530,7 @@ def table(rows: list[Row]) -> str:
                 f"{row.limit_milliseconds / row.milliseconds:.2f}",
             ]
         times = [f"{row.clips_per_second:.1f}", f"{row.milliseconds:.2f}"]
-        lines.append(columns.format(row.name, *times, *counted, f"{row.gigabytes or 0:.1f}"))
+        lines.append(columns.format(row.name, *times, *counted, f"{row.gigabytes:.1f}"))
     return "\n".join(lines)
 
 
