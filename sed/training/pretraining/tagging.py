@@ -34,8 +34,9 @@ def average_precisions(
         {label: average precision}, without labels that no clip has, and the number of clips.
 
     Raises:
-        UserError: the set has no labels, another front end, or features of other clips, or the tagger lacks one of its
-            labels.
+        UserError: the set has no labels, another front end, or features of other clips, or the tagger cannot be read or
+            lacks one of its labels.
+        RunError: the tagger cannot be downloaded.
     """
     labels = read_set_labels(dump)
     data, store = DataDir.load(dump, labels), FeatureStore(dump)
