@@ -39,7 +39,7 @@ def read_labels(path: str | Path, rules: Rules = METADATA) -> list[str]:
 
 
 def read_set_labels(folder: Path) -> list[str]:
-    """Return the labels of one set: from labels.txt in its folder, else in the folder above."""
+    """Return the labels of one set: from labels.txt in its folder (sets for sed.bin.pretrain), else in that above."""
     inside = folder / "labels.txt"
     return read_labels(inside if inside.exists() else folder.parent / "labels.txt")
 

@@ -87,8 +87,8 @@ OPTIONS = {
     },
     "centring": {
         "default": "auto",
-        "help": "frames that fit completely (none: kaldi), centred at multiples of the shift and mirrored at the ends "
-        "(reflect: stft), or one shift in the middle of each window, with zeros at the ends (fade)",
+        "help": "frames that fit completely (none: kaldi), centred at multiples of the shift, the waveform mirrored at "
+        "its ends (reflect: stft), or centred at successive pieces of one shift, with zeros at the ends (fade)",
         "choices": ["auto", "none", "reflect", "fade"],
     },
     "mel_bins": {"default": 128, "help": "number of mel filters", "least": 4},

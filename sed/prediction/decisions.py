@@ -2,7 +2,7 @@
 
 Post-processing of a frame depends on at most `reach` frames to either side. So a frame can be decided once `reach`
 frames after it are known, while `reach` frames before it are kept. (cSEBBs, the bounding boxes of the step `csebbs`,
-merge over any distance: with them the result is the same unless merged segments are longer than their `reach`.)
+merge over any distance: with them the result is the same unless a merged event or gap is longer than their `reach`.)
 Post-processing is that of `sed.bin.score`; decoding gives the same events as that of `sed.bin.score`, which finds them
 at many thresholds at once.
 """
