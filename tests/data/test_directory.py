@@ -159,6 +159,15 @@ def test_missing_audio_is_named_by_its_line(data: Path) -> None:
     DataDir.load(data, ["Cat", "Dog"]).check_audio()
 
 
+def test_audio_that_may_not_be_read_is_not_said_to_be_missing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wav = data / "a b.wav"
+    wav.touch()
+    (data / "wav.scp").write_text(f"Ab {wav}\na {wav}\nb {wav}\n")
+    monkeypatch.setattr("os.access", lambda _path, _mode: False)  # root may read any file
+    with pytest.raises(UserError, match=re.escape(f"wav.scp:1: Ab: permission denied: {wav} (")):
+        DataDir.load(data, ["Cat", "Dog"]).check_audio()
+
+
 def test_a_clip_id_that_is_not_utf_8_is_named(tmp_path):
     (tmp_path / "wav.scp").write_bytes(b"k\xfcche /audio/k\xfcche.wav\n")
     with pytest.raises(UserError, match=r"wav.scp:1: clip 'k\\udcfcche' is not UTF-8 \(rename it\)$"):
