@@ -4,7 +4,7 @@
 # usage: egs/urban_sed/run.sh [options]
 #
 # Takes every option of egs/desed/run.sh. Defaults here: --work is the recipe's folder; --download is
-# "local/urban_sed.sh", which has further options (--help): --archives, --mirror, --ast, --annotations; --train-args is
+# "local/urban_sed.sh", which has further options (--help): --archives, --mirror, --ast, --annotations, --nj; --train-args is
 # "--train-sets strong_real --batch-sizes 12", as all of its annotations are strong; --test-sets is "validation
 # public_eval", its validation and its test split. Published results are in README.md.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
