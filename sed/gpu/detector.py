@@ -125,7 +125,7 @@ class FastGru:
 
     def __call__(self, gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
         """Map (clips, frames, dim) to states (clips, frames * repeat, directions * units)."""
-        exact = not _autocast(x.device)
+        exact = not _autocast(x.device)  # in float32 instead of bf16
         plan = plan_for(gru, len(x), x.device, exact=exact)
         if plan is None:
             return run_gru(gru, x, repeat)

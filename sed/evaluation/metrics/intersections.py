@@ -99,7 +99,7 @@ def _plus(total, low_bits, value):  # type: ignore[no-untyped-def]
 
 @compiled
 def _covered(begin, end, onset, offset, first, last):  # type: ignore[no-untyped-def]
-    """Return the share of a detection that true events first to last - 1 cover; -1 if it overlaps none of them."""
+    """Return a detection's share that true events first to last - 1 cover; -1, below any criterion, without overlap."""
     total, low_bits, meets = 0.0, 0.0, False
     for true in range(first, last):
         if begin < offset[true] and onset[true] < end:
@@ -141,7 +141,7 @@ def _count_point(  # type: ignore[no-untyped-def]
             true_high += 1
         covered = np.zeros(true_high - true_low)  # share of each true event, by detections that meet dtc
         lost = np.zeros(true_high - true_low)  # rounding of `covered`, for the compensated addition
-        touched = np.zeros(true_high - true_low, np.bool_)
+        touched = np.zeros(true_high - true_low, np.bool_)  # whether there are any: with a gtc of 0 no share is needed
         for row in range(place, high):
             begin, end = onset[row], offset[row]
             if not begin < end:
