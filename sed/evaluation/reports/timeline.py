@@ -34,7 +34,7 @@ class Sources:
     """Sources of the clips' log-mel and audio.
 
     features: folder of a dumped set; audio: folder of audio files, or wav.scp. Either may be None. UserError is raised
-    if `audio` does not exist or a table cannot be read.
+    if one does not exist, or the dump or a table cannot be read.
     """
 
     def __init__(self, features: Path | None, audio: Path | None) -> None:
