@@ -27,7 +27,7 @@ def main() -> None:
     formats = sorted(FORMATS.keys() - {"csv"})  # predict's csv holds posteriors, which label files lack
     parser = Parser(__doc__.split("\n", 1)[0])
     parser.add_argument("input", type=Path, help="label file, or folder of label files")
-    parser.option("to", "tsv", "format to write", choices=formats)
+    parser.option("to", "tsv", "format to write (docs/own-sounds.md says of which tool)", choices=formats)
     parser.option("out", None, "one file for all recordings (default, and -: standard output)", type=output_file)
     parser.option("out-dir", None, "folder for one file per recording", type=Path)
     args = parser.parse_args()

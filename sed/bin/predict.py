@@ -44,7 +44,13 @@ def parser() -> Parser:
     p.option("onnx", None, "exported model (.onnx), run by ONNX Runtime, instead of --model")
     p.option("which", "teacher", "network of the mean-teacher pair to use", choices=["teacher", "student"])
     p.section("output")
-    p.option("format", "tsv", f"one of {', '.join(FORMATS)}; with --out-dir several, comma-separated", type=words)
+    p.option(
+        "format",
+        "tsv",
+        f"one of {', '.join(FORMATS)}; with --out-dir several, comma-separated. tsv: DESED's columns; events-tsv and "
+        "events-csv: also paths, scores and times of day; csv: posteriors of all frames; others: docs/own-sounds.md",
+        type=words,
+    )
     p.option("out", "-", "file for all recordings together; -: standard output", type=_file_or_standard_output)
     p.option("out-dir", None, "folder for one file per recording and format, instead of --out", type=Path)
     p.option("html", None, "HTML page to write: spectrogram, events and player of each recording", type=output_file)
