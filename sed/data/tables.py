@@ -327,7 +327,7 @@ def write_tags_tsv(path: str | Path, tags: Mapping[str, Sequence[str]], suffix: 
 
 
 def duration_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, float]]:
-    """Yield (line, clip id, seconds) of a durations TSV."""
+    """Yield (line, clip id, seconds) of a durations TSV; raise UserError for a duration of 0 or less, or too long."""
     durations: dict[str, float] = {}
     clips = ClipIds(rules)
     for line, (filename, text) in tsv_rows(path, DURATION_COLUMNS, rules):
@@ -346,7 +346,7 @@ def duration_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[i
 
 
 def read_durations_tsv(path: str | Path, rules: Rules = METADATA) -> dict[str, float]:
-    """Read a durations TSV as {clip id: seconds}."""
+    """Read a durations TSV as {clip id: seconds}; raise UserError if it names no clip."""
     durations = {clip: seconds for _, clip, seconds in duration_rows(path, rules)}
     if not durations:
         raise UserError(f"{path}: names no clip (is it whole?)")

@@ -109,6 +109,9 @@ def read_score_folder(folder: Path, files: list[Path]) -> Submission:
     """Read a folder of sed_scores_eval's score TSVs: `<clip>.tsv` with onset, offset and a column for each label.
 
     `<clip>.wav.tsv` will do, too.
+
+    Raises:
+        UserError: a file is broken, its labels are not those of the first, or two files are of one clip.
     """
     labels: list[str] | None = None
     clips: list[str] = []
