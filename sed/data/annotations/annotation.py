@@ -15,7 +15,7 @@ from sed.input_files import read_bytes
 _RAVEN_NAME = re.compile(r"(\.Table\.\d+)?\.selections$", re.IGNORECASE)
 """what Raven adds to a recording's name before `.txt`"""
 _ENDS = re.compile(r" *[\t\r\n\v\f\x1c-\x1e]+ *")
-"""tabs, line ends and the control characters at which `str.splitlines` splits, with the blanks around them"""
+"""tabs, line ends and the ASCII control characters at which `str.splitlines` splits, with the blanks around them"""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 """beginning of an absolute path of Windows; in other names a backslash may be a character, as `shown` writes tabs"""
