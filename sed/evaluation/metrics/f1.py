@@ -109,6 +109,9 @@ def event_counts(
 ) -> Counts:
     """Count events by sed_eval: onsets within a collar, offsets within it or OFFSET_SHARE of the event if that is more.
 
+    Detections of no length or beyond their recording, which segments and intersections leave out (`Problem.inside`),
+    count here as in sed_eval.
+
     Args:
         problem: clips, classes and ground truth.
         detections: decisions.

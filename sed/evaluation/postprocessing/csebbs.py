@@ -87,7 +87,7 @@ class Csebbs(PerClass[BoxParameters]):
             The step.
 
         Raises:
-            UserError: an unknown label, or a number out of range.
+            UserError: an unknown label, no number, or one out of range.
         """
         kept = stored.by_label if stored is not None else dict.fromkeys(labels, BOXES)
         columns = []

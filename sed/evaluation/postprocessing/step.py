@@ -42,7 +42,7 @@ class Component(Protocol):
             The component, with parameters for all labels.
 
         Raises:
-            UserError: an unknown label, or a number out of range.
+            UserError: an unknown label, no number, or one out of range.
         """
         ...
 
@@ -151,7 +151,7 @@ class OneNumber(PerClass[float]):
             The component.
 
         Raises:
-            UserError: an unknown label, or a number out of range.
+            UserError: an unknown label, no number, or one out of range.
         """
         (option,) = cls.options
         given = option.given(args, labels, None if stored is None else stored.by_label)
