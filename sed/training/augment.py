@@ -333,7 +333,7 @@ def time_mask(x: torch.Tensor, start: torch.Tensor, width: torch.Tensor, value: 
         x: features or targets (clips, time, ...).
         start: first masked frame of each clip (clips,).
         width: number of masked frames of each clip (clips,).
-        value: the value to set.
+        value: what they are set to: silence for features, 0 for targets and posteriors.
 
     Returns:
         The masked clips (clips, time, ...).
