@@ -24,4 +24,4 @@ split_words "${tune_args}" # sets `words`; here, so that an unmatched quote is f
 "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" "${dump}" "${model}" "${model}/${set}"
 "${cmd[@]}" "${model}/${set}/log/tune.log" \
     python3 -m sed.bin.tune "${model}/${set}/scores.h5" --ground-truth "${labels}/events.tsv" \
-    --durations "${labels}/durations.tsv" --set "${set}" --out "${out}" "${words[@]}"
+    --durations "${labels}/durations.tsv" --set "${set}" --out "${out}" ${words[@]+"${words[@]}"}

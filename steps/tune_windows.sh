@@ -24,7 +24,7 @@ source "${root}/utils/step.sh"
 [[ -f ${exp}/final.pt ]] || die "${exp}/final.pt: no such file (train the model first)"
 [[ -f ${data}/wav.scp && -f ${data}/events.tsv ]] || die "${data}: no data directory with events (run stage 1 first)"
 split_words "${tune_args}"
-asked=$(state_of "${exp}/final.pt" "${data}"/{wav.scp,events.tsv} && printf '%s\n' "${words[@]}")
+asked=$(state_of "${exp}/final.pt" "${data}"/{wav.scp,events.tsv} && printf '%s\n' ${words[@]+"${words[@]}"})
 [[ ${force} == true || ! -f ${exp}/windows.json ]] || ! same "${exp}/windows.json.of" "${asked}" || finished "${exp}/windows.json: already done"
 "${cmd[@]}" --gpu "$((ngpu > 0))" "${exp}/log/tune_windows.log" \
     python3 -m sed.bin.tune_windows --clips "${data}" ${words[@]+"${words[@]}"} "${exp}"

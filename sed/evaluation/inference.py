@@ -150,7 +150,7 @@ def infer_set(
         has the clip.
 
     Raises:
-        UserError: the features were made by another front end than the model's.
+        UserError: the dump is incomplete or damaged, or its features were made by another front end than the model's.
     """
     from sed.data.scores import Scores
     from sed.data.store import FeatureStore
