@@ -36,8 +36,8 @@ OPTIONS = {
     },
 }
 DRAWING = (Tensor.uniform_, Tensor.normal_, Tensor.erfinv_)
-"""operations of those functions of torch.nn.init that `_Undrawn` does not see, such as trunc_normal_, whose erfinv_
-takes as long as its draw"""
+"""operations of those functions of torch.nn.init that do not dispatch to `_Undrawn`, such as trunc_normal_, whose
+erfinv_ takes as long as its draw"""
 OPTIONS_FROM = [
     "sed.models.encoders",
     "sed.models.poolings",
