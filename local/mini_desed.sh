@@ -4,8 +4,8 @@
 #
 # usage: local/mini_desed.sh [options] <downloads>
 #
-#   --soundbank DIR       recordings to mix, in {train,validation}/{foreground,background,distractor}/<label>/; the labels to
-#                         detect are those of foreground, the other folders may have any names (procedural sounds)
+#   --soundbank DIR       recordings to mix: {train,validation}/foreground/<label>/ of the labels to detect and, if any,
+#                         {background,distractor}/<any name>/ beside foreground/ (procedural sounds)
 #   --seed N              random seed (0)
 #   --nj N                processes (2)
 #   --strong-real N       clips of the real-strong set (240)
