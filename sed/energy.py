@@ -1,6 +1,6 @@
 """Energy of a training or of inference, in an energy.json: kWh by codecarbon, offline, and multiply-accumulates.
 
-codecarbon is an extra (pip install 'ast-sed[energy]'). It counts the whole machine, as in the DCASE baseline. It
+codecarbon is an extra (pip install '.[energy]'). It counts the whole machine, as in the DCASE baseline. It
 measures where processor and driver have energy counters and estimates elsewhere; the file states which, for processor,
 GPU and memory each.
 """

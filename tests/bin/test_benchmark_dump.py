@@ -36,5 +36,5 @@ def test_a_job_that_ends_early_has_used_memory() -> None:
 def test_memory_is_counted_in_the_systems_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of 4 KiB were assumed; many ARM machines have pages of 16 or 64 KiB."""
     monkeypatch.setattr(resource, "getpagesize", lambda: 10**9)
-    [(early, late)] = benchmark_dump._memory([["sleep", "0.3"]])
-    assert late >= early > 1000  # MB: at least two pages
+    [(_, late)] = benchmark_dump._memory([["sleep", "0.3"]])
+    assert late >= 1000  # MB: a page at least

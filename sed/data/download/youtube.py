@@ -142,7 +142,7 @@ def fetch(
 def find_program(command: str) -> str:
     """Return the absolute path of yt-dlp, which runs in a folder of its own; raise UserError if there is none."""
     if (program := shutil.which(command)) is None:
-        raise UserError(f"{command}: no such program (pip install 'ast-sed[fetch]', and ffmpeg, or give --yt-dlp)")
+        raise UserError(f"{command}: no such program (pip install '.[fetch]', and ffmpeg, or give --yt-dlp)")
     return str(Path(program).absolute())
 
 
