@@ -42,9 +42,8 @@ class _Limit:
             others = sum(self.more.values())
             if used is not None:
                 self.base = max(self.base, used - others - (before or 0))
-            if (
-                more is not None and used is not None and before is not None
-            ):  # the outer block has taken a part of `before`
+            # the outer block has taken a part of `before`
+            if more is not None and used is not None and before is not None:
                 more = min(before, more + max(0, used - self.base - others))
             if more is not None:
                 self.more[me] = more

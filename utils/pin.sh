@@ -4,8 +4,9 @@
 #
 # usage: utils/pin.sh
 #
-# Run it in an environment in which the tests pass (tests/run.sh), after a change of setup.py or to update the versions:
-# rm -r .venv constraints.txt; touch constraints.txt; tests/run.sh; utils/pin.sh   (with an empty file pip takes the newest)
+# Run it in an environment in which the tests pass. After a change of setup.py: tests/run.sh; utils/pin.sh. To update the
+# versions: rm -r .venv constraints.txt; touch constraints.txt; tests/run.sh; utils/pin.sh (with an empty file pip takes the
+# newest).
 # The first line of constraints.txt claims that the versions were tried with every Python that setup.py allows, and no test
 # does this. With the oldest and the newest Python, install them and run the tests:
 # python3.X -m venv DIR; DIR/bin/pip install -c constraints.txt '.[recipe,test,lint]'; PATH=DIR/bin:${PATH} tests/run.sh
@@ -17,7 +18,8 @@ source "${root}/utils/parse_options.sh"
 (($# == 0)) || usage
 
 # python3 -c "${pins}" <setup.py>: print the installed versions, `name==version`. Other packages of the environment are
-# left out, and so are the CUDA packages: torch pins them itself, and other platforms have none.
+# left out, and so are the CUDA packages: torch pins them itself, or gives them a range (cuda-bindings), and other platforms
+# have none.
 pins='
 import ast, re, sys
 from importlib.metadata import PackageNotFoundError, distribution

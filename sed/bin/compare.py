@@ -43,7 +43,7 @@ def main() -> None:
 
     systems = load_systems(args.experiments, args.set, seeds=args.seeds)
     check_comparable(systems)
-    if len({system.name for system in systems}) < len(systems):  # folders of two sets of one experiment, for instance
+    if len({system.name for system in systems}) < len(systems):  # one experiment scored in two ways, for instance
         systems = [replace(system, name=text) for system, text in zip(systems, args.experiments, strict=True)]
     print("\n\n".join(terminal(systems[0], other) for other in systems[1:]))
     if args.html:

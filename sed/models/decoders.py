@@ -2,7 +2,7 @@
 
 A new decoder is a module with `OPTIONS` and a function that builds it from a config, the width of its input and the
 number of encoder frames per clip, and a line of `DECODERS`. One that also returns a summary of the clip implements
-`Summarising`.
+`Summarising`. Letters in parentheses are the sources of values, such as P, the AST-SED paper (egs/desed/README.md).
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ class Raven(Format):
     """A Raven selection table of one recording.
 
     Raven's selections have a frequency band, which the model does not detect: all span 0 to 8000 Hz, the band of audio
-    at 16 kHz, whatever the model's rate.
+    at 16 kHz, whatever the model's rate: the writer does not know it, and nobody reads it from these columns.
     """
 
     suffix, together, whole = ".Table.1.selections.txt", False, True
