@@ -18,8 +18,9 @@ class _Limit:
 
     Attributes:
         soft: limit outside of blocks.
-        base: bytes in use outside of blocks, by the highest estimate since there are any: what was in use when a block
-            began, without all that other blocks may take, as it is unknown how much of that they have taken.
+        base: bytes in use outside of blocks. Each block's start gives an estimate: what is in use then, less all that
+            other blocks may take, as it is unknown how much of that they have taken. The highest one counts, until no
+            block is left.
         more: {thread: bytes that its block may take}. The limit is `base` and all of these.
     """
 

@@ -131,7 +131,7 @@ worker() { # worker <slot>: work on the next experiment of the list until none i
         task="${doing} ${name} (${number} of ${total})" out=${scratch}/out.$1 place=${exp}/${name%%/*}
         [[ ${what} != label ]] || place=${dump}/${name}
         [[ ${what} != pretrain ]] || place=${dump%.*}.log
-        # the output is also in the experiment's own log; RUN_OWNER ends its jobs with this script
+        # the output is also in the experiment's own log; RUN_OWNER (utils/step.sh) ends its jobs with this script
         if (experiment "${name}" "${conf}" "${dump}" "${options-}" {lock}>&- {busy}>&- {queue}<&-) >"${out}" 2>&1; then
             if tail -n 1 "${out}" | grep -q 'already done$'; then
                 echo "${name}" >>"${scratch}/ended"

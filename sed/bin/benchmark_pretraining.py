@@ -6,7 +6,7 @@ On a GPU compilation takes a minute. The parts are:
 
 inputs    draws and targets, on the host (for a GPU, a thread makes them while it computes)
 clips     the batch on the device: soundscapes are mixed and their features computed, those of a dumped set are copied
-features  of soundscapes: their share of the above
+features  of soundscapes only: what their features take of `clips`
 update    augmentation, forward and backward pass, and optimiser
 step      all of these, as in pre-training
 """

@@ -41,7 +41,7 @@ class PublishedModel(NamedTuple):
 
     @property
     def row(self) -> Row:
-        """Row of stage 0's tables, for the downloader."""
+        """Row as in stage 0's tables, for the downloader; the file keeps its name."""
         return Row(self.name, self.source, self.file, self.file)
 
 

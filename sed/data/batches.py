@@ -34,7 +34,9 @@ class Features(Protocol):
     path: Path
     clips: list[str]
     frames: int
+    """frames of each clip, with padding"""
     bins: int
+    """mel bins"""
     front_end: dict[str, Any]
     """parameters of the front end that computed the features"""
     valid: np.ndarray

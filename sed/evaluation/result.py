@@ -60,7 +60,7 @@ def result_of(
     """
     listed = reference.durations_path.with_name("coverage.tsv")
     shares = read_coverage(listed) if listed.exists() else {}
-    # durations.tsv lists only the clips whose audio exists; coverage.tsv lists the missing ones, too.
+    # durations.tsv lists only the clips whose audio exists; coverage.tsv counts the missing ones, too.
     known = shares[ALL].clips_expected - len(reference.excluded) if shares else 0
     expected = max(coverage.expected, known)
     asked = evaluation.parameters.get("psds")  # a PSDS with parameters from the command line (metrics/psds_metric.py)

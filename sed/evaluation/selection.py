@@ -91,7 +91,8 @@ class Selection:
             clips: the set's clips in the order of the posteriors.
             labels: the classes.
             frame_seconds: length of a frame in seconds.
-            post_processing: none, paper, or steps separated by commas, as `--post-processing`.
+            post_processing: none, paper, or steps separated by commas, as `--post-processing` (`PAPER` of
+                `postprocessing.options`).
 
         Raises:
             UserError: as `read_reference`, such as for a set without events; or `labels` lacks a label of the events.

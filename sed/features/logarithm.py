@@ -15,7 +15,7 @@ def logarithm(mel: Tensor, settings: Mapping[str, Any], inside: Tensor | None = 
     """Compute log-mel features, in natural logarithm or decibels.
 
     Args:
-        mel: (..., frames, bins).
+        mel: mel spectra of magnitudes (`power` 1) or powers (2) (..., frames, bins).
         settings: resolved settings of the front end.
         inside: True for the frames of the clip (..., frames, 1), to whose maximum `top_db` is relative; None: all.
 

@@ -315,7 +315,7 @@ class Last:
     launches: int
     """number of these launches, of that layer"""
     between: Callable[[], None]
-    """called once, before them"""
+    """called once, before them; a caller notes there that the other GRU may begin (`sed.training.gpu.graphs`)"""
 
 
 @functools.cache

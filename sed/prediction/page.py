@@ -98,7 +98,7 @@ class Shrinking:
 
 
 class Page:
-    """Writer of the page, recording after recording, to an open text file."""
+    """Writer of the page, recording after recording, to an open text file; `about`: the line that explains the page."""
 
     def __init__(self, file: IO[str], about: str) -> None:
         page, editing = (_beside(name) for name in ("page.html", "page_editing.js"))

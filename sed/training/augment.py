@@ -174,7 +174,7 @@ def draw(
     # Options that were added later draw last, and only if they are used: without them, the numbers stay as they were.
     warps = [draw_warps(rng, options.warp_probability, options.warp_least, clips=batch, bins=bins) for _ in range(2)]
     added, share = draw_levels(rng, options.wavmix_probability, options.wavmix_decibels, clips=batch)
-    added[strong + weak :] = False
+    added[strong + weak :] = False  # unlabelled clips have no labels to unite (`waveform_mixing`)
     if mix_unlabelled:
         mixed = rng.random(unlabelled) < options.mixup_probability
         weights = rng.beta(options.mixup_alpha, options.mixup_alpha, unlabelled)

@@ -35,7 +35,7 @@ class Mixture(NamedTuple):
     weight: Tensor
     """mixing weight of the clip itself (clips,)"""
     added: Tensor | None = None
-    """for which clips powers are mixed instead of amplitudes (clips,) bool; None: for none"""
+    """for which clips powers are mixed instead of amplitudes, and labels are united (clips,) bool; None: for none"""
 
 
 def mix_posteriors(posteriors: Tensor, mixtures: Iterable[Mixture], labels: str) -> Tensor:
@@ -65,7 +65,7 @@ def interpolated(teacher: DetectorOutput, mixtures: Iterable[Mixture], labels: s
         labels: as in `mix_posteriors`.
 
     Returns:
-        Output for the mixed clips, in float32; posteriors within 1e-6 of 0 or 1 are clamped to keep logits finite.
+        Output for the mixed clips, in float32; frame posteriors within 1e-6 of 0 or 1 are clamped, for finite logits.
     """
     mixtures = list(mixtures)
     frame = mix_posteriors(teacher.logits.float().sigmoid(), mixtures, labels)

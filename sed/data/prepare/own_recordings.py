@@ -139,9 +139,9 @@ def lay_out(
     Args:
         audio: folder of recordings, at any depth.
         out: folder to write.
-        events: table of events, or None.
+        events: table of events, another tool's label file, or a folder of these (`sed.data.events.read_rows`); or None.
         tags: table of tags, or None.
-        seconds: length of a clip.
+        seconds: length of a clip in seconds.
         share: fraction of the groups of recordings in `events` that goes to validation, 0 to 1.
         group: regular expression; recordings whose names give the same match stay together (`split`).
         seed: seed of the split.
@@ -314,9 +314,9 @@ def _events(
     """Return the events of readable recordings; log the events that are dropped, cut or joined.
 
     Args:
-        table: table of events.
+        table: table, file or folder of events, as in `lay_out`.
         recordings: {recording: its file} of those that can be read.
-        seconds: {recording: its length}.
+        seconds: {recording: its length in seconds}.
         window: length of a clip in seconds.
         max_dropped: per cent of the events that may not fit their recordings.
     """
@@ -382,7 +382,7 @@ def _cut(names: Sequence[str], recordings: Mapping[str, Path], folder: Path, sec
         names: the recordings to cut.
         recordings: {recording: its file}.
         folder: where the clips are written.
-        seconds: length of a clip.
+        seconds: length of a clip in seconds.
         jobs: number of recordings that are cut at once.
     """
     folder.mkdir(parents=True, exist_ok=True)
