@@ -11,6 +11,7 @@ import numpy as np
 
 from sed.evaluation.reports.html import escape
 
+# defined in the style of `html`, with --dim, --fg, --good and --bad below
 COLOURS = ("var(--a)", "var(--b)", "var(--c)", "var(--d)", "var(--e)", "var(--f)")
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 560, 52, 12, 12, 42  # pixels: width of a chart, and its margins
 
@@ -56,7 +57,8 @@ def ticks(low: float, high: float, number: int = 5) -> list[float]:
 class Axes:
     """Axes of a plot: conversion of data to pixels, ticks and labels.
 
-    x, y: (start, end) of each axis; height: of the plot in pixels; counts: whether the y axis has whole numbers only.
+    x, y: (start, end) of each axis; height: of the chart in pixels, margins included; counts: whether the y axis has
+    whole numbers only.
     """
 
     def __init__(
@@ -131,8 +133,8 @@ def histogram(title: str, values: np.ndarray, limit: float, marks: Sequence[floa
     Args:
         title: text alternative of the picture.
         values: (n,) in seconds.
-        limit: the x axis goes from -limit to limit.
-        marks: collars, drawn on both sides of 0; bins beyond the largest have another colour.
+        limit: the x axis goes from -limit to limit, in seconds.
+        marks: collars in seconds, drawn on both sides of 0; bins beyond the largest have another colour.
         x_label: text below the x axis.
 
     Returns:

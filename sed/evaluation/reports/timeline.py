@@ -154,7 +154,21 @@ def _row(
     scores: FrameScores | None,
     rows: slice,
 ) -> str:
-    """Draw the row of a class: true events, detections below them, and the curve of its scores."""
+    """Draw the row of a class: true events, detections below them, and the curve of its scores.
+
+    Args:
+        name: name of the class.
+        label: its index.
+        y: top of the row in pixels.
+        scale: pixels per second.
+        truth: true events of the clip, of all classes.
+        found: detections in the clip, of all classes.
+        scores: frame scores of all clips; None to draw none.
+        rows: the clip's frames in `scores`. From 900 on, only every nth is drawn, so that the page stays small.
+
+    Returns:
+        SVG elements.
+    """
     short = name if len(name) <= 24 else name[:23] + "…"
     parts = [f'<text x="{LEFT - 8}" y="{y + 22}" text-anchor="end">{escape(short)}</text>']
     for table, at, ink, word in ((truth, y + 4, "var(--c)", "truth"), (found, y + 14, "var(--a)", "detected")):
