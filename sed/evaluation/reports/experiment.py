@@ -187,7 +187,7 @@ def _bars(per_class: Mapping[str, Mapping[str, Any]], key: str, name: str) -> st
 
 def _rocs(evaluation: Evaluation) -> str:
     figures = []
-    for name in ("psds1", "psds2", "psds"):
+    for name in ("psds1", "psds2", "psds"):  # psds: with parameters from the command line (metrics/psds_metric.py)
         curves = []
         # The exact curve is drawn last, and has the first colour.
         for index, (key, word) in enumerate(((name, "thresholds"), (f"{name}_exact", "exact"))):
@@ -213,6 +213,7 @@ def _boundaries(matches: errors.Matches) -> str:
         known = values[~np.isnan(values)]
         if not len(known):
             continue
+        # for offsets, too, whose collar is a fifth of the event if that is more
         picture = svg.histogram(f"{word} errors", known, 1.0, [ONSET_COLLAR], f"{word.lower()} error, seconds")
         within = 100 * float((np.abs(known) <= ONSET_COLLAR).mean())
         text = (
