@@ -15,7 +15,8 @@ def run_id(folder: Path, tracker: str, create: Callable[[], str] = lambda: uuid.
     Args:
         folder: folder of the run.
         tracker: name of the tracker.
-        create: creates an id if the folder has none yet.
+        create: creates an id if the folder has none yet. The default is for a tracker that takes any id, such as
+            Weights & Biases; MLflow gives its runs ids itself.
 
     Returns:
         The id.

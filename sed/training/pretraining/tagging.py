@@ -22,7 +22,7 @@ from sed.features.logmel import FrontEnd
 def average_precisions(
     config: Mapping[str, Any], dump: Path, *, batch_size: int, device: torch.device
 ) -> tuple[dict[str, float], int]:
-    """Score the tagger `config["pretrained"]` on a dumped set.
+    """Score the tagger `config["pretrained"]` on a dumped set; on a GPU, it computes in bf16.
 
     Args:
         config: options of model and front end, and `pretrained`.
