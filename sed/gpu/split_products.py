@@ -2,7 +2,7 @@
 
 Tensor cores multiply TF32 values, whose fraction has 10 bits instead of 23. Each float32 value is therefore taken as
 the sum of a TF32 value and a rest, which a tensor core rounds to TF32 itself, and a product of two is three products:
-that of the two rests is left out. Each of these two errors is about 2^-22 of the result.
+that of the two rests is left out. This omission and the rounding of the rests are errors of about 2^-22 of the result.
 """
 
 from __future__ import annotations

@@ -180,6 +180,7 @@ class Conformer(nn.Module):
         kernel: int,
         dropout: float,
     ) -> None:
+        # dim: width of the input; self.dim, which `Decoder` asks for: width of the output
         super().__init__()
         self.frames, self.upsample, self.dim = frames, upsample, width
         self.token = Token(dim)

@@ -141,7 +141,7 @@ def _count_point(  # type: ignore[no-untyped-def]
             true_high += 1
         covered = np.zeros(true_high - true_low)  # share of each true event, by detections that meet dtc
         lost = np.zeros(true_high - true_low)  # rounding of `covered`, for the compensated addition
-        touched = np.zeros(true_high - true_low, np.bool_)  # whether there are any: with a gtc of 0 no share is needed
+        touched = np.zeros(true_high - true_low, np.bool_)  # whether any of these overlaps it, since gtc may be 0
         for row in range(place, high):
             begin, end = onset[row], offset[row]
             if not begin < end:
