@@ -12,7 +12,7 @@
 #   --patience S   cancel the jobs if none has started after S seconds; 0: the conf's value, or never (0)
 #
 # Submits one sbatch (an array if jobs are numbered), shows its progress until it ends, and exits with the highest status
-# of its jobs. Jobs that Slurm requeues are waited for; those preempted or sent SIGUSR1 (sbatch's --signal=B:USR1@120) end
+# of its jobs. Jobs that Slurm requeues are waited for; those preempted or sent SIGUSR1 (sbatch's --signal=B:USR1@180) end
 # their command by SIGTERM and requeue themselves. Ctrl-C, SIGTERM and the end of the process RUN_OWNER cancel the
 # submitted jobs. On several nodes, the variables PET_* configure torchrun's rendezvous. Environment variables: SLURM_POLL,
 # seconds between queries of the queue (5); RUN_GRACE, seconds for which Slurm may list a job as running after its log has

@@ -23,7 +23,8 @@ slurm_task() { # run this task's command with its log, and exit with its status
         mapfile -t hosts < <(scontrol show hostnames "${SLURM_JOB_NODELIST}")
         PET_MASTER_ADDR=$(scontrol show node "${hosts[0]}" | sed -n 's/.*NodeAddr=\([^ ]*\).*/\1/p')
         export PET_MASTER_ADDR PET_MASTER_PORT=$((20000 + SLURM_JOB_ID % 10000)) PET_NNODES=${SLURM_JOB_NUM_NODES}
-        [[ -z ${SLURM_CPUS_PER_TASK-} ]] || export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK} # srun requests them again
+        # newer versions of srun do not inherit it
+        [[ -z ${SLURM_CPUS_PER_TASK-} ]] || export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK}
         # shellcheck disable=SC2034  # run_task reads it
         launcher=(on_nodes)
     fi
@@ -51,7 +52,8 @@ run_again() { # run_again <exit status>: requeue the task if its time ran out or
     local state
     (($1 > 0 && $1 != 2)) || return 0 # finished (0), or bad input (2), which would only fail again
     state=$(scontrol show job "${job}" || true)
-    # PreemptTime=2...: a date, the task is preempted; else None
+    # PreemptTime=2...: a date, the task is preempted; else None. RUNNING: in its grace time; after that, Slurm itself
+    # requeues or cancels it.
     if [[ ${requeue} == true || (${state} == *PreemptTime=2* && ${state} == *JobState=RUNNING*) ]]; then
         scontrol requeue "${job}" && sleep 60 # until Slurm ends us
     fi
