@@ -48,6 +48,7 @@ class MinMax(nn.Module):
     """Normaliser of each clip to 0..1, by its minimum and maximum."""
 
     over: tuple[int, ...] = (1, 2)
+    """dimensions that the limits are taken over: frames and bins"""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 (one signature for all)
         super().__init__()

@@ -1,1 +1,1 @@
-"""Prediction on any recording: windows, streaming decisions, formats, the page, packed models and ONNX."""
+"""Prediction on any recording: windows, streaming decisions, output formats, an HTML page, packed models and ONNX."""

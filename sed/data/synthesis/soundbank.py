@@ -117,7 +117,7 @@ class SoundBank:
             length: samples.
 
         Returns:
-            (length,) samples.
+            (length,) samples of any level, which the mixer scales.
         """
         kinds = self._files[split, "background"]
         if not kinds:
