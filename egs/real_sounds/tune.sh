@@ -47,7 +47,7 @@ source "${here}/../../utils/parse_options.sh"
 soundbank=$(cd "${soundbank}" && pwd)
 { mkdir -p "${work}" "${out}" && work=$(cd "${work}" && pwd) && out=$(cd "${out}" && pwd); } ||
     die "${work} or ${out}: cannot be made (see above)"
-cd "${here}/../desed" # for its path.sh, cmd.sh and links, as in run.sh
+cd "${here}/../desed"             # for its path.sh, cmd.sh and links, as in run.sh
 export RUN_OWNER=${RUN_OWNER:-$$} # processes that run.sh starts end with this script
 # shellcheck source=egs/desed/path.sh
 source ./path.sh
