@@ -5,9 +5,9 @@ usage: python3 -m sed.bin.benchmark_prediction --conf conf/ast_sed.yaml --cpu-th
 Weights are random unless --model is given; the audio is noise of the model's clip length. After a warm-up, each round
 runs every contender once, in turn, so that other load affects all alike. Printed are the median seconds per clip (wall
 clock, and processor time of all threads) and the median, lowest and highest ratio to the first contender, computed per
-round. "x real" is the seconds of audio per second of wall clock. "difference" is that of our posteriors from those
-of our first precision. The peer, transformers' AST, always takes 1024 frames (10.24 s): its ratios and its "x real" are
-only meant for models of ten-second clips.
+round. "whole" is all from audio to posteriors. "x real" is the seconds of audio per second of wall clock. "difference"
+is that of our posteriors from those of our first precision. The peer, transformers' AST, always takes 1024 frames
+(10.24 s): its ratios and its "x real" are only meant for models of ten-second clips.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class ApartDecoder(nn.Module):
     def forward(self, x: Tensor) -> Decoded:
         """Map (batch, patches, input dim) to hidden (batch, frames * upsample, dim), forward direction first."""
         x = repeated(x[:, : self.frames], self.upsample)
-        back = self.run_gru(self.back, x.flip(1), 1).flip(1)
+        back = self.run_gru(self.back, x.flip(1), 1).flip(1)  # 1: not repeated once more (`RunGru`)
         return Decoded(self._hidden(self.run_gru(self.ahead, x, 1), back))
 
     def near(self, x: Tensor) -> Tensor | None:

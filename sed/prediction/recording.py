@@ -228,8 +228,8 @@ def refuse_short(track: Track, window: Window, predictor: Predictor) -> None:
 
     Args:
         track: the recording.
-        window: one of its windows; those after the first, whose `first` is not None, may be shorter
-            (`predict_windows`).
+        window: one of its windows; those after the first have a `first` that is not None, and may be shorter:
+            `predictor.predict_windows` pads them.
         predictor: the model.
     """
     if window.first is None and len(window.samples) < predictor.min_samples:

@@ -92,4 +92,4 @@ class ForwardBackward:
                 parts[part] = losses.detach().sum() / is_known.sum().clamp_min(1)
                 total = total + weights[part] * losses.sum()
                 count = count + weights[part] * is_known.sum()
-        return total / count.clamp_min(1e-6), torch.stack(parts)
+        return total / count.clamp_min(1e-6), torch.stack(parts)  # 1e-6: against division by 0 if no tag is known

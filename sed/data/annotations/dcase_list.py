@@ -31,7 +31,7 @@ class DcaseList:
         return bool(_WITH_SCENE.fullmatch(first) or _WITHOUT.fullmatch(first))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the events."""
+        """Yield the events, and the recordings without events."""
         fields_of_file = 1 if _WITHOUT.fullmatch(_first(text)) else 2  # fields before the onset
         names = (*("file", "scene")[:fields_of_file], "onset", "offset", "label")
         for number, line in enumerate(lines_of(text), 1):

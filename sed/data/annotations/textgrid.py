@@ -36,7 +36,7 @@ class TextGrid:
         return head.startswith(("File type", '"ooTextFile', f'"{CHRONOLOGICAL}')) and "TextGrid" in head
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the intervals and points that have a text."""
+        """Yield the intervals and points that have a text; if none has, the recording without events."""
         tokens, recording = _Tokens(path, text), recording_of(path)
         entries = _by_time if tokens.take("text").startswith(CHRONOLOGICAL) else _by_tier
         found = (

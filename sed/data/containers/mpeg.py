@@ -148,7 +148,7 @@ def scan(file: BinaryIO, size: int) -> Scan | None:
             break
         skipped += following - at
         begin = at = following
-    if at > begin and (not spans or spans[-1] != (begin, at)):
+    if at > begin and (not spans or spans[-1] != (begin, at)):  # a run up to a break is listed already
         spans.append((begin, at))
     return Scan(spans, frames - (stated is not None), skipped, stated, first)
 

@@ -22,7 +22,7 @@ from sed.lifetime import end_with_parent
 
 LOOPED = 14.0
 """seconds to which shorter textures and backgrounds are looped: enough for a clip of ten seconds, even if it is sped up
-by up to 1.4"""
+by 1.37 (2 to the power MOST_OCTAVES of `sed.training.pretraining.soundscape_inputs`)"""
 IN_PROCESS = 100
 """procedural sounds up to which starting processes costs more time than it saves"""
 ROLES = ("foreground", "distractor", "procedural", "background")
@@ -160,6 +160,7 @@ def _render_all(count: int, seed: int, nj: int) -> dict[str, list[np.ndarray]]:
 def _render(seed: int, number: int, name: str) -> np.ndarray:
     """Render procedural sound `number`, which is the only one of its source."""
     rng = np.random.default_rng([seed, zlib.crc32(b"sounds"), number])
+    # a bank for each sound: its seed makes the source, and the split, here always train, makes no difference
     bank = ProceduralBank(seed=int(rng.integers(1 << 31)), sources=1)
     if name == "background":
         return _prepared(bank.background("train", rng, samples(LOOPED)), True)

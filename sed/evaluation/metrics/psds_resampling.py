@@ -57,7 +57,7 @@ def from_points(
         parameters: of the PSDS.
         counts: true and false positives and cross-triggers of every clip at every operating point.
         weights: (samples, clips) how often each clip is drawn.
-        counted_by_04: weigh cross-triggers as psds_eval up to 0.4 did.
+        counted_by_04: weigh cross-triggers as psds_eval up to 0.4 did, by the mean over all classes (`psds`).
 
     Returns:
         PSDS (samples,) and each class's area (samples, classes), NaN where a sample holds no event of the class.
@@ -104,7 +104,7 @@ def value_of_many(
         problem: clips, classes and ground truth.
         parameters: of the PSDS.
         counts: sums over all clips at every operating point.
-        counted_by_04: weigh cross-triggers as psds_eval up to 0.4 did.
+        counted_by_04: weigh cross-triggers as psds_eval up to 0.4 did, by the mean over all classes (`psds`).
 
     Returns:
         The PSDS.
