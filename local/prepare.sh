@@ -117,7 +117,7 @@ while IFS='|' read -r set kind tsv audio test; do
     fi
     made+=("${set}")
     covered+=("${data}/${set}/coverage.tsv")
-    read -r _ _ clips expected _ <<<"$(sed -n 2p "${data}/${set}/coverage.tsv")"
+    read -r _ _ clips expected _ <<<"$(sed -n 2p "${data}/${set}/coverage.tsv")" # the row of all classes
     if [[ ${test} == test ]] && ((clips < expected)); then
         echo "*** ${set} is incomplete: ${clips} of ${expected} clips. Do not compare its scores with published ones. ***"
     fi

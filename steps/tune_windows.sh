@@ -16,6 +16,7 @@
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# overlaps as shares of a window: none, and the default of predict
 cmd=${root}/utils/run.sh ngpu=1 tune_args="--overlaps 0,0.8" force=false
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage
