@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train, infer and score a list of configs, and show one table with the paper's numbers beside ours.
+# Train, infer and score a list of configs, and show one table with the AST-SED paper's numbers beside ours.
 #
 # usage: steps/ablate.sh [options] <conf/x.yaml...> <dump> <exp>
 #

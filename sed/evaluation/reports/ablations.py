@@ -1,4 +1,4 @@
-"""Ablation table: the changed options of each config, its scores, and the paper's."""
+"""Ablation table: the changed options of each config, its scores, and those of the AST-SED paper."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = shown_in("published")
 NUMBERS = tuple(head for entry in COLUMNS for head in (entry.column, "paper"))
 HEADS = ("config", "differs in", "weights", "parameters", "clips", *NUMBERS)
 BETTER_THAN_GRU = "above AST-GRU's"
-# {config: what the paper's text says of it}, for configs whose numbers it does not have: its
+# {config: what the text of the AST-SED paper says of it}, for configs whose numbers the text does not have; the paper's
 # tables were not at hand (egs/desed/README.md).
 SAID = {"fte_only": BETTER_THAN_GRU, "lgd_only": BETTER_THAN_GRU, "upsample_5": "the best ratio, as is 10"}
 
