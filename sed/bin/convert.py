@@ -5,9 +5,9 @@ usage: python3 -m sed.bin.convert labels.csv --to raven --out-dir raven/
 
 INPUT is a label file or a folder of them: DESED's TSV; CSV, TSV or JSON lines whose columns have the usual names
 (`sed/data/annotations/named_columns.py` lists them) in any order; DCASE's lists without a header; Audacity, Raven,
-Praat TextGrid, ELAN, JAMS, Label Studio; subtitles only as single files, since folders' are skipped. The format is
-detected from the content. In tsv, jsonl, events-tsv and events-csv, a recording without events has a row with only its
-name.
+Praat TextGrid, ELAN, JAMS, Label Studio; subtitles only as single files: in a folder they are skipped, since they may
+be copies of the label files beside them, for a player. The format is detected from the content. In tsv, jsonl,
+events-tsv and events-csv, a recording without events has a row with only its name.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ _ENDS = re.compile(r" *[\t\r\n\v\f\x1c-\x1e]+ *")
 """tabs, line ends and the ASCII control characters at which `str.splitlines` splits, with the blanks around them"""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-"""beginning of an absolute path of Windows; in other names a backslash may be a character, as `shown` writes tabs"""
+"""beginning of an absolute path of Windows; in other names a backslash may be a character, such as the `\\t` that
+`sed.data.recordings.shown` writes for a tab"""
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 
 

@@ -1,4 +1,4 @@
-"""Split of a soundbank's training sources into train and validation, for tuning without its own validation sounds."""
+"""Split of a soundbank's training sources into train and validation, to tune without the soundbank's validation/."""
 
 from __future__ import annotations
 
