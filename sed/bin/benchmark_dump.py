@@ -2,9 +2,10 @@
 
 usage: python3 -m sed.bin.benchmark_dump [options] <empty scratch dir>
 
-The clips are --files recordings of noise, each listed many times. For comparison, a bare loop of reading
-(soundfile), resampling (soxr) and front end runs first, in as many processes as there are dump jobs. Last, random clips
-are read back on one core. The memory is read from /proc, so it needs Linux.
+Stage 2 of the recipes computes the log-mel features of clips and dumps them to HDF5 files. The clips are --files
+recordings of noise, each listed many times. For comparison, a bare loop of reading (soundfile), resampling (soxr) and
+front end runs first, in as many processes as there are dump jobs. Last, random clips are read back on one core. The
+memory is read from /proc, so it needs Linux.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ _MODEL = {
     "pseudo_labels": Each(ORIGIN_SHAPE),
 }
 _NEEDED = ("set", "clips", "clips_expected", "per_class")
-MAY_DIFFER = (  # options that two trainings of one system may differ in: seed, how it is computed, logs
+MAY_DIFFER = (  # options that two trainings of one system may differ in: the seed, `sed.training.run_options.RUNTIME`
     *("seed", "device", "accelerate", "ahead", "cache", "threads", "checkpoint_seconds"),
     *("loggers", "log_pictures", "wandb_project", "mlflow_experiment"),
     "log_seconds",  # of an earlier version

@@ -21,7 +21,7 @@ class Padding(NamedTuple):
 
 PADDINGS = {
     # The published AST and Transformer4SED pad features this way, and so does DESED_task for its AST, whose input of
-    # 10.24 s is longer than a clip of 10 s.
+    # 10.24 s is longer than a clip of 10 s (L and D of egs/desed/README.md).
     "raw": Padding(first=True),
     # DESED_task pads the waveforms of its CRNN.
     "silence": Padding(first=True, silent=True),

@@ -283,7 +283,7 @@ class Parts:
             self.fetcher.fetch(self.hosts.ask(row), path)
 
     def _check(self, row: Row, path: Path) -> str:
-        """Return the checksum of a file from the user, after comparing it with the record if the host answers."""
+        """Return the checksum of a file from the user, compared with what its host states, if that answers."""
         if known := is_checked(path):
             return known
         try:

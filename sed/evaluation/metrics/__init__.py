@@ -1,4 +1,5 @@
 """Events, the evaluation task, and the metrics (`table` lists them).
 
-Values are those of sed_eval, psds_eval and sed_scores_eval; the same counts for each clip give bootstrap intervals.
+Values are those of the packages sed_eval, psds_eval and sed_scores_eval. Bootstrap intervals are recomputed from what
+each clip adds to the counts behind these values.
 """
