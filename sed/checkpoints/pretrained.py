@@ -65,6 +65,7 @@ _HARMLESS: list[Any] = [
 """safe types, besides tensors, that checkpoints of trainings contain: arguments, and NumPy's numbers and arrays, bool,
 integer and float, by the module names of NumPy 1 and 2"""
 _GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed")
+"""torch's message on a pickle that needs a function or class besides the safe ones, with its name"""
 
 
 def locate(pretrained: str) -> Path:

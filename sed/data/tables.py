@@ -52,7 +52,10 @@ class Event(NamedTuple):
 
 
 def clip_id(filename: str) -> str:
-    """Return the file name without its last suffix: `a/Yx_350.000_360.000.wav` -> `Yx_350.000_360.000`."""
+    """Return the file name without its last suffix: `a/Yx_350.000_360.000.wav` -> `Yx_350.000_360.000`.
+
+    DESED names clips `Y<YouTube id>_<start>_<end>`, times in seconds. A dot that begins a name begins no suffix.
+    """
     name = shown(filename.rsplit("/", 1)[-1])
     return name.rsplit(".", 1)[0] if "." in name[1:] else name
 

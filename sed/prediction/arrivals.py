@@ -122,6 +122,7 @@ def is_being_written(path: Path) -> bool:
     if lease is None or read is None or unlock is None or set_signal is None:  # only Linux has leases
         return False
     try:
+        # O_NONBLOCK: without waiting, should a pipe have replaced the recording or another process hold a write lease
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False  # the reader reports the fault

@@ -431,6 +431,7 @@ def _check_outputs(args: argparse.Namespace, formats: Sequence[Format], stems: M
         )
     if too_long := [output for output in outputs if len(os.fsencode(output)) > LONGEST_NAME]:
         raise UserError(f"{too_long[0]}: an output's name of more than {LONGEST_NAME} bytes (rename the recording)")
+    # Formats whose files hold one recording each are those of other tools' label files, and subtitles.
     keep_labels({name: [folder / (stem + f.suffix) for f in formats if not f.together] for name, stem in stems.items()})
 
 
