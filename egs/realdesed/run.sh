@@ -3,11 +3,13 @@
 #
 # usage: egs/realdesed/run.sh [options]
 #
-# Takes every option of egs/desed/run.sh. Defaults here: --work is the recipe's folder; --download is "local/realdesed.sh
-# --aggregation weighted --hop 5 --only-annotated true" (its --help has more: --archives, --mirror, --ast, --alpha,
-# --reviewed): soft labels weighted by the annotators' agreement, and scores of whole recordings; --train-args is
-# "--train-sets strong_real --batch-sizes 12", as all of its annotations are strong; --test-sets is "validation
-# public_eval", its validation and its test split; --score-args has its authors' median filter, pAUROC and second PSDS.
+# Takes every option of egs/desed/run.sh. Defaults here: --work is the recipe's folder; --download is
+# "local/realdesed.sh --aggregation weighted --hop 5 --only-annotated true" (its --help has more: --archives, --mirror,
+# --ast, --alpha, --reviewed): soft labels weighted by the annotators' agreement, and scores of whole recordings,
+# without those that nobody annotated; --train-args is "--train-sets strong_real --batch-sizes 12", as all of its
+# annotations are strong (12: clips per batch, as many as all sets have in conf/ast_sed.yaml); --test-sets is
+# "validation public_eval", its validation and its test split; --score-args has its authors' median filter, pAUROC and
+# second PSDS.
 # README.md has the protocol, and what differs here.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

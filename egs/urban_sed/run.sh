@@ -5,8 +5,9 @@
 #
 # Takes every option of egs/desed/run.sh. Defaults here: --work is the recipe's folder; --download is
 # "local/urban_sed.sh", which has further options (--help): --archives, --mirror, --ast, --annotations, --nj; --train-args is
-# "--train-sets strong_real --batch-sizes 12", as all of its annotations are strong; --test-sets is "validation
-# public_eval", its validation and its test split. Published results are in README.md.
+# "--train-sets strong_real --batch-sizes 12", as all of its annotations are strong (12: clips per batch, as many as all
+# sets have in conf/ast_sed.yaml); --test-sets is "validation public_eval", its validation and its test split. Published
+# results are in README.md.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

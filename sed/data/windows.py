@@ -1,8 +1,8 @@
 """Sets whose clips are overlapping windows of recordings.
 
 Such a set has a folder `recordings` with windows.tsv (filename: the window's clip id; recording; onset of the window in
-the recording), and events.tsv and durations.tsv of the recordings. In windows.tsv, names have no suffix. The windows'
-scores are averaged to scores of the recordings (stitched), and these are compared with events.tsv.
+the recording, in seconds), and events.tsv and durations.tsv of the recordings. In windows.tsv, names have no suffix.
+The windows' scores are averaged to scores of the recordings (stitched), and these are compared with events.tsv.
 """
 
 from __future__ import annotations

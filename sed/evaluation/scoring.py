@@ -43,8 +43,8 @@ def score_events(
         predicted: a file or folder that `sed.bin.score` takes, or {clip: detected events}.
         truth: an event table, a folder of label files, or {clip: true events}.
         durations: a table, a folder of the recordings, or {clip: seconds}: the clips that are scored.
-        post_processing: steps for scores as in `--post-processing`; None: the paper's for a scores.h5 of this project,
-            else none.
+        post_processing: steps for scores as in `--post-processing`; None: `paper` for a scores.h5 of this project, else
+            `none`.
         labels: the label set; None: that of the scores, or else of the truth.
         bootstrap: number of bootstrap samples for 95 % intervals; 0 for none.
         scores: names of metrics that are computed on request, as in `--scores`.

@@ -1,1 +1,1 @@
-"""Log-mel front end, shared by training, scoring and prediction."""
+"""Log-mel front end, shared by dumps of features, training, inference and prediction."""

@@ -25,7 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "log_floor": 2.0**-23,  # float32's epsilon
         "clamp": "none",
     },
-    "stft": {  # DESED_task
+    "stft": {  # DESED_task, the DCASE baseline (D in egs/desed/README.md)
         "window": "hamming",
         "window_ends": "symmetric",
         "centring": "reflect",

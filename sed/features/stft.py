@@ -1,4 +1,4 @@
-"""Plain Fourier transform of windows: the analysis of DESED_task, PANNs and most others."""
+"""Plain Fourier transform of windows: the analysis of DESED_task (the DCASE baseline), PANNs and most others."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Cnn14 of the PANNs (Kong et al. 2020) as an encoder: that of PANN-RNN, which the AST-SED paper compares with.
 
 A batch norm of each mel bin is followed by six blocks of two 3 x 3 convolutions with batch norm and ReLU; all blocks
-but the last end with average pooling by two in time and frequency. A patch in time is 320 ms at the published front end
-(conf/logmel_panns.yaml). Parameters have the names of the published checkpoint, so that its state dict can be loaded
-unchanged.
+but the last end with average pooling by two in time and frequency. A time step of the output is 320 ms at the published
+front end (conf/logmel_panns.yaml). Parameters have the names of the published checkpoint, so that its state dict can be
+loaded unchanged.
 """
 
 from __future__ import annotations

@@ -29,7 +29,10 @@ def usable(x: Tensor) -> bool:
 
 
 def _launch(kernel: str, tensors: tuple[Tensor, ...], q: Tensor, k: Tensor) -> None:
-    """Launch a kernel on tensors, with the shapes and strides of q and k (sequences, tokens, heads, dim)."""
+    """Launch a kernel on tensors, with the shapes and strides of q and k (sequences, tokens, heads, dim).
+
+    The first comment of `short_attention_kernels` says which strides the other tensors have.
+    """
     from sed.models import short_attention_kernels
 
     sequences, queries, heads, dim = q.shape

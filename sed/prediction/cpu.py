@@ -28,7 +28,7 @@ from sed.prediction.recurrence import compiled
 ROWS = 4096
 """number of input rows for which weights are packed, the same for all layers (chosen by hand)
 
-The encoder gets one clip at a time, 1,214 tokens in the paper's AST; the input products of the Bi-GRU's two layers get
+The encoder gets one clip at a time, 1,214 tokens in AST-SED's AST; the input products of the Bi-GRU's two layers get
 a batch, 100 and 1,000 rows per clip.
 """
 

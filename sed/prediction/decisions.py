@@ -120,7 +120,7 @@ class Decisions:
 
     def push(self, frame: np.ndarray, clip: np.ndarray) -> list[Detection]:
         """Append frame posteriors (n, classes) and each frame's clip posteriors (n, classes); return ended events."""
-        self._new.append((frame.copy(), clip.copy()))  # the arrays of which these are views are larger
+        self._new.append((frame.copy(), clip.copy()))  # a view would keep its whole array in memory
         self._known += len(frame)
         until = self._known - self._reach
         return self._decide(until) if until - self._decided >= self._piece else []

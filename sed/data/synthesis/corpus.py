@@ -190,7 +190,7 @@ def make_tables(
             write_tags_tsv(table, tags, suffix)
         else:
             write_events_tsv(table, events, suffix, silent=True)
-            if name == "validation":  # only this set has a table of durations, as in DESED
+            if name == "validation":  # of DESED's sets, only this one has a table of durations
                 write_durations_tsv(table.with_name("validation_durations.tsv"), durations, suffix)
         if name == "pretrain":
             folder = out / plan.folder

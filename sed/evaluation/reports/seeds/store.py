@@ -84,6 +84,7 @@ def archive(folder: Path, name: str) -> None:
     path = folder / "remarks.json"
     if path.is_file():  # before the results, so that a command killed between the two can be repeated
         remarks = read_json(path, remedy="make it again, or take it from the repository")
+        # None only keeps a place for `run` at the start of the item
         write_items(path, [one if one.get("run") else {"run": None, **one} | {"run": name} for one in remarks])
     for of_newest in ("margins.json", "training.json"):  # would be taken for those of the next run
         (folder / of_newest).unlink(missing_ok=True)
