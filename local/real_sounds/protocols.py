@@ -50,7 +50,8 @@ COMPARATORS = {
     }.items()
     for end in ("", FROZEN)
 } | {
-    "pann_rnn_frozen_epochs_0_encoder_lr_0.001": "PANN-RNN",  # its config freezes the encoder for six epochs
+    # its config freezes the encoder for six epochs, which then learns at 1/20 of the head's rate
+    "pann_rnn_frozen_epochs_0_encoder_lr_0.001": "PANN-RNN",
     "pann_rnn_encoder_lr_0.0003": "PANN-RNN",
 }
 # Titles of trainings beyond the paper, all of the system "FTE only" (`conf/real_sounds/fte_*.yaml`).

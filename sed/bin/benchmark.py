@@ -35,7 +35,7 @@ log = logging.getLogger("sed.benchmark")
 PARTS = ["step", "frozen", "eager", "fp32", "encoder", "convolutions", "heads", "gru", "data", "inference", "peer"]
 STEP, FROZEN = "training step", "training step, encoder frozen"
 DESED = {"strong_real": 3470, "strong_synth": 10000, "weak": 1578, "unlabelled": 14412, "pseudo": 1578 + 14412}
-"""clips of DESED's sets; the pseudo-labelled one is made of weak and unlabelled"""
+"""clips of DESED's sets (egs/desed/README.md); the pseudo-labelled one is made of weak and unlabelled"""
 
 
 def parse() -> argparse.Namespace:
