@@ -336,8 +336,8 @@ def load(
             exported `.onnx` file.
         device: `cpu`, `cuda`, `cuda:1`; `auto`: a GPU if there is one.
         which: network of the mean-teacher pair: `teacher` or `student`.
-        precision: number format of the matrix products: `float32`, `bfloat16` or `int8`. For an `.onnx`
-            file, `which`, `device` and `precision` are unused.
+        precision: number format of the matrix products: `float32`, `bfloat16`, or, on a CPU only, `int8`. For an
+            `.onnx` file, `which`, `device` and `precision` are unused.
         threads: processor threads, 1 to 1024; None: as many as there are idle processors.
         post_processing: steps in order as in `--post-processing` of `sed.bin.predict`, such as `weak_mask,median`, or
             `none`; None for the model's, or, if it stores none, the AST-SED paper's (`weak_mask,median`).

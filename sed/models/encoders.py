@@ -20,8 +20,8 @@ class Encoder(Protocol):
 
     The result is a grid: bands along frequency, patches along time. In a CNN, a patch is a time step of its output.
 
-    The encoder and any module in it may list parameters without weight decay by name in an attribute `no_weight_decay`;
-    norms and biases have none in any case.
+    The encoder, like any module of a detector, may list parameters without weight decay by name in an attribute
+    `no_weight_decay` (`sed.training.parameters.decayed`); vectors, such as norms and biases, have none in any case.
     """
 
     dim: int

@@ -443,6 +443,7 @@ class Mixer:
         self._samples = samples
         self._size = _good_length(samples + int(REVERBERATION * RATE))
         rng = np.random.default_rng((seed, 0x5CF))  # 0x5CF: arbitrary, keeps random streams apart
+        # reverberation times from 0.12 s on; wet=1.0, since `Scene.wet` scales the reflections of each track
         rooms = [room(rng, float(rng.uniform(0.12, REVERBERATION)), wet=1.0) for _ in range(ROOMS)]
         # Reflections only: without sample 0, the direct sound, which `__call__` adds.
         tails = torch.zeros(ROOMS, int(REVERBERATION * RATE) + 1)
