@@ -4,9 +4,10 @@
 # usage: egs/tut_sed/run.sh [options]
 #
 # Takes every option of egs/desed/run.sh. Defaults here: --work is the recipe's folder; --download is "local/tut_sed.sh",
-# which has further options (--help): --archives, --mirror, --ast, --fold; --train-args is "--train-sets strong_real
-# --batch-sizes 12", as all of its annotations are strong; --test-sets is "validation public_eval", the test
-# recordings of its first fold and its evaluation set, in clips of 10 s. Published results are in egs/tut_sed/README.md.
+# which has further options (--help): --archives, --mirror, --ast, --fold, --nj; they are given within it, such as
+# "local/tut_sed.sh --fold 2"; --train-args is "--train-sets strong_real --batch-sizes 12", as all of the corpus's
+# annotations are strong; --test-sets is "validation public_eval", the test recordings of the fold (1) and the
+# corpus's evaluation set, in clips of 10 s. Published results are in egs/tut_sed/README.md.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
