@@ -45,7 +45,8 @@ def read_bands(folder: Path, bands: int) -> Bands | None:
     bands: number of bands.
 
     Raises:
-        UserError: a band has no result, or several, or one without EB-F1; or the bands have other classes.
+        UserError: a band has no result, or several, or one without EB-F1; or a class has true events in the results of
+            some bands only.
     """
     if not folder.is_dir():
         return None
@@ -61,7 +62,7 @@ def read_bands(folder: Path, bands: int) -> Bands | None:
             if numbers["ground_truth"]:
                 if "event_f1" not in numbers:
                     raise UserError(f"{found[0]}: no EB-F1 of {label} (run steps/figure3.sh again)")
-                # null, which a result may have, counts as no hit
+                # null, which result.json may have (`score` writes none for a class with events), counts as no hit
                 result.setdefault(label, []).append(numbers["event_f1"] or 0.0)
     if odd := [label for label, values in result.items() if len(values) < bands]:
         raise UserError(f"{folder}: not every band was scored on true events of {odd[0]} (score all on one set)")
