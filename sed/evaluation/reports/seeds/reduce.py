@@ -84,7 +84,7 @@ def reduced(path: Path, config: str, seed: int, truth: Mapping[str, Sequence[Eve
             for label, row in result["per_class"].items()
             if row["ground_truth"]
         },
-        "psds1_class_mean": _class_mean(result, "psds1"),
+        "psds1_class_mean": _class_mean(result, "psds1"),  # without the spread over classes that PSDS1 subtracts
         "by_length": by_length(truth, detections),
         "by_collar": by_collar(truth, detections),
         "fragments": fragments(truth, detections),
