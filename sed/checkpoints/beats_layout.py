@@ -1,10 +1,10 @@
 """Importer of BEATs: its authors' files, pre-trained or fine-tuned, and PretrainedSED's.
 
 The authors' file is `{cfg, model}`. PretrainedSED's files (`BEATs_ssl.pt`, `_weak`, `_strong_1`) hold a detector: the
-encoder under the prefix `model.beats.`, and two tagging heads, which are not loaded here. The positional convolution is
-weight-normalised: norms and directions are named `weight_g` and `weight_v` by `nn.utils.weight_norm`, `original0` and
-`original1` by its successor in `parametrizations`. All blocks share one table of relative position biases; files repeat
-it in every block.
+encoder under the prefix `model.beats.`, and the heads `weak_head` and `strong_head`, which are not loaded here
+(`published_head` loads the second). The positional convolution is weight-normalised: norms and directions are named
+`weight_g` and `weight_v` by `nn.utils.weight_norm`, `original0` and `original1` by its successor in `parametrizations`.
+All blocks share one table of relative position biases; files repeat it in every block.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BIAS_TABLE = "distances.weight"
 _BIAS_TABLE_IN_FILES = re.compile(r"blocks\.\d+\.self_attn\.relative_attention_bias\.weight")
 _IGNORED = (
     "predictor.",  # the tagging head of the authors' fine-tuned files
-    "fbank.",  # the front end, in files of the package avex
+    "fbank.",  # the front end, in files of the package avex (github.com/earthspecies/avex)
 )
 
 

@@ -49,7 +49,7 @@ class DashengImporter:
         with torch.device("meta"):  # for names and shapes only
             all_blocks = {_theirs(key): value for key, value in build_dasheng(config, whole=True).state_dict().items()}
         positions = tensors.get(_POSITIONS)
-        if positions is not None and positions.ndim == 4:
+        if positions is not None and positions.ndim == 4:  # (1, dim, 1, patches); `fitting` refuses other shapes
             stored, needed = positions.shape[3], all_blocks[_POSITIONS].shape[3]
             if stored < needed:
                 raise Mismatch(f"{_POSITIONS} is of {stored} patches, the config's clips have {needed}")
@@ -59,7 +59,7 @@ class DashengImporter:
 
 
 def _theirs(key: str) -> str:
-    """Return the name in files of one of our tensors."""
+    """Return the name in files of one of our tensors; there the batch norm is the second module of a sequence."""
     return key.replace("init_bn.", "init_bn.1.", 1)
 
 

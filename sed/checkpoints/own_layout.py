@@ -93,7 +93,7 @@ class OwnImporter:
             Mismatch: the file is of another encoder.
         """
         build, whole = chosen(ENCODERS, config["encoder"], "encoder"), encoder
-        if "whole" in inspect.signature(build).parameters:
+        if "whole" in inspect.signature(build).parameters:  # only of encoders that may have fewer blocks than the file
             with torch.device("meta"):  # for names and shapes only
                 whole = build(config, whole=True)
         tensors = to_tagger(state, whole, config["encoder"])
