@@ -1,4 +1,6 @@
-"""Energy of a training or of inference, in an energy.json: kWh by codecarbon, offline, and multiply-accumulates.
+"""Energy of a training or of inference, in an energy.json: kWh by codecarbon, offline.
+
+Beside the kWh, `sed.bin.train` and `sed.bin.infer` store the multiply-accumulates (`sed.models.cost`).
 
 codecarbon is an extra (pip install '.[energy]'). It counts the whole machine, as in the DCASE baseline. It
 measures where processor and driver have energy counters and estimates elsewhere; the file states which, for processor,

@@ -111,7 +111,7 @@ body() { # body [<option of sed>...] [<log>]: print the output of the command it
 }
 
 show_body() {   # show_body: the same for a growing log on standard input; prints to standard error
-    body -u >&2 # mawk would buffer its input
+    body -u >&2 # line by line, and by sed: mawk would buffer its input
 }
 
 alive() { # alive <process id>: is the process running (not a zombie)?
