@@ -26,7 +26,11 @@ def _pair(a: str, b: str, f1: str, psds1: str, title: str) -> Pair:
 
 
 def _way(name: str) -> str:
-    """Return how the encoder of a rival is trained, for a row's title."""
+    """Return how the encoder of a rival is trained, for a row's title.
+
+    All rivals with this rate of the encoder freeze it for the first six epochs (`protocols.FROZEN`; PANN-RNN's own
+    config does).
+    """
     return ", its encoder frozen first" if name.endswith("_encoder_lr_0.0003") else ""
 
 

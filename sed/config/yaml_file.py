@@ -136,7 +136,7 @@ def value_text(value: Any) -> str:
 
 
 def canonical(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return a config's keys and values as sorted texts, which are the same for equivalent configs."""
+    """Return a config's keys and values as sorted texts, which are the same for equivalent configs; paths unchanged."""
     texts = {
         _canonical_key(key): str(value) if key in FILES else canonical_text(value) for key, value in config.items()
     }

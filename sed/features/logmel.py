@@ -43,7 +43,7 @@ WAVE_NORMS = {
     "centred_peak": "sed.features.wave_norms:centred_peak",
 }
 WINDOWS = {
-    "auto": "",
+    "auto": "",  # never looked up: `resolved` replaces it
     "hann": "sed.features.analysis_windows:hann",
     "hamming": "sed.features.analysis_windows:hamming",
     "blackman": "sed.features.analysis_windows:blackman",

@@ -156,7 +156,7 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
 
 
 def check_front_end(sets: list[TrainingSet], front_end: FrontEnd) -> None:
-    """Raise UserError if the features were computed by a different front end."""
+    """Raise UserError if the features were computed by a different front end; `arrange` compares the sets' own."""
     other = front_end.difference(sets[0].store.front_end)
     if other:
         raise UserError(

@@ -219,6 +219,7 @@ def _zip_entries(archive: Path, refuse: Callable[[str], Refused]) -> Iterator[_E
             if info.is_dir():
                 yield _Entry(info.filename, "folder")
             elif kind == stat.S_IFLNK:
+                # 4096 bytes: Linux has no longer path
                 target = container.open(info).read(4096).decode("utf-8", "replace")
                 inside = target if target.startswith("/") else posixpath.join(posixpath.dirname(info.filename), target)
                 yield _Entry(info.filename, "link", target=posixpath.normpath(inside))
