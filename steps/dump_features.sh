@@ -27,6 +27,7 @@ use_folder "${dump}"
 if [[ ${force} == true ]]; then
     rm -f "${dump}"/{,.}feats.* "${dump}"/split/* # .feats.*: unfinished shards, which would be continued
 fi
+# recordings/: tables of whole recordings, of a set of windows (sed/data/windows.py)
 [[ ! -d ${data}/recordings ]] || mkdir -p "${dump}/recordings"
 tables=(events.tsv soft.tsv tags.tsv durations.tsv coverage.tsv recordings/{windows,events,durations}.tsv)
 for file in wav.scp "${tables[@]}"; do # also if the features need not be computed again
