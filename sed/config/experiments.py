@@ -71,6 +71,9 @@ class Experiment:
     def options(self, exp: Path, pretrained: str, checkpoints: str, downloads: str) -> str:
         """Return the options of sed.bin.train.
 
+        The initial weights are those of the config's init_from; if it has none, or 'none', those of its pretrained_by,
+        if there are `checkpoints`; then random ones for 'none', else those of `pretrained`.
+
         Args:
             exp: the folder of the experiments.
             pretrained: checkpoint of the recipe's --pretrained, or 'none' for random weights; '': that of `published`.
