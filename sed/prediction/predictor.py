@@ -121,7 +121,8 @@ class Immediate:
 def bin_hertz(front_end: FrontEnd) -> list[float]:
     """Return the centre of gravity of each of a front end's mel filters, in Hz."""
     bank = front_end.bank.cpu().double()  # (FFT bins, mel bins); a GPU would load kernels for it
-    # Frequency of each FFT bin: 0, 1, 2, ... times the rate over the FFT's size.
+    # Frequency of each FFT bin: 0, 1, 2, ... times the rate over the FFT's size. Not torch.arange: this module does
+    # without importing torch.
     hertz = (bank.new_ones(len(bank)).cumsum(0) - 1) * front_end.sample_rate / front_end.fft_size
     return (hertz @ bank / bank.sum(0).clamp_min(1e-12)).tolist()  # 0 for a filter without any FFT bin
 

@@ -94,7 +94,7 @@ class WindowPlan:
         overlap = OVERLAP * frames * frame_seconds if overlap is None else overlap
         most = math.floor(MOST_OVERLAP * frames + 1e-9)  # 1e-9: against rounding errors
         shared = _frames(overlap, frame_seconds) if math.isfinite(overlap) else -1
-        if not 0 <= shared <= MOST_OVERLAP * frames + 0.5:
+        if not 0 <= shared <= MOST_OVERLAP * frames + 0.5:  # 0.5: `shared` is rounded
             window = frames * frame_seconds
             raise UserError(
                 f"--overlap {overlap:g}: the model's {window:g} s windows overlap by 0 to {MOST_OVERLAP * window:g} s "

@@ -41,7 +41,7 @@ class World:
         for tensor in tensors:
             if tensor.device.type == "cuda":
                 dist.all_reduce(tensor, op=dist.ReduceOp.AVG)
-            else:
+            else:  # Gloo has no AVG
                 dist.all_reduce(tensor)
                 tensor /= self.size
 

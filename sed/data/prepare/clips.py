@@ -247,7 +247,8 @@ def cut_recording(
 def _windows(blocks: Iterable[np.ndarray], size: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (index of the first sample, samples) of windows of `size` samples, `hop` samples apart.
 
-    Windows that reach beyond the recording's end are shorter; with a hop below `size` there may be several.
+    Windows that reach beyond the recording's end are shorter; with a hop below `size` there may be several. Samples are
+    as in `blocks`: (samples, channels), or (samples,) of a recording that was mixed to mono.
     """
     start, held, count = 0, [], 0  # of the next window: its first sample, the blocks read for it, their samples
     for block in blocks:

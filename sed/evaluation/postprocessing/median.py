@@ -15,7 +15,7 @@ from sed.evaluation.postprocessing.step import OneNumber
 if TYPE_CHECKING:
     from sed.data.scores import FrameScores
 
-# Length of the window in seconds (F: from FDY-SED, whose filters the AST-SED paper reuses).
+# Length of the window in seconds, from FDY-SED, whose filters the AST-SED paper reuses (F in egs/desed/README.md).
 PAPER_MEDIAN = {
     "Alarm_bell_ringing": 0.32,
     "Blender": 0.70,

@@ -1,7 +1,7 @@
 """Options of post-processing, and the post-processing that they give.
 
 `--post-processing` names the steps in order, or `none`, or `paper` for those of the AST-SED paper: weak masking, then
-median filters (F: FDY-SED's). Each step has options for its parameters, one value for all classes or `label=value,...`;
+median filters (FDY-SED's). Each step has options for its parameters, one value for all classes or `label=value,...`;
 `--tuned` takes steps and parameters from a file of `sed.bin.tune` instead. For an option that is not given, and for
 labels that `label=value,...` does not name, the value stored with the model applies, else the default. The parsed value
 of an option that is not given is None.
