@@ -39,7 +39,7 @@ class Row(NamedTuple):
     """A row of an event table: its line number, clip id, and event (None for a clip without events)."""
 
     line: int
-    """instead, what `Annotation.line` has in label files of some tools"""
+    """line number in the file; in label files of some tools another number, see `Annotation.line`"""
     clip: str
     event: Event | None
     file: Path | None = None
@@ -228,7 +228,10 @@ def fit(
 
 
 def _overlapping(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows, in their order, whose event begins within an earlier one of its label (`merge_spans`)."""
+    """Return the rows, in their order, whose event begins within an earlier one of its label.
+
+    They are those that `sed.data.labels.merge_events` will join with earlier ones.
+    """
     events = sorted((row.clip, e.label, e.onset, e.offset, n) for n, row in enumerate(rows) if (e := row.event))
     found: list[int] = []
     before, end = ("", ""), 0.0

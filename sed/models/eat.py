@@ -97,7 +97,7 @@ def fixed_positions(steps: int, bands: int, dim: int) -> Tensor:
 
 
 class Eat(nn.Module):
-    """First `blocks` of an EAT, from (batch, frames, mel bins) to (batch, bands, patches, dim)."""
+    """First `blocks` of an EAT, from (batch, frames, mel bins) to (batch, bands, patches in time, dim)."""
 
     fresh_norm = False  # no new norm after the last of `blocks`: each ends with its own
     no_weight_decay = ("extra_tokens",)

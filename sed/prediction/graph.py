@@ -81,7 +81,8 @@ class PredictionGraph(nn.Module):
     """Prediction on waveforms (batch, samples), float32 at the model's rate; see `forward` for what it returns.
 
     A recording longer than the model's clips is cut into overlapping windows; its clip posterior is the highest of the
-    windows'. Posteriors beyond the recording's end are 0.
+    windows', as in `sed.prediction.recording.Result.tags`, and not the mean that weak masking takes. Posteriors beyond
+    the recording's end are 0.
     """
 
     def __init__(self, *, detector: Detector, front_end: FrontEnd, plan: WindowPlan) -> None:

@@ -65,7 +65,7 @@ class Trainer(Loop):
             shares: indices of the batch's shares that this process computes, one after the other.
             open_logger: builds the logger, given the folder and the step at which the run starts.
             validate: scores the teacher after each epoch (`score`: higher is better); None: no validation.
-            pictures: draws validation clips after each epoch, {name: (height, width, 3) uint8}.
+            pictures: draws validation clips after each epoch, {name: (height, width, 3) uint8}; `dict`: none.
             select: which model becomes final.pt: that of the last step (last) or of the best epoch (best).
             weights: description of the initial weights, for info.json.
         """
