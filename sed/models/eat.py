@@ -127,7 +127,7 @@ class Eat(nn.Module):
         self.grid = grid_size(mel_bins=mel_bins, input_frames=input_frames, patch=size, stride=size)
         self.time_stride = PATCH
         self.checkpoint_activations = checkpoint_activations
-        self.local_encoder = TimeMajorPatches(dim=dim)
+        self.local_encoder = TimeMajorPatches(dim=dim)  # the authors' name
         self.register_buffer("positions", fixed_positions(self.grid[1], self.grid[0], dim))
         self.extra_tokens = nn.Parameter(torch.zeros(1, 1, dim))
         self.pre_norm = nn.LayerNorm(dim, eps=NORM_EPS)

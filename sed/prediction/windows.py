@@ -123,7 +123,7 @@ class WindowPlan:
         hop: float,
         lookahead: float,
     ) -> WindowPlan:
-        """Return the plan for streams: every `hop` seconds, frames that end `lookahead` before the audio are given out.
+        """Return the plan for streams: each `hop`, frames up to `lookahead` before the end of the audio are given out.
 
         The window decides more frames, up to half of its lookahead and at most a hop: these are given out after the
         next window, and have the higher posteriors of both.

@@ -30,8 +30,8 @@ KEYS = ("audio", "url", "file", "wav", "sound")
 """keys of a task's data that usually name its recording; if it has none of them, the first value with a suffix of audio
 does"""
 _UPLOADED = re.compile(r"^(?:.*/)?upload/(?:[^/]+/)*[0-9a-f]{8}-(?=[^/]+$)")
-"""path of an uploaded file up to its own name, to which Label Studio adds 8 digits; in other folders, names may begin
-like that themselves: `20240131-0830.wav`, a UUID"""
+"""path of an uploaded file up to its own name, to which Label Studio adds 8 hexadecimal digits; in other folders,
+names may begin like that themselves: `20240131-0830.wav`, a UUID"""
 
 
 class LabelStudio:

@@ -43,7 +43,7 @@ def run_by(detector: Detector, run_gru: RunGru) -> Iterator[None]:
 
 @contextmanager
 def by_cudnn(detector: Detector) -> Iterator[None]:
-    """Apply `use_bf16` within the context, silencing cuDNN's warning that weights are not contiguous."""
+    """Apply `use_bf16` within the context, silencing warnings, such as cuDNN's of weights that are not contiguous."""
     with run_by(detector, bf16_gru), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
