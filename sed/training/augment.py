@@ -66,7 +66,7 @@ OPTIONS_FROM = ["sed.training.frequency_warp", "sed.training.waveform_mixing"]
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentOptions:
-    """The options of this module and of those of `OPTIONS_FROM`."""
+    """The options of this module and of those of `OPTIONS_FROM`, with the same defaults."""
 
     shift_seconds: float = 1.44
     mixup_probability: float = 1.0
