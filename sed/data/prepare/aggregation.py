@@ -3,7 +3,8 @@
 An aggregation gives each annotator of a recording a weight; the weights in a recording add up to 1. A label's share at
 some time is the sum of the weights of the annotators who marked it then. Where the share is at least the aggregation's
 `least`, there is a hard event; a soft aggregation also keeps the shares, as training targets. The names of the
-aggregations are those of RealDESED's paper (arXiv 2607.16736).
+aggregations are those of RealDESED's paper (arXiv 2607.16736); rules and constants are those of dataset/dataset.py in
+its authors' code (github.com/fschmid56/RealDESED), but for ROUNDING.
 """
 
 from __future__ import annotations
