@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Pre-train an encoder as a tagger, to train detectors without published weights; a killed run is resumed.
 #
-# usage: steps/pretrain.sh [options] <conf/pretrain.yaml> <soundbank or dump/set> <encoder.pth>
+# usage: steps/pretrain.sh [options] <conf/x.yaml> <soundbank or dump/set> <encoder.pth>
 #
 #   --cmd CMD               script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N                GPUs, which share each batch; 0: the CPU (1)
 #   --pretrain-args ARGS    more options of sed.bin.pretrain, one string
 #   --force BOOL            pre-train again (false)
 #
+# <conf/x.yaml> is a config of sed.bin.pretrain, such as conf/real_sounds/pretrain.yaml. From a soundbank, soundscapes
+# are mixed during training; a dumped set needs events.tsv, soft.tsv or tags.tsv.
 # Writes <encoder.pth>, from which training starts by --pretrained <encoder.pth>; an AST has the layout of the published
 # AudioSet checkpoint.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

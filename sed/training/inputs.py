@@ -56,7 +56,7 @@ class StepInputs:
     weak_mix: torch.Tensor
     """as `strong_mix` (weak clips,) float32"""
     strong_added: torch.Tensor
-    """whether powers are mixed instead of amplitudes (strong clips,) bool"""
+    """whether powers are mixed instead of amplitudes, as in a mixture of waveforms (strong clips,) bool"""
     weak_added: torch.Tensor
     """as `strong_added` (weak clips,) bool"""
     unlabelled_partner: torch.Tensor
