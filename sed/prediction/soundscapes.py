@@ -46,7 +46,7 @@ class Mix(NamedTuple):
     seed: int
 
     def recording(self, every: float, minutes: int, number: int) -> Recording:
-        """Mix a recording, with levels, distractors and rooms as for DESED's real sets (`REAL`).
+        """Mix a recording of validation sounds, with levels, distractors and rooms as for DESED's real sets (`REAL`).
 
         Args:
             every: seconds that get as many events as a clip, a value of KINDS.

@@ -32,7 +32,7 @@ class Measured(NamedTuple):
 def candidates(predictor: Predictor, shares: Sequence[float]) -> list[WindowSettings]:
     """Return settings with these overlaps (shares of a window), each with and without centring, the default first.
 
-    Of equal scores `best` takes the first.
+    Of equal scores `best` takes the first. None as overlap is the default in `WindowSettings`.
     """
     window = predictor.frames * predictor.frame_seconds
     overlaps = [None if share == OVERLAP else share * window for share in sorted(shares, key=lambda s: s != OVERLAP)]

@@ -28,6 +28,7 @@ def error_counts(problem: Problem, detections: EventTable) -> np.ndarray:
     counts = np.zeros((len(problem.clips), len(COUNTED)))
     pairs = zip(problem.lists(problem.truth), problem.lists(found), strict=True)
     for clip, (truth, here) in enumerate(pairs):
+        # classes without events in the clip add nothing to the counts
         labels = sorted({event["event_label"] for event in (*truth, *here)})
         if labels:
             metric = sed_eval().sound_event.SegmentBasedMetrics(event_label_list=labels, time_resolution=SEGMENT)
