@@ -205,8 +205,8 @@ def paired(a: System, b: System, number: str, seed: int = 0, *, same_seeds: bool
         same_seeds: draw the same training seeds for both systems, whose n-th results must then be of the same seed.
 
     Returns:
-        The difference; None if the number is missing or NaN for a seed, or the difference is NaN in more than half of
-        the samples.
+        The difference; None if the number is missing or NaN for a seed, or the difference is NaN in too many samples
+        for `interval`.
     """
     if any(number not in samples.names for system in (a, b) for samples in system.samples):
         return None
