@@ -67,7 +67,7 @@ name_validation() { # name_validation <validation.tsv>: say which version of DES
 { mkdir -p "${data}" && labels >"${data}/.labels.txt.part"; } || die "${data}: cannot be written (see above)"
 mv "${data}/.labels.txt.part" "${data}/labels.txt"
 
-absent() { # absent <set> <annotation> <tsv>: add a set that has no audio to coverage.tsv, with 0 of its clips
+absent() { # absent <set> <annotation> <tsv>: add a set that has no audio (.: not read) to coverage.tsv, with 0 of its clips
     python3 -m sed.bin.make_data_dir --absent --labels "${data}/labels.txt" --kind "$2" \
         ${origins[@]+"${origins[@]}"} "$3" . "${scratch}/$1.tsv"
     covered+=("${scratch}/$1.tsv")

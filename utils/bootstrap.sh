@@ -68,7 +68,7 @@ import torch, torchaudio, h5py, scipy, soundfile, soxr, psds_eval, sed_eval, sed
 
 find_python() { # print a Python 3.11-3.13: python3 if it is one, else a numbered one on PATH
     local name found="" PATH=:${PATH}:
-    PATH=${PATH//:"${venv}/bin":/:} PATH=${PATH#:} PATH=${PATH%:} # not an active .venv: it is removed first
+    PATH=${PATH//:"${venv}/bin":/:} PATH=${PATH#:} PATH=${PATH%:} # without the python of an active .venv, which install deletes
     for name in python3 python3.13 python3.12 python3.11; do
         command -v "${name}" >/dev/null || continue
         found+="${found:+, }$("${name}" --version 2>&1 | head -n 1)"
@@ -93,7 +93,7 @@ check_system() { # check_system <python>: check for what pip needs but cannot in
         die "no C++ compiler, and sed_scores_eval is compiled (apt-get install g++; dnf install gcc-c++)"
     [[ -w ${root} ]] || die "${root} is not writable, and .venv belongs there (or activate an environment that has setup.py's packages)"
     free=$(df -Pk "${root}" | awk 'NR == 2 { print int($4 / 1048576) }')
-    ((free >= gigabytes)) || [[ -d ${venv} ]] ||
+    ((free >= gigabytes)) || [[ -d ${venv} ]] || # install deletes a .venv, which frees its space
         die "${root}: .venv takes ${gigabytes} GB, ${free} are free (free some, or activate an environment that has the packages)"
 }
 

@@ -20,7 +20,8 @@ from sed.models.detector import Detector, DetectorOutput
 from sed.training.losses import PARTS, tags_of
 
 ABSENT, PRESENT = 0.01, 0.99
-"""targets up to the first are rounded to 0, from the second on to 1; those in between (from mixup) are ignored"""
+"""targets up to the first are rounded to 0, from the second on to 1; those in between (from mixup) are ignored. The
+values are pb_sed's, the authors' code (source E in egs/desed/README.md)."""
 
 
 def known(targets: Tensor) -> Tensor:
