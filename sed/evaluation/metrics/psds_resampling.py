@@ -207,7 +207,8 @@ def _curve(  # type: ignore[no-untyped-def]
     """Fill `out` (2, rows) with eFPR and true positives of the thresholds; return the number of points.
 
     Points beyond e_max, and those that the point before makes superfluous, are left out. weight (clips,): how often
-    each clip is drawn; cost (classes,): eFPR per cross-trigger on a class; per_hour: eFPR per false positive.
+    each clip is drawn; cost (classes,): eFPR per cross-trigger on a class; per_hour: eFPR per false positive; clip to
+    ct_change: the arrays of `Deltas`.
     """
     found, false, kept = 0, 0, 0
     crossed = np.zeros(len(cost), np.int64)

@@ -1,1 +1,1 @@
-"""CUDA graphs of training steps, and the choice of the GRU's implementation."""
+"""Accelerated training steps: compiled encoders, CUDA graphs, the GRU's implementation and the classifier."""

@@ -1,1 +1,1 @@
-"""Tables over several seeds of the same configs."""
+"""Tables over several seeds of the same configs, and of trials with a single training each."""
