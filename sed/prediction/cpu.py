@@ -190,6 +190,7 @@ def _pack(module: nn.Module, dtype: torch.dtype) -> None:
 def _int8(module: nn.Module) -> nn.Module:
     """Quantise the weights of linear layers to int8, one scale per output, and activations dynamically."""
     engines = torch.backends.quantized.supported_engines
+    # oneDNN first, as for the other products; the last is for ARM
     torch.backends.quantized.engine = next(e for e in ("onednn", "x86", "fbgemm", "qnnpack") if e in engines)
     config = {nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
     with warnings.catch_warnings():
