@@ -62,13 +62,13 @@ stop_jobs() { # stop_jobs <signal>: send the jobs SIGTERM, and after RUN_GRACE a
 }
 
 watch_owner() { # stop the jobs once the owner has ended, or this script was killed by a signal that it cannot catch
-    trap '' INT
+    trap '' INT # Ctrl-C reaches this process, too, but only the script acts on it
     while alive $$ && { [[ -z ${RUN_OWNER-} ]] || alive "${RUN_OWNER}"; }; do pause 1; done
     if alive $$; then kill $$; else kill "${pids[@]}"; fi
 }
 
 show_progress() { # the log of a single job, else the number of finished jobs every 10 s (on a terminal every second)
-    trap '' INT
+    trap '' INT   # as in watch_owner
     local pid running next=10 began=${SECONDS}
     if ((${#jobs[@]} == 1)); then
         fill_in "${jobs[0]}"
