@@ -14,7 +14,7 @@ from sed.models.decoders import Decoded, RunGru, repeated
 from sed.models.gru_decoder import HiddenLayer, run_gru
 
 LOW = 1e-5
-"""posteriors are scaled to [LOW, 1 - LOW], as published"""
+"""posteriors are scaled to [LOW, 1 - LOW], as in pb_sed, the authors' code (source E in egs/desed/README.md)"""
 
 
 class ApartDecoder(nn.Module):
