@@ -27,13 +27,13 @@ def test_what_goes_beyond_the_limit_fails_inside_and_only_there() -> None:
 
 
 def test_a_block_within_another_may_take_its_bytes_and_leaves_the_outer_limit_as_it_was() -> None:
-    with limited(256 << 20):
-        kept = np.ones(128 << 20, np.uint8)
-        with limited(64 << 20):
-            assert len(np.ones(32 << 20, np.uint8)) == 32 << 20  # besides what is in use as it begins
-            with pytest.raises(MemoryError):
-                np.ones(100 << 20, np.uint8)
-        assert len(np.ones(100 << 20, np.uint8)) + len(kept) == 228 << 20
+    with limited(1024 << 20):
+        kept = np.ones(512 << 20, np.uint8)
+        with limited(256 << 20):
+            assert len(np.ones(128 << 20, np.uint8)) == 128 << 20  # besides what is in use as it begins
+            with pytest.raises(MemoryError):  # far above what other tests' threads and arrays may free meanwhile
+                np.ones(500 << 20, np.uint8)
+        assert len(np.ones(400 << 20, np.uint8)) + len(kept) == 912 << 20
 
 
 def test_blocks_of_several_threads_leave_the_limit_as_it_was_and_do_not_share_their_bytes() -> None:
