@@ -45,8 +45,8 @@ python3 -m sed.bin.synthesize --soundbank "${soundbank}" --seed "${seed}" --nj "
     ${again[@]+"${again[@]}"} "${downloads}"
 
 isolated=${downloads}/pretrain
-# a tagger without features is of the corpus before a --force that was killed: synthesize has removed its features;
-# ast.run has its pre-training's checkpoints
+# If a --force was killed once synthesize had removed the earlier corpus with its features, the earlier corpus's tagger,
+# and ast.run with the checkpoints of its pre-training, are still there, and would count as finished.
 [[ -e ${isolated}/feats.scp ]] || rm -rf "${downloads}"/ast.{pth,run}
 python3 -m sed.bin.dump_features --config "${feature_conf}" --clip-seconds "${pretrain_seconds}" \
     --threads "${nj}" "${isolated}/wav.scp" "${isolated}/feats.1.h5" # does nothing if they are there, of the same front end

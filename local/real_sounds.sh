@@ -7,14 +7,15 @@
 #                          the labels to detect; below background and distractor any name will do (docs/beyond.md)
 #   --scale X              factor by which the sizes of all sets but --public are multiplied; 1: 1,500 real-strong, 10,000
 #                          synthetic, 1,500 weak, 12,000 unlabelled, 1,168 validation clips (1.0)
-#   --public N             clips of a second test set, also from validation sources; not multiplied by --scale (0)
+#   --public N             clips of a test set besides validation, also of the soundbank's validation/; not multiplied by
+#                          --scale (0)
 #   --seed N               random seed (0)
 #   --nj N                 processes (4)
 #   --results DIR          folder for the results; results on another soundbank in it are refused now, not after the training
 #   --format F             format of the audio, wav or flac, 16 bits (wav)
 #
-# Writes <downloads>/{audio,metadata} and <downloads>/sources.json, the numbers of sources and recordings of each label of the
-# soundbank. Finished parts are kept. Training clips have sounds of the soundbank's train/ only, validation and test clips of its
+# Writes <downloads>/{audio,metadata} and <downloads>/sources.json, the numbers of sources (original recordings, of which a
+# soundbank may have several files) and files of each label. Finished parts are kept. Training clips have sounds of the soundbank's train/ only, validation and test clips of its
 # validation/ only. Encoders are pre-trained on the soundbank itself (run.sh), so no set for that is made (--pretrain 0).
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

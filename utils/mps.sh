@@ -11,7 +11,8 @@
 
 mps_started="" mps_gpus=() mps_watch="" # mps_watch: id of the process that ends the daemon after the script
 # mps_probe: Python code that fails if CUDA cannot be used through the daemon. It makes a context, since some failures of the
-# daemon show only then. It may wait forever for the daemon, so it is run with a time limit.
+# daemon show only then. It may wait forever for the daemon, so it is run with a time limit. Of several errors any one will
+# do for the message.
 mps_probe='import ctypes
 cuda, device, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.c_void_p()
 steps = cuda.cuInit(0), cuda.cuDeviceGet(ctypes.byref(device), 0), cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
@@ -43,8 +44,9 @@ mps_start() { # mps_start <folder> <processes per GPU> <GPU>...
         mps_watch=$!
         disown "${mps_watch}" # otherwise bash prints "Killed" when mps_stop ends it
     fi
-    # Number of processes that compute on a GPU at once: sed/gpu/persistent_gru.py uses its kernel only if there is
-    # room for that of each. Not set without MPS, since processes then take turns, each with the whole GPU.
+    # Number of processes that compute on a GPU at once: sed/gpu/persistent_gru.py uses its kernel only if the blocks of
+    # all processes' kernels fit on the GPU together. Not set without MPS, since processes then take turns, each with the
+    # whole GPU.
     export SED_GPU_SHARERS=$2
 }
 

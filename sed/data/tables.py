@@ -11,8 +11,8 @@ All tables are read here, and errors name file and line. Two sets of `Rules` dif
 
 Both refuse times that are not finite numbers, onsets after their offsets or before 0, events without a label, two
 different durations of one clip, rows without a file name, and rows longer than the header. `METADATA` also refuses two
-file names that give one clip id. `sed.data.events` drops events whose rows are valid but that do not count: without
-length, or beyond the recording.
+file names that give one clip id, which stage 1 does not write. `sed.data.events` drops events whose rows are valid but
+that do not count: without length, or beyond the recording.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def event_rows(
     """
     clips = clips or ClipIds(rules)
     for line, (filename, onset, offset, label) in tsv_rows(path, EVENT_COLUMNS, rules):
-        if filename == "\\" and not rules.exact:  # Audacity's second line of a label with a frequency range
+        if filename == "\\" and not rules.exact:  # a line of Audacity's on a label's frequencies, left over
             continue
         where, clip = f"{path}:{line}", clips.of(f"{path}:{line}", filename)
         if not (onset or offset or label) or (not rules.exact and {onset, offset, label} <= _NOTHING):

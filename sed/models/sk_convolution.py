@@ -39,7 +39,7 @@ class SelectiveKernelConvolution(nn.Module):
     def __init__(self, channels_in: int, out: int, *, reduction: int, least: int) -> None:
         super().__init__()
         size = max(out // reduction, least)
-        self.kernels = len(DILATIONS)
+        self.kernels = len(DILATIONS)  # as `convolutions.Mixing` requires
         self.branches = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(channels_in, out, kernel_size=3, padding=dilation, dilation=dilation, bias=False),

@@ -140,7 +140,8 @@ def logger_opener(config: Mapping[str, Any]) -> Callable[[Path, int], Logger]:
 
     Raises:
         UserError: a name is unknown, or its package is missing; raised here, before any work is done. (TensorBoard's
-            package, which recipes install, is imported only when the logger is opened.)
+            package, which recipes install, is imported only when the logger is opened, as it takes a second; where it
+            is missing, the command ends with a line at that time.)
     """
     builders = [_builder(name) for name in dict.fromkeys(config["loggers"])]
     return lambda folder, step: Several([build(folder, step, config) for build in builders])
@@ -165,4 +166,4 @@ def _builder(name: str) -> Builder:
 
 
 RUNTIME = tuple(default_options("sed.training.logger"))
-"""options of all loggers; none affects the trained weights"""
+"""options of all loggers, which may change on resume (`run_options.RUNTIME`): none affects the trained weights"""

@@ -223,7 +223,10 @@ class Collection:
         return True
 
     def _match(self, shard: Path, origin: str, note: _Read, described: Mapping[str, Events]) -> None:
-        """Take the files of a shard whose keys are unknown but whose annotations (`described`) are those of a clip."""
+        """Take the files of a shard whose keys are unknown but whose annotations (`described`) are those of a clip.
+
+        Not those of a clip that the shard has under its own key: then the annotations are those of two files.
+        """
         unknown = {name for name, _ in note.unknown}
         annotated_keys = {name: events for name, events in described.items() if name in unknown and events}
         if not annotated_keys:

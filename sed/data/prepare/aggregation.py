@@ -26,7 +26,10 @@ LOWEST_SCORE = 1e-6  # lower scores of an annotator are raised to this, so that 
 
 @dataclass
 class Annotations:
-    """The annotations of one recording."""
+    """The annotations of one recording: rows of the tables, of which a review has accepted some and rejected others.
+
+    The rows are disjoint: each is unreviewed or accepted, and those rejected are left out (`clips.read_annotations`).
+    """
 
     unreviewed: dict[str, list[Event]] = field(default_factory=dict)
     """annotator -> events that were not reviewed; empty for one who found none, who counts, too"""
