@@ -42,6 +42,7 @@ def rounded(events: list[sed.DetectedEvent]) -> list[tuple[float, float, str]]:
     return sorted((round(event.onset, 3), round(event.offset, 3), event.label) for event in events)
 
 
+@pytest.mark.thorough
 def test_events_and_posteriors_are_those_of_the_command(
     model: sed.Model, experiment: Path, recordings: list[Path], tmp_path: Path
 ) -> None:
@@ -58,6 +59,7 @@ def test_events_and_posteriors_are_those_of_the_command(
     assert model.detect(recordings[1]) == found[1]
 
 
+@pytest.mark.thorough
 def test_an_array_gives_what_its_file_gives(model: sed.Model, recordings: list[Path]) -> None:
     samples, rate = soundfile.read(recordings[1], dtype="float32")
     expected = model.detect(recordings[1])
@@ -77,6 +79,7 @@ def test_a_tuple_of_recordings_is_several_not_one_of_several_channels(model: sed
     assert model.detect(tuple(recordings[:1])) == [model.detect(recordings[0])]
 
 
+@pytest.mark.thorough
 def test_a_recording_may_end_just_after_a_window_without_overlap(model: sed.Model, recordings: list[Path]) -> None:
     samples = read_audio(recordings[1], model.sample_rate)[: 20 * model.sample_rate + 10]
     found, without_end = (model.detect(some, model.sample_rate, overlap=0) for some in (samples, samples[:-10]))
@@ -119,6 +122,7 @@ def test_unknown_values_of_options_are_refused(experiment: Path, options: dict[s
     assert str(error.value) == message
 
 
+@pytest.mark.thorough
 def test_a_stream_may_pause_but_not_end_within_the_first_analysis_window(
     model: sed.Model, recordings: list[Path]
 ) -> None:

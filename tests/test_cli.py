@@ -96,6 +96,7 @@ def test_file_names_that_are_not_utf8_are_escaped_in_messages_on_any_terminal(en
     assert done.stderr.count(b"\\udcfcche.wav") == 2
 
 
+@pytest.mark.thorough
 def test_a_label_that_the_output_s_encoding_lacks_is_one_line(tmp_path):
     (tmp_path / "a.txt").write_text("0.5\t1.0\tBä吠\n", encoding="utf-8")
     command = [sys.executable, "-m", "sed.bin.convert", "a.txt", "--to", "tsv"]

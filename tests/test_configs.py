@@ -231,6 +231,7 @@ def call(monkeypatch, main, *arguments) -> None:
     assert stopped.value.code == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "path",
     [

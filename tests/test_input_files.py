@@ -87,6 +87,7 @@ def test_a_misfit_names_its_place() -> None:
     assert misfit([], shape) == "it is []"
 
 
+@pytest.mark.thorough
 def test_bytes_are_read_from_files_up_to_the_limit_only(tmp_path: Path) -> None:
     (tmp_path / "small").write_bytes(b"text")
     assert read_bytes(tmp_path / "small") == b"text"

@@ -14,6 +14,7 @@ from sed import memory
 from sed.memory import limited
 
 
+@pytest.mark.thorough
 def test_what_goes_beyond_the_limit_fails_inside_and_only_there() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with limited(256 << 20):
@@ -26,6 +27,7 @@ def test_what_goes_beyond_the_limit_fails_inside_and_only_there() -> None:
     assert len(np.ones(512 << 20, np.uint8)) == 512 << 20
 
 
+@pytest.mark.thorough
 def test_a_block_within_another_may_take_its_bytes_and_leaves_the_outer_limit_as_it_was() -> None:
     with limited(1024 << 20):
         kept = np.ones(512 << 20, np.uint8)

@@ -12,6 +12,7 @@ from tiny_model import save_tiny, write_sounds
 NOTEBOOK = ROOT / "egs" / "own_data" / "tutorial.ipynb"
 
 
+@pytest.mark.thorough
 def test_every_cell_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     monkeypatch.setenv("SED_MODEL", str(save_tiny(tmp_path / "model")))

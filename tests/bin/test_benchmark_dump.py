@@ -27,6 +27,7 @@ def test_more_jobs_than_clips_are_refused(tmp_path: Path) -> None:
     assert done.returncode == 2 and "--nj 101: more jobs than --clips 100" in done.stderr
 
 
+@pytest.mark.thorough
 def test_a_job_that_ends_early_has_used_memory() -> None:
     """The memory of a zombie process would read as 0."""
     for early, late in benchmark_dump._memory([["sleep", "1.6"], ["sleep", "0.3"]]):

@@ -30,6 +30,7 @@ def test_a_value_or_an_option_that_torchrun_does_not_know_is_bad_usage(option: s
     assert status == 2 and said.startswith("launch: ") and said.count("\n") == 1, said
 
 
+@pytest.mark.thorough
 def test_a_port_that_is_taken_is_a_failed_run() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         status, said = launch("--nproc-per-node", "1", "--master-port", str(server.getsockname()[1]))

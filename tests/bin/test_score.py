@@ -77,6 +77,7 @@ def test_no_file_of_an_option_is_overwritten(
     assert file.read_bytes() == before
 
 
+@pytest.mark.thorough
 def test_events_of_an_earlier_scoring_do_not_stay_beside_a_result_without_detections(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +92,7 @@ def test_events_of_an_earlier_scoring_do_not_stay_beside_a_result_without_detect
     assert not (place / "scored" / "events.tsv").exists()
 
 
+@pytest.mark.thorough
 def test_an_earlier_result_does_not_stay_beside_files_of_a_later_scoring(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

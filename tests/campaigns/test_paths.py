@@ -297,6 +297,7 @@ def test_every_option_of_a_path_type_is_tried(command: str, monkeypatch: pytest.
             assert names & ELSEWHERE or any(f"--{name} {{" in words for name in names), f"{command}: try {names}"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("count", [1, pytest.param(99, marks=[pytest.mark.campaign, pytest.mark.slow])])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_bad_paths_end_in_a_line(workplace: Path, tmp_path: Path, command: str, count: int) -> None:

@@ -187,6 +187,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[-1]
 
 
+@pytest.mark.thorough
 def test_errors_of_the_hub_are_one_line(
     made: Path, server: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,7 @@ def test_a_checksum_that_no_host_states_is_recorded_and_compared(server: Any, lo
         download("atst-f-strong")
 
 
+@pytest.mark.thorough
 def test_a_file_placed_by_hand_is_taken_without_a_network(
     server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,6 +92,7 @@ def test_only_plain_datasets_pass(path: Path) -> None:
             plain(file, "values", "<f4", 2, by_row=True)
 
 
+@pytest.mark.thorough
 def test_a_full_disk_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
     """Run in a child process: once, closing a file after a failed write ended the process by SIGSEGV."""
     code = f"""

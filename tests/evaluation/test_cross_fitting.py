@@ -67,6 +67,7 @@ def test_each_half_is_decided_by_what_the_other_chose() -> None:
             np.testing.assert_array_equal(getattr(own, column), getattr(events, column))
 
 
+@pytest.mark.thorough
 def test_a_half_s_own_labels_do_not_change_its_scores() -> None:
     other = replace(TASK, truth=TASK.truth.where((HALVES[TASK.truth.clip] == 1) | (TASK.truth.label == 0)))
     (before, *_), (after, *_) = fitted(TASK), fitted(other)

@@ -18,6 +18,7 @@ def score(out, *arguments):
     return json.loads(out.read_text())
 
 
+@pytest.mark.thorough
 def test_the_dcase_2023_baseline_has_the_values_computed_elsewhere_on_20_clips(tmp_path):
     folder = KIT / "dcase2023_20clips"
     result = score(
@@ -35,6 +36,7 @@ def test_the_dcase_2023_baseline_has_the_values_computed_elsewhere_on_20_clips(t
     assert (result["clips"], result["clips_expected"]) == (20, 692)
 
 
+@pytest.mark.thorough
 def test_the_example_of_psds_eval_has_the_psds_computed_elsewhere(tmp_path):
     folder = KIT / "psds_eval_example"
     result = score(

@@ -40,6 +40,7 @@ def test_a_graph_serves_batches_of_any_size(detector, monkeypatch):
     assert len(captures) == 2  # of three and of five clips
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("encoder", [*ENCODERS, "ast with fte"])
 def test_encoders_compute_in_bf16_under_autocast(encoder, small):
     torch.manual_seed(0)

@@ -127,6 +127,7 @@ def test_has_the_published_size_and_ten_seconds_are_63_steps_in_eight_bands() ->
     assert detector.encoder_seconds == pytest.approx(0.16)
 
 
+@pytest.mark.thorough
 def test_fewer_blocks_are_the_first_ones_of_the_whole_encoder(config: Config) -> None:
     """DeepNorm's weight of a residual depends on the whole depth, not on the number of blocks that are kept."""
     values = config(**{**TINY, "beats_blocks": 2})

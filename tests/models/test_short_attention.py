@@ -46,6 +46,7 @@ print("torch._dynamo" in sys.modules)
 """
 
 
+@pytest.mark.thorough
 def test_attention_without_gradients_does_not_import_torch_s_compiler():
     ran = subprocess.run([sys.executable, "-c", WITHOUT_GRADIENTS], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"

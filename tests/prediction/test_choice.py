@@ -142,6 +142,7 @@ def test_labels_of_one_recording_do_not_count_for_another_of_its_name(known, lab
     assert labelled_among(["day1/a.wav", "day2/a.wav", "day2/a.flac", "day2/b.wav"], known) == labelled
 
 
+@pytest.mark.thorough
 def test_the_command_lists_the_choice_and_its_page_shows_it_in_that_order(experiment, tmp_path, capsys):
     folder = tmp_path / "recordings"
     folder.mkdir()

@@ -53,6 +53,7 @@ def streamed(frame, clip, mask, thresholds, sizes, piece):
     return found + decisions.finish(), held
 
 
+@pytest.mark.thorough
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 1500), st.integers(1, 400), st.integers(1, 300), st.booleans())
 def test_pieces_give_the_events_of_the_whole(seed, count, size, piece, mask):

@@ -197,6 +197,7 @@ def test_twelve_recordings_of_thirty_long_classes_fit_a_phone_and_ask_for_nothin
     assert seen == {"width": 360, "events": sum(24 - i for i in range(12)), "beyond": [], "cut": [], "broken": []}
 
 
+@pytest.mark.thorough
 @needs_chromium
 @pytest.mark.parametrize(
     ("names", "links"),
@@ -224,6 +225,7 @@ def test_recordings_are_listed_by_their_paths_below_the_folder_of_all(tmp_path, 
         assert chromium.js("document.getElementById('count').textContent").startswith(f"0 events in {len(names)} rec")
 
 
+@pytest.mark.thorough
 @needs_chromium
 def test_times_that_round_up_to_a_minute_are_written_as_minutes(tmp_path):
     file = io.StringIO()

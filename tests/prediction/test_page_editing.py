@@ -92,6 +92,7 @@ def test_untouched_events_are_exported_as_predict_writes_them(chromium, page):
     assert not [url for url in chromium.requests() if not url.startswith(("file:", "data:", "blob:"))]
 
 
+@pytest.mark.thorough
 def test_keys_correct_and_what_is_exported_reads_back_equal(chromium, page):
     chromium.open(page)
     chromium.js("recordings[0].section.focus(), recordings[0].seek(0)")
@@ -143,6 +144,7 @@ def test_borders_are_dragged_by_mouse_and_on_a_phone(chromium, page, touch):
     assert read_events_tsv(export(chromium))["one"] == on_page(chromium)
 
 
+@pytest.mark.thorough
 def test_fields_change_label_and_times_and_nothing_is_lost_on_reload(chromium, page):
     chromium.open(page)
     chromium.tap("recordings[1].list.querySelectorAll('button')[0]")
@@ -165,6 +167,7 @@ def test_fields_change_label_and_times_and_nothing_is_lost_on_reload(chromium, p
     assert on_page(chromium, 1) == on_page(chromium, 0)
 
 
+@pytest.mark.thorough
 def test_corrections_are_not_restored_on_the_page_of_another_recording_of_the_same_name(chromium, page):
     chromium.open(page)
     chromium.js("recordings[0].editing.review(true)")

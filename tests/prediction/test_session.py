@@ -331,6 +331,7 @@ def test_live_gives_the_events_as_they_end(tmp_path, experiment, monkeypatch, ca
     assert code == 1 and not again and "no samples" in err
 
 
+@pytest.mark.thorough
 def test_the_events_of_an_interrupted_stream_stay(tmp_path, experiment, monkeypatch):
     """Ctrl-C is how most streams end."""
     (tmp_path / "pcm").write_bytes((sounds(13) * 32767).astype("<i2").tobytes())

@@ -61,6 +61,7 @@ def test_parts_after_a_step_in_another_precision_are_timed_in_the_config_s(tiny_
     assert matmul.allow_tf32 and cudnn.allow_tf32
 
 
+@pytest.mark.thorough
 def test_a_step_that_accumulates_is_timed_in_its_shares(tiny_config, monkeypatch):
     taken = []
 
@@ -106,6 +107,7 @@ def test_frozen_epochs_are_estimated_by_the_time_of_a_frozen_step(tiny_config):
     assert training_seconds(config, 100.0, [10, 10, 10, 10], 60.0) == (500, 30.0)
 
 
+@pytest.mark.thorough
 def test_only_an_ast_is_compared_with_hugging_face_s(tiny_config):
     assert Benchmark(tiny_config(encoder="cnn"), device=CPU, repeats=1).peer() is None
 

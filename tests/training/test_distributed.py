@@ -85,6 +85,7 @@ def test_a_port_in_use_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
             pass
 
 
+@pytest.mark.thorough
 def test_two_processes_agree(tmp_path: Path) -> None:
     script = tmp_path / "ranks.py"
     script.write_text(SCRIPT)

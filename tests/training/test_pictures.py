@@ -44,6 +44,7 @@ def test_strips_show_posteriors_and_truth_where_they_are() -> None:
     assert all(min(one, 255) < value < 255 for one, value in zip(POSTERIOR, half, strict=True))
 
 
+@pytest.mark.thorough
 def test_a_training_shows_pictures_in_tensorboard_and_learns_the_same_as_without(
     dump: Path, tiny_config: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ def server(serve):
     return lambda **kwargs: serve(zenodo={"1": {"a.bin": BODY}}, **kwargs)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", ["error", "busy", "drop", "stall"])
 def test_every_fault_is_survived(server, tmp_path, fault):
     faults = Faults(**{fault: 1.0}, most=4, seed=3, stalled=0.6)

@@ -67,6 +67,7 @@ def test_a_listing_without_an_end_is_cut():
     assert sent < 6 * LISTING  # two tries, and what was on its way
 
 
+@pytest.mark.thorough
 def test_a_listing_that_trickles_is_cut():
     def answer(send):
         send(b"HTTP/1.0 200 OK\r\n\r\n[")

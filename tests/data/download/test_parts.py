@@ -219,6 +219,7 @@ def test_files_of_one_name_by_hand_are_in_folders_of_their_parts(tmp_path):
     assert [(tmp_path / "d" / name).read_text() for name in ("one", "two")] == ["a", "b"]
 
 
+@pytest.mark.thorough
 def test_two_parts_may_share_an_archive(serve, tmp_path):
     header = "part\tsource\tfile\tinto\tholds\n"
     (tmp_path / "t.tsv").write_text(header + "a\tzenodo:1\taudio.zip\tone\tx\nb\tzenodo:1\taudio.zip\ttwo\tx\n")

@@ -159,6 +159,7 @@ def test_a_program_that_fails_or_does_not_end_leaves_no_recording(tmp_path):
         assert failures.reason("a.wav") == reason and not place.exists()
 
 
+@pytest.mark.thorough
 def test_a_request_that_is_given_up_leaves_no_process_running(tmp_path):
     script = "sleep 60 & echo $! >%s; trap 'kill $!; wait; exit 130' INT; wait" % (tmp_path / "downloader")
     (tmp_path / "yt-dlp").write_text(f"#!/bin/sh\n{script}\n")

@@ -42,6 +42,7 @@ def test_recordings_without_labels_are_divided_too():
     assert len(split({f"r{i}": [] for i in range(40)}, share=0.2)) == 8
 
 
+@pytest.mark.thorough
 def test_the_split_of_many_recordings_takes_linear_time():
     recordings = {f"r{i}": ["a", "b", "c"] for i in range(50_000)}
     start = time.process_time()

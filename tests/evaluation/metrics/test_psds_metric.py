@@ -39,6 +39,7 @@ def inputs_of(seed: int, *, points: bool = True, frames: bool = True) -> Inputs:
     )
 
 
+@pytest.mark.thorough
 def test_points_divided_among_tasks_give_what_they_give_together() -> None:
     inputs = inputs_of(0)
     numbers = measure(STANDARD, inputs).numbers()

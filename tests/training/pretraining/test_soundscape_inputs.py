@@ -128,6 +128,7 @@ def _widened(mask):
     return F.max_pool1d(mask.float().transpose(1, 2), 31, 1, 15).transpose(1, 2).bool()
 
 
+@pytest.mark.thorough
 def test_inputs_are_a_function_of_seed_and_step(config):
     sounds = tones(300.0, 1000.0)
     front_end = FrontEnd.from_config(config)
