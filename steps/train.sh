@@ -36,12 +36,8 @@ if [[ ${force} == true || " ${words[*]-} " == *" --force "* ]]; then
     words+=(--force)
 elif [[ -e ${exp}/.done ]]; then
     # the command trains nothing then, but refuses a config that is not the experiment's, and warns of changed sets
-    output=$(python3 -m sed.bin.train --config "${conf}" ${words[@]+"${words[@]}"} "${dump}" "${exp}" 2>&1) || {
-        code=$?
-        printf '%s\n' "${output}" >&2
-        exit "${code}"
-    }
-    grep -F 'trained before these sets' <<<"${output}" >&2 || true
+    quietly python3 -m sed.bin.train --config "${conf}" ${words[@]+"${words[@]}"} "${dump}" "${exp}"
+    grep -F 'trained before these sets' <<<"${said}" >&2 || true
     finished "${exp}: already done"
 fi
 launch=(python3 -m)

@@ -25,10 +25,10 @@ use_folder() { # use_folder <dir> [<name>]: make the folder and lock it, or only
     }
 }
 
-quietly() { # quietly <command...>: run it; if it fails, print its output and exit with its status
-    local output code=0
-    output=$("$@" 2>&1) || code=$?
-    ((code == 0)) || { printf '%s\n' "${output}" >&2 && exit "${code}"; }
+quietly() { # quietly <command...>: run it, with its output in `said`; if it fails, print that and exit with its status
+    local code=0
+    said=$("$@" 2>&1) || code=$?
+    ((code == 0)) || { printf '%s\n' "${said}" >&2 && exit "${code}"; }
 }
 
 copy() { # copy <from> <to>: atomically, and only if they differ
