@@ -219,7 +219,7 @@ def _mark_done(
                 **read_origins(dump, config["train_sets"]),
                 **(trainer.maker.pseudo.origins if trainer.maker.pseudo else {}),
             },
-            "sets": [name for name in _sets(config) if (dump / name).is_dir()],  # missing_sets (`sed.training.build`)
+            "sets": [*data],  # those that were there: missing_sets (`sed.training.build`)
             "data": data,
             "best_step": trainer.best_step,
             "best_score": trainer.best_score,
