@@ -32,20 +32,29 @@ class Browser:
         self._commands, self._replies, self._rest = commands, replies, b""
         self._numbers, self.downloads = itertools.count(1), downloads
         self.events: list[dict[str, Any]] = []
+        self._answers: dict[int, dict[str, Any]] = {}  # by the command's number, those that nobody has asked for yet
         self._session: str | None = None
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a command and return its result; events until then go to `events`, and dialogs are accepted."""
+        return self._result(method, self._send(method, params))
+
+    def _send(self, method: str, params: dict[str, Any]) -> int:
+        """Send a command and return its number."""
         number = next(self._numbers)
         message: dict[str, Any] = {"id": number, "method": method, "params": params}
         if self._session:
             message["sessionId"] = self._session
         os.write(self._commands, json.dumps(message).encode() + b"\0")
-        while True:
+        return number
+
+    def _result(self, method: str, number: int) -> dict[str, Any]:
+        """Return the result of the command of this number, as soon as it is there."""
+        while number not in self._answers:
             reply = self._next()
-            if reply.get("id") == number:
-                assert "error" not in reply, (method, reply["error"])
-                return dict(reply["result"])
+            if "id" in reply:
+                self._answers[reply["id"]] = reply
+                continue
             self.events.append(reply)
             if reply.get("method") == "Page.javascriptDialogOpening":
                 assert self._session
@@ -57,6 +66,9 @@ class Browser:
                     "sessionId": self._session,
                 }
                 os.write(self._commands, json.dumps(dialog).encode() + b"\0")
+        reply = self._answers.pop(number)
+        assert "error" not in reply, (method, reply["error"])
+        return dict(reply["result"])
 
     answer = ""
     """text that prompts of the page are answered with"""
@@ -139,12 +151,21 @@ class Browser:
         self.js(f"({expression}).scrollIntoView({{block: 'center'}})")
         self.frames()
         x, y = self.js(f"(b => [b.x + b.width / 2, b.y + b.height / 2])(({expression}).getBoundingClientRect())")
-        if touch:  # at once: on a busy machine, moves in between make it a long press, which is no click
-            self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
-            self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
-            self.frames()
+        self.js(
+            "{ window.tapped = false; addEventListener('click', () => { tapped = true }, {capture: true, once: true}) }"
+        )
+        # Press and release are sent at once, and answers read afterwards: on a busy machine, they would else be so far
+        # apart that fingers make a long press, which is no click.
+        if touch:
+            method, kinds = "Input.dispatchTouchEvent", ("touchStart", "touchEnd")
+            events = [{"type": kinds[0], "touchPoints": [{"x": x, "y": y}]}, {"type": kinds[1], "touchPoints": []}]
         else:
-            self.drag((x, y), (x, y))
+            method, kinds = "Input.dispatchMouseEvent", ("mousePressed", "mouseReleased")
+            events = [{"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1} for kind in kinds]
+        for number in [self._send(method, event) for event in events]:
+            self._result(method, number)
+        self.until("tapped")  # fingers' click comes later than the answers
+        self.frames()
 
     def downloaded(self, name: str) -> Path:
         """Return a file that the page saved, as soon as it is whole."""
