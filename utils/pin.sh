@@ -18,8 +18,8 @@ source "${root}/utils/parse_options.sh"
 (($# == 0)) || usage
 
 # python3 -c "${pins}" <setup.py>: print the installed versions, `name==version`. Other packages of the environment are
-# left out, and so are the CUDA packages: torch pins them itself, or gives them a range (cuda-bindings), and other platforms
-# have none.
+# left out, and so are the CUDA packages, so that the file does not depend on the platform where it is written: torch
+# requires exact versions of most of them, and setup.py has the range of cuda-bindings.
 pins='
 import ast, re, sys
 from importlib.metadata import PackageNotFoundError, distribution

@@ -147,8 +147,8 @@ COLLARS_TEXT = (
     "Mean over classes and seeds, in per cent. At offsets the collar is at least a fifth of the event's length."
 )
 FRAGMENTS_TEXT = (
-    "Per cent of all events: split, more than one detection of the class lies in it; merged, a detection of the class "
-    "holds more than half of it and of another one."
+    "Per cent of all events: split, more than one detection of the class lies in it, each by more than half of its own "
+    "length; merged, a detection of the class holds more than half of it and of another one."
 )
 BOXES_TEXT = (
     "The same models, decided by change-detection bounding boxes (cSEBBs) tuned on the split for each system "
@@ -165,8 +165,8 @@ class Page:
     Attributes:
         results: {config: the results of its seeds} of the newest run.
         margins: differences between two configs, from `reduce.margin` of sed.evaluation.reports.seeds.
-        corpus: `clips` of each set, `median_seconds` of each label, `sources` of each split (by label:
-            their number, and that of recordings).
+        corpus: `clips` of each set, `median_seconds` of each label, `sources` of each split (by label: the number of
+            original recordings, and that of the soundbank's files cut from them).
         tagging: JSON of evaluate_tagger.
         training: {config: its metrics on clips that it was trained on}.
         pictures: {"figure3" or "gains": path relative to the page}.

@@ -76,5 +76,8 @@ def _measured(set_name: str, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """Reduce free text to letters, digits, `_`, `.`, `-` and blanks on one line, which the hub accepts as a name."""
+    """Reduce free text to letters, digits, `_`, `.`, `-` and blanks on one line, which the hub accepts as a name.
+
+    Hyphens at its start are removed: the hub's own names begin with none.
+    """
     return " ".join(re.sub(r"[^\w. -]", " ", one_line(text)).split()).lstrip("-")

@@ -5,12 +5,12 @@
     {"name": "broken.wav", "problem": "broken.wav: empty file (replace it)", "end": 512, "tail": 3632233996}
 
 `end` is the length in bytes of the table that all recordings share (--out FILE), if there is one; standard output has
-none, even if it is a file. Content beyond the last `end` belongs to a recording interrupted by a kill: it is removed at
-the next start, and the recording processed again. `tail` is the CRC-32 of the bytes before `end` (TAIL at most): a
-table with other bytes there is not the ledger's, and is refused. `header` is the table's header, which depends on its
-format and on the model's labels: both must stay the same as long as the table is continued. `stem` is the path of the
-recording's own files below --out-dir, without suffix. A recording with a `problem` could not be read; it is not tried
-again.
+none, even if it is a file. `seconds` is the recording's duration. Content beyond the last `end` belongs to a
+recording interrupted by a kill: it is removed at the next start, and the recording processed again. `tail` is the
+CRC-32 of the bytes before `end` (TAIL at most): a table with other bytes there is not the ledger's, and is refused.
+`header` is the table's header, which depends on its format and on the model's labels: both must stay the same as long
+as the table is continued. `stem` is the path of the recording's own files below --out-dir, without suffix. A
+recording with a `problem` could not be read; it is not tried again.
 """
 
 from __future__ import annotations

@@ -168,7 +168,10 @@ class WindowPlan:
         )
 
     def shared(self, begin: int, end: int) -> bool:
-        """Return whether a border of a window cuts the frames [begin, end), or two windows share some of them."""
+        """Return whether a border of a window cuts the frames [begin, end), or two windows share some of them.
+
+        The windows go on without end here: near a recording's end the answer may be yes because of one that it lacks.
+        """
         # The first window whose overlap with the window before it ends after `begin`.
         window = max(1, (begin - self.frames) // self.hop + 2)
         return window * self.hop < end

@@ -51,7 +51,7 @@ def links(path: str, file: BinaryIO, size: int) -> list[Span]:
                 raise UserError(f"{path}: several Ogg streams at the same time (convert it: ffmpeg -i IN OUT.flac)")
             start, first = at, True
         else:
-            if last and found:  # such as a download that was resumed too early
+            if last and found:  # such as a download whose last bytes were appended twice
                 raise UserError(
                     f"{path}: damaged: an Ogg page after its stream's last one (replace it, or repair it: ffmpeg -i IN "
                     "-c copy OUT)"
