@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -95,6 +95,25 @@ def refuse_device(path: Path) -> None:
     """Refuse to replace a device or a pipe: as root, `/dev/null` would become a regular file."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UserError(f"{path}: not a file that can be replaced (choose another name)")
+
+
+def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path | None] = ()) -> None:
+    """Refuse files to write that are inputs, or two of which are the same; None and "-" (standard streams) are skipped.
+
+    Raises:
+        UserError: names the file.
+    """
+    read = {Path(path).resolve() for path in inputs if path and str(path) != "-" and Path(path).exists()}
+    written: set[Path] = set()
+    for path in outputs:
+        if path is None or str(path) == "-":
+            continue
+        place = Path(path).resolve()
+        if place in read:
+            raise UserError(f"{path}: an input, which would be overwritten (write to another file)")
+        if place in written:
+            raise UserError(f"{path}: two outputs would be written to this file (name another for one of them)")
+        written.add(place)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from sounds import limited_files
 
 from sed import files
 from sed.errors import UserError
-from sed.files import exchange, lock, open_replacing, replacing, write_json, write_text
+from sed.files import check_outputs, exchange, lock, open_replacing, replacing, write_json, write_text
 
 
 def test_an_error_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
@@ -343,3 +343,14 @@ def test_errors_name_the_file_that_was_to_be_written_instead_of_the_temporary_on
     failure = fail(tmp_path / "a", tmp_path / "none")  # the name of what is renamed, and the new one
     assert (failure.filename, failure.filename2) == (str(tmp_path / "a"), None)
     assert fail(tmp_path / "a", tmp_path / "other").filename == str(tmp_path / "other")
+
+
+def test_outputs_that_are_inputs_or_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "read").write_text("")
+    (tmp_path / "link").symlink_to("read")
+    check_outputs([tmp_path / "new", None, "-", "-"], [tmp_path / "read", tmp_path / "new", None, "-", ""])
+    for output in ("read", "link", "../" + tmp_path.name + "/read"):
+        with pytest.raises(UserError, match=f"{output}: an input, which would be overwritten"):
+            check_outputs([tmp_path / "new", tmp_path / output], [tmp_path / "read"])
+    with pytest.raises(UserError, match="x: two outputs would be written to this file"):
+        check_outputs([tmp_path / "x", None, f"{tmp_path}/./x"])

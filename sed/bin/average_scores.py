@@ -13,6 +13,7 @@ from pathlib import Path
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
 from sed.errors import UserError
+from sed.files import check_outputs
 
 
 @entry
@@ -30,8 +31,7 @@ def main() -> None:
     for place, path in enumerate(members):
         if files[place] in files[:place]:
             raise UserError(f"{path}: given twice, but each model counts once (name it once)")
-    if out.resolve() in files:
-        raise UserError(f"{out}: both read and written (name another file last)")
+    check_outputs([out], members)
 
     from sed.data.scores import average_scores, read_scores, write_scores
 

@@ -24,6 +24,7 @@ from sed.cli import entry, setup_logging
 from sed.config import Parser
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import add_arguments
+from sed.files import check_outputs
 from sed.prediction.recording import BATCH, BATCH_ON_GPU
 from sed.prediction.sources import is_stream
 from sed.prediction.window_settings import add_arguments as add_window_arguments
@@ -64,11 +65,7 @@ def main() -> int:
     logger = setup_logging()
     if (args.model is None) == (args.onnx is None):
         raise UserError("give either --model or --onnx (one of them, not both)")
-    if args.out and args.html and args.out.resolve() == args.html.resolve():
-        raise UserError(f"{args.out}: both --out and --html are this file (name another)")
-    for out in (args.out, args.html):
-        if out and args.labelled and out.resolve() == Path(args.labelled).resolve():
-            raise UserError(f"{out}: the table of --labelled, which would be overwritten (name another file)")
+    check_outputs([args.out, args.html], [args.labelled, *args.recordings])
     if "-" in args.recordings:
         raise UserError("-: standard input is one recording, there is nothing to choose (give files or folders)")
     if args.html and (pipe := next(filter(is_stream, args.recordings), None)):

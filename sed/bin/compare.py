@@ -15,6 +15,7 @@ from __future__ import annotations
 from sed.cli import entry
 from sed.config import Parser, output_file
 from sed.errors import UserError
+from sed.files import check_outputs
 
 
 @entry
@@ -33,8 +34,7 @@ def main() -> None:
     args = p.parse_args()
     if len(args.experiments) < 2:
         raise UserError("one experiment given: a difference needs two (exp/a exp/b)")
-    if args.out and args.html and args.out.resolve() == args.html.resolve():
-        raise UserError(f"{args.out}: both --out and --html (give each a file of its own)")
+    check_outputs([args.out, args.html], [path for seeds in args.experiments for path in seeds.split(",")])
     from dataclasses import asdict, replace
 
     from sed.evaluation.confidence.paired import check_comparable, differences, load_systems, terminal

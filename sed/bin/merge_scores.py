@@ -13,6 +13,7 @@ from pathlib import Path
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
 from sed.errors import UserError
+from sed.files import check_outputs
 
 
 @entry
@@ -30,6 +31,7 @@ def main() -> None:
 
     if twice := [path for path, count in Counter(args.parts).items() if count > 1]:
         raise UserError(f"{twice[0]}: given twice (give each part once)")
+    check_outputs([args.output], args.parts)
     parts = {str(path): read_scores(path) for path in args.parts}
     scores = merge_scores(parts, clips=list(read_scp(args.dump / "feats.scp")), where=str(args.dump / "feats.scp"))
     write_scores(args.output, scores)

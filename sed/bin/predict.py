@@ -23,6 +23,7 @@ from sed.cli import entry, setup_logging
 from sed.config import Parser, words
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import add_arguments
+from sed.files import check_outputs
 from sed.parallel import MOST_THREADS, default_jobs, free_processors
 from sed.prediction.live import KINDS
 from sed.prediction.recording import BATCH, BATCH_ON_GPU
@@ -113,9 +114,7 @@ def main() -> int:
         raise UserError("--watch takes the recordings of its folder: no others, no --live or --html (leave them out)")
     if args.out_dir is not None and args.out != "-":
         raise UserError("give either --out or --out-dir (one of them)")
-    files = [Path(path).resolve() for path in (args.out, args.html, args.watch_state) if path not in (None, "-")]
-    if twice := [path for path in files if files.count(path) > 1]:
-        raise UserError(f"{twice[0]}: two of --out, --html and --watch-state are this file (name another)")
+    check_outputs([args.out, args.html, args.watch_state])
     if not args.live and not args.watch and not args.recordings:
         raise UserError("no recordings given (files, folders, globs, or - for standard input)")
     threads = args.threads or _idle_threads()

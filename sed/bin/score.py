@@ -23,6 +23,7 @@ from sed.errors import UserError
 from sed.evaluation.metrics.table import ALL, METRICS, ON_REQUEST, chosen
 from sed.evaluation.postprocessing.options import TUNED, add_arguments, resolve, tuned_parts
 from sed.evaluation.postprocessing.stored import refuse_own_clips
+from sed.files import check_outputs
 
 if TYPE_CHECKING:
     from sed.evaluation.alignment import Decisions, Reference
@@ -108,12 +109,9 @@ def refuse_overwriting(args: argparse.Namespace) -> None:
     out, beside = args.out.resolve(), ("events.tsv", "bootstrap.npz", "report.html")
     if out.name in beside:
         raise UserError(f"--out {args.out}: a file of this name is written beside the result (name it result.json)")
-    written = {out, *(out.with_name(name) for name in beside)}
     given = [args.input, args.ground_truth, args.durations, args.labels, args.exclude, args.groups, args.event_f1_from]
     given += [args.tuned, args.audio]
-    for path in (Path(path).resolve() for path in given if path):
-        if path in written and path.exists():
-            raise UserError(f"{path}: would be overwritten, as --out is in its folder (write to another folder)")
+    check_outputs([args.out, *(args.out.with_name(name) for name in beside)], given)
     for folder in (args.input, args.ground_truth):
         if Path(folder).resolve() == out.parent:
             raise UserError(f"--out {args.out}: in a folder whose tables are read (write to another folder)")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
-from sed.errors import UserError
+from sed.files import check_outputs
 
 
 @entry
@@ -24,8 +24,7 @@ def main() -> None:
     parser.add_argument("output", type=output_file, help="scores.h5 to write")
     args = parser.parse_args()
     logger = setup_logging()
-    if args.output.resolve() == args.scores.resolve():
-        raise UserError(f"{args.output}: both read and written (name another file last)")
+    check_outputs([args.output], [args.scores])
 
     from sed.data.scores import read_scores, write_scores
     from sed.data.windows import read_windows

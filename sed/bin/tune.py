@@ -24,6 +24,7 @@ from sed.errors import UserError
 from sed.evaluation.postprocessing.options import TUNED, add_arguments, check_tuned, resolve, tuned_parts
 from sed.evaluation.postprocessing.stored import write_tuned
 from sed.evaluation.postprocessing.threshold import Threshold
+from sed.files import check_outputs
 from sed.prediction.window_settings import add_arguments as add_window_arguments
 from sed.prediction.window_settings import resolve as resolve_windows
 from sed.prediction.writers import output_file
@@ -69,9 +70,7 @@ def main() -> None:
     setup_logging()
     if args.tuned:
         raise UserError("--tuned is for scoring and prediction (give --post-processing and its options instead)")
-    inputs = {Path(path).resolve() for path in (*args.input, args.ground_truth, args.durations) if path}
-    if args.out.resolve() in inputs:
-        raise UserError(f"--out {args.out}: an input, which would be overwritten (name another file)")
+    check_outputs([args.out], [*args.input, args.ground_truth, args.durations])
     if (args.alarms_per_hour is None) != (args.model is None):
         raise UserError("--alarms-per-hour and --model go together (give both, or neither)")
     if args.alarms_per_hour is not None:

@@ -44,4 +44,4 @@ def test_an_earlier_mean_is_replaced_but_no_scores_of_a_model(
     assert f"{three[2]}: exists and is not a mean" in capsys.readouterr().err
     assert three[2].read_bytes() == before
     assert call(average_scores, three[0], mean, mean) == 2
-    assert f"{mean}: both read and written" in capsys.readouterr().err
+    assert f"{mean}: an input, which would be overwritten" in capsys.readouterr().err

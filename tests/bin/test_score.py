@@ -39,7 +39,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str, truth: str = "events.
 @pytest.mark.parametrize(
     ("source", "out", "message"),
     [
-        ("scores", "result.json", "events.tsv: would be overwritten, as --out is in its folder"),
+        ("scores", "result.json", "events.tsv: an input, which would be overwritten (write to another file)"),
         ("scores", "durations.tsv", "would be overwritten"),
         ("scores", "new/events.tsv", "--out new/events.tsv: a file of this name is written beside the result"),
         ("scores", "scores/result.json", "--out scores/result.json: in a folder whose tables are read"),
@@ -73,7 +73,7 @@ def test_no_file_of_an_option_is_overwritten(
         file.write_text("a a.wav\n")
     before = file.read_bytes()
     assert call(monkeypatch, "scores", option, str(file), "--out", str(file)) == 2
-    assert f"{name}: would be overwritten" in capsys.readouterr().err
+    assert f"{name}: an input, which would be overwritten" in capsys.readouterr().err
     assert file.read_bytes() == before
 
 

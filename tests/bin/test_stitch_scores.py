@@ -22,7 +22,7 @@ def test_the_scores_of_the_windows_are_not_replaced_by_those_of_the_recordings(
     (tmp_path / "link.h5").symlink_to(windows)
     for output in (windows, tmp_path / "link.h5"):
         assert call(stitch_scores, windows, tmp_path, output) == 2
-        assert f"{output}: both read and written" in capsys.readouterr().err
+        assert f"{output}: an input, which would be overwritten" in capsys.readouterr().err
     assert windows.read_bytes() == before
     assert call(stitch_scores, windows, tmp_path, tmp_path / "scores.h5") == 0
     assert read_scores(tmp_path / "scores.h5").clips == ["x"]

@@ -178,7 +178,7 @@ def test_the_labels_are_not_replaced_by_the_list_or_the_page(experiment, tmp_pat
     for option in ("--out", "--html"):
         options = ("--model", experiment, "--labelled", labels, option, tmp_path / "." / "done.tsv")
         assert call(command, *options, tmp_path / "a.wav") == 2
-        assert "done.tsv: the table of --labelled, which would be overwritten" in capsys.readouterr().err
+        assert "done.tsv: an input, which would be overwritten" in capsys.readouterr().err
         assert labels.read_text().startswith("filename\tonset")
 
 
@@ -187,7 +187,7 @@ def test_the_page_is_refused_where_it_would_replace_the_list_or_lack_a_pipe(expe
     out = tmp_path / "x"
     same = ("--model", experiment, "--out", out, "--html", tmp_path / "." / "x")
     assert call(command, *same, tmp_path / "a.wav") == 2
-    assert "both --out and --html are this file" in capsys.readouterr().err and not out.exists()
+    assert "x: two outputs would be written to this file" in capsys.readouterr().err and not out.exists()
     os.mkfifo(tmp_path / "pipe.wav")
     assert call(command, "--model", experiment, "--html", out, tmp_path / "a.wav", tmp_path / "pipe.wav") == 2
     assert "pipe.wav: a pipe, and --html reads chosen recordings again" in capsys.readouterr().err
