@@ -78,7 +78,7 @@ PAIRS = (
     _pair("ast_sed", "atst_sed", "–", "–", "ATST-Frame with LGD over AST-SED"),
     _pair("ast_sed", "beats_sed", "–", "–", "BEATs with FTE and LGD over AST-SED"),
     *(
-        _pair(f"bi_crnn{end}", f"bi_crnn_pseudo{end}", "–", "–", f"pseudo-labels of its own for Bi-CRNN{_way(end)}")
+        _pair(f"bi_crnn{end}", f"bi_crnn_pseudo{end}", "–", "–", f"Bi-CRNN: with pseudo-labels over without{_way(end)}")
         for end in ("", protocols.FROZEN)
     ),
 )
@@ -96,21 +96,22 @@ AST-SED with HALF is compared, since it differs from AST-SED in mixup alone"""
 BOXES = "_csebbs"
 """end of the name of a config whose events are decided by change-detection bounding boxes (cSEBBs)"""
 RATIOS = ("fte_only", "ratio_2", "ratio_5", "ast_sed")  # AST-SED at 1, 2, 5 and 10 output frames per patch in time
-HISTORY = "c6f5938"  # the last commit that holds all numbers of earlier runs
 
 
 PROTOCOL_A = (
-    "One clip posterior (linear softmax) and one way of training the encoder for all AST systems; which way was chosen "
-    "on a split of the training sources (`tuning/regime.json`) before validation was scored. Mean ± standard deviation "
-    "over seeds; differences with their 95 % intervals over clips and seeds, both paired. The paper's figures are on "
+    "All AST systems have one clip pooling (linear softmax) and one training of the encoder: at 1/20 of the head's "
+    "rate, as in the paper, from the first epoch on, which was chosen on a split of the training sources "
+    "(`tuning/regime.json`) before validation was scored. Mean ± standard deviation over seeds; differences over the "
+    "seeds that both systems have, with 95 % intervals over clips and seeds, both paired. The paper's figures are on "
     "DESED with the AudioSet AST: what compares is the order and the differences. PSDS1 subtracts the spread over "
     "classes; its mean over classes does not."
 )
 PROTOCOL_B = (
     "Each AST system with the clip pooling, frozen epochs and learning rates that were best for it on a smaller "
     "soundbank (`conf/real_sounds/*_tuned.yaml`); the CRNN is that of protocol A. On a split of the training sources "
-    "of the present soundbank (`tuning/regime.json`: one seed, half of the steps) protocol A's way was as good or "
-    "better. Trainings of the full length bear this out for FTE only and AST-SED, not for AST-GRU and LGD only."
+    "of the present soundbank (`tuning/regime.json`: one seed, half of the steps) protocol A's regime had the highest "
+    "PSDS1 for each of them. In trainings of the full length it is level with protocol B's for FTE only and AST-SED, "
+    "and far behind for AST-GRU and LGD only."
 )
 COMPARATORS = (
     "The paper's rivals beside AST-GRU and AST-SED of both protocols: all encoders pre-trained on the same "
@@ -118,8 +119,8 @@ COMPARATORS = (
     "rival is trained in two ways, without a choice between them: at one learning rate for the whole network from the "
     "first epoch on, and as protocol B trains AST-SED; the AST systems in those of protocols A and B, which were "
     "chosen for them on splits of training sources; no rival was tuned. Pseudo-labels are by a Bi-CRNN of the same "
-    "seed, trained in the same way. Augmentation, batch size and losses of FB-CRNN and Bi-CRNN are their own (their "
-    "configs say what differs). EB-F1 is at a threshold of 0.5 with the same median filters for all."
+    "seed, trained in the same way. Mixup, losses and the sets in the batches of 48 clips are FB-CRNN's and Bi-CRNN's "
+    "own (their configs say what differs). EB-F1 is at a threshold of 0.5 with the same median filters for all."
 )
 CARRIED = (
     "AST-SED's two parts on other encoders of the AST's width and depth: the frequency-wise transformer (FTE) instead "
@@ -142,7 +143,10 @@ MIXUP = (
     "EB-F1 in per cent and PSDS1 (seeds) by the share of clips that are mixed and the encoder's learning rate, "
     "else trained as protocol A."
 )
-LENGTHS_TEXT = "Per cent of all events that are found within the collars of EB-F1, over seeds and classes."
+LENGTHS_TEXT = (
+    "Per cent of the events of each length, those of all seeds and classes together, that are found within the collars "
+    "of EB-F1."
+)
 COLLARS_TEXT = (
     "Mean over classes and seeds, in per cent. At offsets the collar is at least a fifth of the event's length."
 )
@@ -219,7 +223,8 @@ class Page:
         sizes = ", ".join(f"{name} {clips}" for name, clips in self.corpus["clips"].items())
         return [
             f"Clips of ten seconds: {sizes}. Training clips are made of the soundbank's `train` sounds alone, "
-            "validation clips of its `validation` sounds alone; the two share no source.",
+            "validation clips of its `validation` sounds alone. The two should share no source (an original recording, "
+            "of which a soundbank may have several files); the recipe does not check this.",
             "",
             "```bash",
             "egs/real_sounds/run.sh --soundbank DIR",
@@ -231,9 +236,10 @@ class Page:
         return [
             "## Systems",
             "",
-            "Mean ± standard deviation over seeds; the configs are in `conf/real_sounds/` (`_csebbs`: the same models, "
-            "decided by change-detection bounding boxes). Rates are those of head and encoder; seconds are of "
-            "training, with other trainings on the same machine.",
+            "Mean ± standard deviation over seeds; the configs are in `conf/real_sounds/` (`_<key>_<value>`: with "
+            "another value of this key; `_csebbs`: the same models, decided by change-detection bounding boxes). PSDS1 "
+            "and PSDS2 are computed at 50 thresholds, PSDS1 exact at all. Rates are those of head and encoder; seconds "
+            "are of training, with other trainings on the same machine.",
             "",
             *tables.systems(ordered(self.results), self.remarks),
         ]
@@ -263,7 +269,7 @@ class Page:
             "## All runs",
             "",
             "EB-F1 in per cent and PSDS1 of the same configs in earlier runs too, whose main numbers are in "
-            f"`results/runs.jsonl` (all others in the history, commit {HISTORY}); in brackets of how many seeds. "
+            "`results/runs.jsonl` (all others were removed when the run was archived); in brackets of how many seeds. "
             "Trainings that a run's remarks call faulty are left out. A seed's trainings in several runs resemble each "
             "other, or are the same: over all runs, mean ± standard deviation, a seed counts once.",
             "",
