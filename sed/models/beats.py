@@ -25,7 +25,7 @@ NORM_EPS = 1e-5
 # Sizes of the published network:
 KERNEL, GROUPS = 128, 16  # of the positional convolution; the kernel is in tokens
 BUCKETS, FARTHEST = 320, 800  # entries of the table of position biases, and distance in tokens from which all share one
-GATE = 8  # outputs of the linear map of a query; each of its two gates is the sum of half of them
+GATE = 8  # outputs of the linear map of a query; each of its two gates is the sigmoid of the sum of half of them
 FRONT_END = {
     "front_end": "kaldi",
     "sample_rate": 16000,

@@ -38,7 +38,8 @@ def class_losses(directions: Tensor, tags: Tensor, frames: Tensor | None) -> tup
         frames: targets (clips, frames, classes) of strong clips; None: only tags are known.
 
     Returns:
-        The losses, 0 where the tag is unknown, and whether the tag is known; both (clips, classes).
+        The losses, each a mean over frames, 0 where the tag is unknown; and whether the tag is known. Both (clips,
+        classes).
     """
     is_known = known(tags)
     tags = torch.where(is_known, tags, 0.0).round()

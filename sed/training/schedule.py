@@ -140,7 +140,10 @@ class Schedule:
         return self.ramp(step) if self.warmup == "exp" else min(1.0, (step + 1) / (self.warmup_steps + 1))
 
     def encoder_factor(self, step: int) -> float:
-        """Return the factor of the encoder's learning rate: 0 while frozen, then `lr_factor` with its own warm-up."""
+        """Return the factor of the encoder's learning rate: `lr_factor`, but 0 while the encoder is frozen.
+
+        After frozen epochs it is also multiplied by a second warm-up, which begins when they end.
+        """
         start = round(self.frozen_epochs * self.steps_per_epoch)
         if step < start:
             return 0.0

@@ -164,8 +164,8 @@ class Trainer(Loop):
         Call it only after a run has failed: it leaves gradients behind.
 
         Returns:
-            The smallest of 2, 4, 8, 16 and 32 that is above the present value, divides the strong, the weak and the
-            unlabelled clips of a batch (among all processes) and fits; None if none does.
+            The smallest of 2, 4, 8, 16 and 32 that is above the present value and fits, and whose product with the
+            number of processes divides the strong, the weak and the unlabelled clips of a batch; None if there is none.
         """
         self.training_step.release()
         for parts in (2, 4, 8, 16, 32):

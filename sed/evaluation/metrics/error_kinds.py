@@ -54,7 +54,7 @@ class Kinds:
         return Kinds(detections=counts[1].reshape(shape), events=counts[0].reshape(shape), wrong=wrong)
 
     def shares(self, weights: np.ndarray) -> Values:
-        """Return each kind's share (samples,) of all detections or events.
+        """Return each kind's share (samples,) of the detections, or of the events, of all classes together.
 
         weights: (samples, clips) how often each clip is drawn.
         """

@@ -1,7 +1,7 @@
-"""Segment-based error rate: substitutions, deletions and insertions of segments over active reference segments.
+"""Segment-based error rate: substitutions, deletions and insertions in segments over active reference segments.
 
-The metric that ranked systems in DCASE 2016 and 2017, counted by sed_eval over all classes together. It exceeds 1 if a
-system makes more errors than there are active segments.
+The metric that ranked systems of DCASE 2016 and 2017 task 3, counted by sed_eval over all classes together: a segment
+counts once for each class that is active in it. The rate exceeds 1 if there are more errors than active segments.
 """
 
 from __future__ import annotations

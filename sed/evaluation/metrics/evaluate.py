@@ -112,7 +112,7 @@ def summary(problem: Problem, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def thin(x: np.ndarray, y: np.ndarray, most: int = ROC_POINTS) -> tuple[list[float], list[float]]:
-    """Keep equally spaced points of a curve, always both ends, rounded for result.json.
+    """Keep at most `most` points of a curve, at equal steps of their index and both ends, rounded for result.json.
 
     Args:
         x: (points,) rates per hour.

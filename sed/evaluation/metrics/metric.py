@@ -24,7 +24,7 @@ Place = Literal[
     "terminal",  # sed.bin.results on the terminal
     "results",  # columns of RESULTS.md
     "card",  # card of a packed model
-    "published",  # compared with published numbers: RESULTS.md, report.html, ablations
+    "published",  # compared with published numbers: RESULTS.md, report.html, sed.bin.compare, ablations
     "main",  # the few that stand for a system: cards of report.html, tables over seeds, choice of learning rates
     "seeds",  # columns of a table of systems with several seeds
     "margins",  # paired differences over several seeds

@@ -36,7 +36,9 @@ class Parameters:
             dtc must cover, for the event to be found.
         cttc: cross-trigger tolerance criterion: a false positive also triggers another class if true events of that
             class cover at least this share of it, 0 to 1.
-        alpha_ct: weight of cross-triggers in the effective false positive rate (eFPR), 0 to 1.
+        alpha_ct: weight of cross-triggers in a class's effective false positive rate (eFPR), 0 to 1. The eFPR is its
+            false positives per hour of recordings + alpha_ct * the mean, over the other classes, of its cross-triggers
+            on that class per hour of that class's true events.
         alpha_st: weight of the standard deviation over classes, which is subtracted from the mean.
         e_max: largest eFPR, per hour; the curve is integrated up to it.
     """
@@ -104,7 +106,7 @@ def own_parameters(
 
 @dataclass(frozen=True, kw_only=True)
 class PSDSValue:
-    """A PSDS, {label: area under its own curve} of the classes with ground truth, and the PSD-ROC.
+    """A PSDS, {label: mean of its own curve over 0 .. e_max} of the classes with ground truth, and the PSD-ROC.
 
     The PSD-ROC is the curve of effective true positive ratios, etpr (points,), over rates per hour, efpr (points,).
     Both are empty if there is none (`psds_resampling.value_of_many`).

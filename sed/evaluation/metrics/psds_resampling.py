@@ -223,7 +223,7 @@ def _curve(  # type: ignore[no-untyped-def]
         if row + 1 < rows and score[row + 1] == score[row]:
             continue
         rate = false * per_hour
-        if rate > e_max:  # before the costly cross-triggers; no end, since post-processing may lower the counts again
+        if rate > e_max:  # before the costly cross-triggers; no break: where detections join, the rate falls again
             continue
         for other in range(len(cost)):
             rate += cost[other] * crossed[other]

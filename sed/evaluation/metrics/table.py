@@ -54,7 +54,7 @@ def shown_in(place: Place) -> tuple[Entry, ...]:
 
 
 def over_seeds(entry: Entry, values: Sequence[float]) -> str:
-    """Format the mean over seeds: `59.60`, `59.60 ± 0.31` with the standard deviation; a dash without any value."""
+    """Format the mean over seeds: `59.60`, `59.60 ± 0.31` with the sample standard deviation; a dash without values."""
     if not values:
         return "–"
     mean = entry.plain(fmean(values))
