@@ -123,23 +123,34 @@ def _rows(
         The rows.
 
     Raises:
-        UserError: times of an event are below 0 or not finite, its offset is before its onset, or it has no label.
+        UserError: an event is not made up of two times and a label, its times are below 0 or not finite, its offset
+            is before its onset, or its label is empty.
     """
     if not isinstance(events, Mapping):
         return read_rows(events, METADATA, {Path(file).resolve() for file in exclude})
     named: list[tuple[str, Event | None]] = []
     for clip, of_clip in events.items():
-        # [:3]: events from `sed.load(...).detect` also have a score
-        named += [(clip, Event(*event[:3])) for event in of_clip] or [(clip, None)]
-    for clip, event in named:
-        if event is not None and not 0 <= event.onset <= event.offset < math.inf:
-            raise UserError(
-                f"{name}: clip '{clip}': an event from {event.onset} to {event.offset} s (times are finite numbers "
-                "from 0, the onset first)"
-            )
-        if event is not None and not event.label:
-            raise UserError(f"{name}: clip '{clip}': an event without a label (give each one)")
+        named += [(clip, _checked(event, f"{name}: clip '{clip}'")) for event in of_clip] or [(clip, None)]
     return [Row(line, clip, event) for line, (clip, event) in enumerate(named, 1)]
+
+
+def _checked(event: Sequence[Any], where: str) -> Event:
+    """Return one event of a mapping; raise UserError, which begins with `where`, if a table could not hold it."""
+    try:
+        onset, offset, label = event[:3]  # events from `sed.load(...).detect` also have a score
+        ordered = 0 <= onset <= offset < math.inf
+        if not isinstance(label, str):
+            raise TypeError
+    except (TypeError, ValueError, KeyError):
+        expected = "onset and offset in seconds and the label are expected"
+        raise UserError(f"{where}: {event!r} is no event ({expected})") from None
+    if not ordered:
+        raise UserError(
+            f"{where}: an event from {onset} to {offset} s (times are finite numbers from 0, the onset first)"
+        )
+    if not label:
+        raise UserError(f"{where}: an event without a label (give each one)")
+    return Event(onset, offset, label)
 
 
 def _seconds(durations: str | Path | Mapping[str, float]) -> Mapping[str, float]:
@@ -147,7 +158,7 @@ def _seconds(durations: str | Path | Mapping[str, float]) -> Mapping[str, float]
     if not isinstance(durations, Mapping):
         return read_durations(durations)
     for clip, seconds in durations.items():
-        if not 0 < seconds <= MOST_SECONDS:
+        if isinstance(seconds, str) or not 0 < seconds <= MOST_SECONDS:
             raise UserError(
                 f"the durations: clip '{clip}': {seconds} s (durations are numbers above 0, up to {MOST_SECONDS:g})"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -94,3 +95,18 @@ def test_detections_in_the_folder_of_the_truth_are_no_truth(tmp_path: Path) -> N
     (tmp_path / "a.txt").write_text("1.0\t2.0\tDog\n")
     (tmp_path / "found.tsv").write_text("filename\tonset\toffset\tevent_label\na\t5\t6\tDog\n")
     assert score_events(tmp_path / "found.tsv", tmp_path, {"a": 10.0})["event_f1_macro"] == 0
+
+
+@pytest.mark.parametrize("odd", [("1", 2.0, "Dog"), (1.0, 2.0), (1.0, 2.0, 3), {"onset": 1.0}, None, "a.tsv"])
+def test_what_is_no_event_is_named(odd: Any) -> None:
+    good = {"a": [Event(1.0, 2.0, "Dog")]}
+    message = f"clip 'a': {odd!r} is no event (onset and offset in seconds and the label are expected)"
+    for found, truth, name in (({"a": [odd]}, good, "predicted events"), (good, {"a": [odd]}, "truth")):
+        with pytest.raises(UserError, match=re.escape(f"the {name}: {message}")):
+            score_events(found, truth, {"a": 10.0})
+
+
+def test_a_duration_that_is_text_is_named() -> None:
+    events, seconds = {"a": [Event(1.0, 2.0, "Dog")]}, cast(Any, {"a": "10"})
+    with pytest.raises(UserError, match="the durations: clip 'a': 10 s"):
+        score_events(events, events, seconds)
