@@ -54,7 +54,14 @@ def parser() -> Parser:
     p.option("bias", False, "also measure, on scores, the mean delay of onsets and offsets, for sed.bin.pseudo_label")
     p.option("only-scored", False, "tune on just the clips that the scores have")
     p.section("budget of false alarms")
-    p.option("alarms-per-hour", None, "most false alarms per hour, above 0, over all labels", type=float, least=0)
+    p.option(
+        "alarms-per-hour",
+        None,
+        "most false alarms per hour, above 0, over all labels",
+        type=float,
+        least=0,
+        most=10**9,  # far above any rate: a float's largest numbers times the hours are infinite
+    )
     p.option("model", None, "model whose thresholds are raised: experiment folder, checkpoint, packed model or .onnx")
     p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
     p.option("batch-size", 8, "windows per batch", least=1)

@@ -175,3 +175,8 @@ def test_the_truth_may_lie_among_the_score_tables(sets: tuple, tmp_path: Path) -
     (tmp_path / "truth.tsv").write_text(Path(table).read_text())
     given = ["--ground-truth", tmp_path / "truth.tsv", *rest]
     assert call(tune, tmp_path, *given, "--out", tmp_path / "tuned.json") == 0
+
+
+def test_a_budget_beyond_any_count_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(tune, "--model", "m", "--alarms-per-hour", "1e308", "--out", tmp_path / "t.json", tmp_path) == 2
+    assert "1e308 is out of range (at least 0 and at most 1000000000)" in capsys.readouterr().err
