@@ -203,7 +203,7 @@ class WindowPlan:
             held.append(block)
             count += len(block)
             while count > hop:
-                new = np.concatenate(held)
+                new = np.concatenate(held) if len(held) > 1 else held[0]  # uncopied: the rest of a long block
                 buffer, end = self._newest(np.concatenate([buffer, new[:hop]]), end), end + self.hop
                 held, count = [new[hop:]], count - hop
                 yield self._live(end, buffer, last=False)

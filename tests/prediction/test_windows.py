@@ -132,6 +132,20 @@ def test_live_windows_end_with_the_stream_and_decide_every_frame(hop, lookahead,
     assert len(frames) * 10 >= count
 
 
+def test_a_stream_in_one_block_is_not_copied_for_each_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = WindowPlan.live(samples=500, frame_seconds=0.01, rate=1000, frames=50, hop=0.1, lookahead=0.1)
+    copied, concatenate = 0, np.concatenate
+
+    def counting(arrays: list[np.ndarray]) -> np.ndarray:
+        nonlocal copied
+        copied += sum(map(len, arrays))
+        return concatenate(arrays)
+
+    monkeypatch.setattr(np, "concatenate", counting)
+    assert len(list(plan.grow([np.zeros(100_000, np.float32)]))) == 1000
+    assert copied < 10 * 100_000  # each hop is copied with the window that it ends: 5 hops
+
+
 def test_live_windows_say_nothing_of_their_newest_frames():
     plan = WindowPlan.live(samples=500, frame_seconds=0.01, rate=1000, frames=50, hop=0.1, lookahead=0.1)
     windows = list(plan.grow([np.zeros(2000, np.float32)]))
