@@ -473,6 +473,9 @@ train() {
     rm exp/x/windows.json
     tune_windows
     calls 7
+    printf 'another' >exp/x/final.pt # windows of an earlier model do not stay, if this one gets none
+    FAIL=sed.bin.tune_windows tune_windows
+    [[ ${status} != 0 && ! -e exp/x/windows.json ]]
 }
 
 @test "tune: the file names the set, also if its labels are those of the recordings that its clips were cut from" {
