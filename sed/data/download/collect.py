@@ -373,23 +373,23 @@ def _origin_unknown(path: Path) -> str:
 
 
 def find_shards(folders: Sequence[Path]) -> list[Path]:
-    """Return the shards below folders, in order; an item of `folders` may itself be a shard.
+    """Return the shards below folders, in order and each once; an item of `folders` may itself be a shard.
 
     Links are followed and hidden files are skipped, as for recordings; a warning names a link that leads nowhere.
     """
-    found: list[Path] = []
+    found: dict[Path, Path] = {}  # resolved: the shard, as it was found first
     for folder in folders:
         if is_shard(folder) and folder.is_file():
-            found.append(folder)
+            found.setdefault(folder.resolve(), folder)
             continue
         # `audioset.index` has warned of folders that cannot be read.
         paths = [Path(place, name) for place, name in files_below(folder, lambda _: None) if not name.startswith(".")]
         for path in sorted(filter(is_shard, paths)):
             if path.is_file():
-                found.append(path)
+                found.setdefault(path.resolve(), path)
             else:
                 log.warning("%s: left out: not a regular file, or a link that leads nowhere", path)
-    return found
+    return [*found.values()]
 
 
 class _Notes:

@@ -68,6 +68,14 @@ def run(downloads: Path, *folders: Path) -> list[Set]:
     return sets
 
 
+def test_a_shard_in_folders_that_overlap_is_read_once(tmp_path: Path) -> None:
+    shard = tmp_path / "shards" / "1.tar"
+    shard.parent.mkdir()
+    tar(shard, {"x.wav": b""})
+    (tmp_path / "link").symlink_to("shards")
+    assert find_shards([shard.parent, tmp_path, shard, tmp_path / "link"]) == [shard]
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open() as file:
         return list(csv.DictReader(file, delimiter="\t"))
