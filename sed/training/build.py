@@ -126,7 +126,7 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
     names, sizes = config["train_sets"], config["batch_sizes"]
     if len(names) != len(sizes):
         raise UserError(f"{len(names)} --train-sets and {len(sizes)} --batch-sizes (give one size per set)")
-    if len(set(names)) != len(names):
+    if len({Path(name) for name in names}) != len(names):  # as paths: a/ is a
         raise UserError("--train-sets names a set twice (keep one)")
     if not any(sizes):
         raise UserError("--batch-sizes are all 0: there is nothing to train on (give a set some clips)")

@@ -64,6 +64,7 @@ def test_sets_named_twice_or_all_missing_or_without_clips_in_a_batch_are_refused
 ) -> None:
     for sets, sizes, match in (
         (["weak", "weak"], [1, 1], "twice"),
+        (["weak", "weak/"], [1, 1], "twice"),
         (["weak", "nowhere"], [0, 1], r"none of the sets nowhere \("),
         (["strong_real", "weak"], [0, 0], "--batch-sizes are all 0"),
     ):
