@@ -30,7 +30,7 @@ setup(
         "scipy>=1.11",
         "h5py>=3.10",
         "pandas>=2.1,<3",  # psds_eval 0.5.3 fails with pandas 3, but only when it scores
-        "setuptools>=77.0.3,<81",  # dcase_util imports pkg_resources
+        "setuptools>=77.0.3,<81",  # dcase_util imports pkg_resources, which 81 may lack; 77: see pyproject.toml
         "psds_eval==0.5.3",
         "sed_eval==0.2.1",
         "dcase_util==0.2.20",
