@@ -306,7 +306,7 @@ def _series(
     pieces: list[np.ndarray] = []
     left = seconds
     while left > low * 0.6 or not pieces:
-        length = min(float(rng.uniform(low, high)), max(left, 0.08))
+        length = min(float(rng.uniform(low, high)), left)
         if left - length < low * 0.6:
             length = min(left, high * 1.3)
         pieces.append(call(rng, length) * rng.uniform(0.6, 1))

@@ -137,8 +137,7 @@ def _prepared(sound: np.ndarray, texture: bool) -> np.ndarray:
     sound = sound[: int(LONGEST * RATE)].astype(np.float64)
     if texture:
         return level(loop(sound, max(len(sound), samples(LOOPED)))).astype(np.float16)
-    sound = level(sound)
-    return (trim(sound) if np.any(sound) else sound).astype(np.float16)
+    return trim(level(sound)).astype(np.float16)
 
 
 def _render_all(count: int, seed: int, nj: int) -> dict[str, list[np.ndarray]]:
