@@ -16,7 +16,7 @@ from sed.data.tables import METADATA, MOST_SECONDS
 from sed.errors import UserError
 from sed.evaluation.exclusion import listed, read_list
 from sed.evaluation.metrics.decode import Decoded, decode, operating_points, stack
-from sed.evaluation.metrics.events import EventTable, RawEvents, merge_overlaps, raw_events, table_of
+from sed.evaluation.metrics.events import EventTable, RawEvents, event_place, merge_overlaps, raw_events, table_of
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.submission import Submission, read_submission
@@ -214,8 +214,9 @@ def _label_set(submission: Submission, reference: Reference, labels: Sequence[st
     if unknown:
         line, clip = next(event[:2] for event in reference.events if event[4] == unknown[0])
         source = "--labels" if submission.labels is None else submission.path
+        where = event_place(reference.path, line)
         raise UserError(
-            f"{reference.path}:{line}: label '{unknown[0]}' of clip {clip} is not in the label set of {source} "
+            f"{where}: label '{unknown[0]}' of clip {clip} is not in the label set of {source} "
             f"({', '.join(chosen)}): another label set?"
         )
     return chosen

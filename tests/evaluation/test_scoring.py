@@ -110,3 +110,14 @@ def test_a_duration_that_is_text_is_named() -> None:
     events, seconds = {"a": [Event(1.0, 2.0, "Dog")]}, cast(Any, {"a": "10"})
     with pytest.raises(UserError, match="the durations: clip 'a': 10 s"):
         score_events(events, events, seconds)
+
+
+def test_an_unknown_label_in_a_folder_of_label_files_has_no_line_of_the_folder(tmp_path: Path) -> None:
+    for name, label in (("truth", "Dog"), ("found", "Bird")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(f"0.5\t1.5\t{label}\n")
+    dog = {"a": [Event(1.0, 2.0, "Dog")]}
+    with pytest.raises(UserError, match="found: unknown label 'Bird' of clip a "):
+        score_events(tmp_path / "found", dog, {"a": 10.0})
+    with pytest.raises(UserError, match="truth: label 'Dog' of clip a is not in the label set"):
+        score_events({"a": []}, tmp_path / "truth", {"a": 10.0}, labels=["Cat"])

@@ -78,6 +78,14 @@ def read_events(path: str | Path, exclude: Collection[Path] = ()) -> tuple[RawEv
     return raw_events(rows), list(dict.fromkeys(row.clip for row in rows))
 
 
+def event_place(path: Path, line: int) -> str:
+    """Return where an event is, for messages: file and line; of a folder, whose files have lines of their own, no line.
+
+    The clip, which messages also name, is mostly the name of its label file.
+    """
+    return str(path) if path.is_dir() else f"{path}:{line}"
+
+
 def table_of(
     path: str | Path,
     events: Sequence[tuple[int, str, float, float, str]],
@@ -101,9 +109,8 @@ def table_of(
     kept = []
     for line, clip, onset, offset, label in events:
         if label not in labels:
-            raise UserError(
-                f"{path}:{line}: unknown label '{label}' of clip {clip} (known: {', '.join(labels)}; see --labels)"
-            )
+            where, known = event_place(Path(path), line), ", ".join(labels)
+            raise UserError(f"{where}: unknown label '{label}' of clip {clip} (known: {known}; see --labels)")
         if clip in clips:
             kept.append((clips[clip], labels[label], onset, offset))
     return EventTable.of(*zip(*kept, strict=True)) if kept else EventTable.of([], [], [], [])
