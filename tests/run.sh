@@ -3,7 +3,7 @@
 #
 # usage: tests/run.sh [options] [<pytest argument>...]
 #
-#   --thorough BOOL  also tests of a second or more, as .ci/run does (false)
+#   --thorough BOOL  also tests of 0.6 s or more, as .ci/run does (false)
 #   --slow BOOL      all tests: also those that take still longer, and every campaign (false)
 #   --only WHAT      all, python or shell (all)
 #   --campaign NAME  only the campaign of this name (CONTRIBUTING.md says what each tries): flips, kills, at_once, newest, fuzz, paths, servers, watch, trackers
