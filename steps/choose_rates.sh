@@ -8,7 +8,7 @@
 #                   error (default: only the table, on standard output)
 #
 # <results>/runs.jsonl, which stage 5 of egs/real_sounds/run.sh writes, has one line per training, of configs named
-# <config>_lr<head>_<encoder>. <rates.json> gets each config's rates with the highest PSDS1, averaged over seeds.
+# <config>_lr<head>_<encoder>. <rates.json> gets, for each config, the rates whose PSDS1 has the highest mean over seeds.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make a soundbank for tuning from a soundbank's training sources alone, so that its validation sources stay unseen.
+# Make a soundbank for tuning from a soundbank's train/ alone, so that its validation/ stays unseen. Recordings of one
+# source (a column of ATTRIBUTION.tsv) stay together.
 #
 # usage: steps/split_soundbank.sh [options] <soundbank> <out>
 #

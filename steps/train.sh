@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train a detector by the mean-teacher recipe; a killed training is resumed from its last checkpoint.
+# Train a detector; a killed training is resumed from its last checkpoint.
 #
 # usage: steps/train.sh [options] <conf/x.yaml> <dump> <exp/x>
 #

@@ -1,4 +1,4 @@
-"""Train a detector by the mean-teacher recipe.
+"""Train a detector.
 
 usage: python3 -m sed.bin.train --config conf/ast_sed.yaml --pretrained ast.pth [options] dump exp/ast_sed
 
