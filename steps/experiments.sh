@@ -18,7 +18,7 @@
 #
 # A config is a file, a name, or NAME=file. The list `features` is for steps/dump_sets.sh, `train` and `score` for
 # steps/sweep.sh and steps/each.sh, `pretrain` and `label` for steps/sweep.sh, `import` and `cross_fit` for steps/each.sh.
-# What each list has, and from which keys of a config: python3 -m sed.bin.experiments --help.
+# What each list has, and from which keys of a config: the top of sed/bin/experiments.py.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -1,6 +1,6 @@
 """Experiments of a recipe's configs: seeds, learning rates and varied values of each, and initial weights.
 
-`python3 -m sed.bin.experiments` lists them; its help names the keys of a config that are read.
+`python3 -m sed.bin.experiments` lists them; the module's docstring names the keys of a config that are read.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Experiment:
     rates: str
     """learning rates `head:encoder`; '': the config's own"""
     varied: tuple[tuple[str, str], ...] = ()
-    """(key, value) of the varied keys"""
+    """(key, value) of the varied keys whose value is not the config's own"""
 
     @property
     def start(self) -> str:

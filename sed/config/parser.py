@@ -175,7 +175,7 @@ class Parser(configargparse.ArgumentParser):
             name: name of the option.
             default: default value, which defines the type unless `type` is given.
             help: text for --help.
-            type: function from text to value, or its name in `TYPES`; None: the type of the default.
+            type: function from text to value, or its name in `TYPES`; None: the type of the default (of None: str).
             choices: the allowed values; None: any.
             least: lower bound of a number, inclusive; None: no bound.
             most: upper bound of a number, inclusive; None: no bound.

@@ -14,12 +14,13 @@ OPTIONS = {
     },
     "init_from": {
         "default": "",
-        "help": "config whose model of the same seed gives the initial weights; the word none: random ones, unless "
-        "pretrained_by applies; '': those of pretrained_by, else of --pretrained",
+        "help": "name of the config whose model of the same seed gives the initial weights; the word none: random "
+        "ones, unless pretrained_by applies; '': those of pretrained_by, else of --pretrained",
     },
     "pretrained_by": {
         "default": "",
-        "help": "config of sed.bin.pretrain whose encoder gives the initial weights, if the recipe pre-trains encoders",
+        "help": "name of the config of sed.bin.pretrain whose encoder gives the initial weights, if the recipe "
+        "pre-trains encoders",
     },
     "class_map": {
         "default": "",
@@ -29,6 +30,6 @@ OPTIONS = {
     },
     "pseudo_labels_of": {
         "default": "",
-        "help": "config whose model with the same seed labels the set `pseudo` of train_sets",
+        "help": "name of the config whose model with the same seed labels the set `pseudo` of train_sets",
     },
 }

@@ -71,7 +71,7 @@ OPTIONS = {
         "(centred_peak)",
         "choices": WAVE_NORMS,
     },
-    "wave_scale": {"default": 1.0, "help": "further factor of waveforms in [-1, 1]", "least": 1e-6},
+    "wave_scale": {"default": 1.0, "help": "further factor of waveforms, whose full scale is 1", "least": 1e-6},
     "frame_length": {"default": 0.025, "help": "length of the analysis window, seconds", "least": 0.001, "most": 60},
     "frame_shift": {"default": 0.01, "help": "time from one frame to the next, seconds", "least": 0.001, "most": 60},
     "window": {"default": "auto", "help": "analysis window (kaldi: hann, stft: hamming)", "choices": WINDOWS},
@@ -155,7 +155,8 @@ OPTIONS = {
     },
     "norm_over": {
         "default": "clips",
-        "help": "normaliser bins: average the statistics of clips, or compute them over all frames",
+        "help": "normaliser bins: clips: averages of each clip's mean and standard deviation; frames: those of all "
+        "frames together",
         "choices": ["clips", "frames"],
     },
     "norm_clamp": {"default": 0.0, "help": "largest absolute value of normalised features; 0: no limit", "least": 0},

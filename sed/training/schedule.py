@@ -32,7 +32,7 @@ OPTIONS = {
         "help": "learning rate of everything but the encoder (P); in pre-training, of everything",
         "least": 0,
     },
-    "encoder_lr": {"default": 5e-6, "help": "learning rate of the pretrained encoder (P)", "least": 0},
+    "encoder_lr": {"default": 5e-6, "help": "learning rate of the encoder (P); 0: it is frozen", "least": 0},
     "layer_decay": {
         "default": 1.0,
         "help": "factor of the learning rate from each encoder block to the one below; the last block has encoder_lr",

@@ -10,7 +10,7 @@ from sed.training import logger
 RUNTIME = (*logger.RUNTIME, "threads", "device", "cache", "ahead", "checkpoint_seconds", "accelerate", "nj")
 
 SECTION = "run"
-# `cache` is for a dumped set; the soundscapes of a soundbank are mixed as they are needed, by `nj` processes.
+# `cache` is for a dumped set, `nj` for a soundbank, whose soundscapes are mixed on the device as they are needed.
 OPTIONS = {
     "seed": {
         "default": 1,
