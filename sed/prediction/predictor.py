@@ -49,7 +49,7 @@ class Predictor(Protocol):
     encoder_seconds: float
     """length of a frame of the encoder's output, which the decoder may repeat"""
     feature_seconds: float
-    """length of a frame of the log-mel"""
+    """time from one frame of the log-mel to the next"""
     bin_hertz: list[float] | None
     """centre of each bin of the log-mel in Hz; None in older ONNX files"""
     windows: WindowSettings

@@ -39,9 +39,9 @@ class Window(NamedTuple):
 OVERLAP = 0.8
 """Default overlap as a share of a window.
 
-This and the join were chosen on 270 minutes of mixtures of procedural sounds. Event-based F1 on 270 other minutes,
-sparse / dense in events (`sed.prediction.soundscapes.KINDS`), of two small systems that were trained on such sounds,
-without `--centre-events` (`sed.bin.benchmark_windows`; more in egs/own_data/README.md), by overlap:
+This and the join were chosen on 270 minutes of mixtures of procedural sounds. Event-based F1 (mean over labels) on 270
+other minutes, sparse / dense in events (`sed.prediction.soundscapes.KINDS`), of two small systems that were trained on
+such sounds, without `--centre-events` (`sed.bin.benchmark_windows`; more in egs/own_data/README.md), by overlap:
 
     overlap          0             0.5           0.8           0.9
     small AST-SED    .450 / .193   .487 / .220   .517 / .243   .518 / .242

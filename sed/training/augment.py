@@ -103,7 +103,10 @@ class AugmentOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """Random numbers of one global batch on the host; clips are in the order strong, weak, unlabelled."""
+    """Random numbers of one global batch on the host; clips are in the order strong, weak, unlabelled.
+
+    A label frame is an output frame of the model, for which a strong clip has a target.
+    """
 
     shift: np.ndarray
     """label frames to roll by, later in time if positive (batch,) int64"""

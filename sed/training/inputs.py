@@ -27,11 +27,12 @@ from sed.training.pseudo_labels import PseudoLabels
 class StepInputs:
     """One share of a batch.
 
-    Clips are those that the share contributes to the batch; slots are the clips to be read for it, including mixup
-    partners. Slots are in this order: strong clips, their partners, weak clips, their partners, unlabelled clips and,
-    with interpolation consistency (ICT), their partners. If a batch is a single share, the partners are among the clips
-    themselves and take no slots of their own. The teacher's gains and warps are those of the clips; with ICT, in which
-    the teacher gets the clips before mixing, those of all slots.
+    A label frame is an output frame of the model, for which a strong clip has a target. Clips are those that the share
+    contributes to the batch; slots are the clips to be read for it, including mixup partners. Slots are in this order:
+    strong clips, their partners, weak clips, their partners, unlabelled clips and, with interpolation consistency
+    (ICT), their partners. If a batch is a single share, the partners are among the clips themselves and take no slots
+    of their own. The teacher's gains and warps are those of the clips; with ICT, in which the teacher gets the clips
+    before mixing, those of all slots.
     """
 
     features: torch.Tensor

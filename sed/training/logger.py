@@ -72,7 +72,8 @@ class Builder(Protocol):
         """
         Args:
             folder: folder of the run, for the logger's files.
-            step: step at which the run starts. A killed run may have logged later steps, which will be logged again.
+            step: number of steps done when the run starts. A killed run may have logged later steps, which will be
+                logged again.
             config: config of the run, including the logger's options.
         """
         ...
@@ -136,7 +137,7 @@ class Several:
 
 
 def logger_opener(config: Mapping[str, Any]) -> Callable[[Path, int], Logger]:
-    """Return a function that opens the loggers of `--loggers`, given a run's folder and the step at which it starts.
+    """Return a function that opens the loggers of `--loggers`, given a run's folder and the number of steps done.
 
     Raises:
         UserError: a name is unknown, or its package is missing; raised here, before any work is done. (TensorBoard's

@@ -97,7 +97,7 @@ class Loop(ABC):
             options: runtime options.
             device: device of the models.
             seed: seed of the random numbers that a step draws on the device.
-            open_logger: builds the logger, given the folder and the step at which the run starts.
+            open_logger: builds the logger, given the folder and the number of steps done at the run's start.
             shares: indices of the batch's shares that this process computes, one after the other.
             world: the processes that train together; None: only this one.
         """

@@ -1,10 +1,10 @@
 """Pseudo-labels in a separate term of the loss: frame cross-entropy against the posteriors of an ensemble.
 
 They are read from `<folder>/<set>/scores.h5` for every training set that has such a file, whatever system wrote it:
-posteriors of other frame rates are averaged over the label frames. In a weak set, posteriors of classes that are not
-among a clip's tags count as 0. Pseudo-labels are shifted, mixed and masked like labels. An alternative is the strong
-set `pseudo` that `sed.bin.pseudo_label` writes: its detected events are trained on like true ones. Letters such as (C)
-name sources: see egs/desed/README.md.
+posteriors of other frame rates are averaged over the label frames, the output frames of the model. In a weak set,
+posteriors of classes that are not among a clip's tags count as 0. Pseudo-labels are shifted, mixed and masked like
+labels. An alternative is the strong set `pseudo` that `sed.bin.pseudo_label` writes: its detected events are trained on
+like true ones. Letters such as (C) name sources: see egs/desed/README.md.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Trainer(Loop):
             identity: stored in every checkpoint: config, labels, front_end.
             options: runtime options.
             shares: indices of the batch's shares that this process computes, one after the other.
-            open_logger: builds the logger, given the folder and the step at which the run starts.
+            open_logger: builds the logger, given the folder and the number of steps done at the run's start.
             validate: scores the teacher after each epoch (`score`: higher is better); None: no validation.
             pictures: draws validation clips after each epoch, {name: (height, width, 3) uint8}; `dict`: none.
             select: which model becomes final.pt: that of the last step (last) or of the best epoch (best).

@@ -109,7 +109,7 @@ class Pretraining(Loop):
                 labels, front_end.
             options: runtime options.
             device: device of the model.
-            open_logger: builds the logger, given the folder and the step at which the run starts.
+            open_logger: builds the logger, given the folder and the number of steps done at the run's start.
             world: the processes that train together, each with one share of a batch; None: only this one.
         """
         world = world or World()
