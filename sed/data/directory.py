@@ -45,10 +45,17 @@ def read_set_labels(folder: Path) -> list[str]:
 
 
 def scp_rows(path: str | Path) -> Iterator[tuple[int, str, str]]:
-    """Yield (line, clip id, value) of `id value` lines, which must be in C order without duplicates."""
+    """Yield (line, clip id, value) of `id value` lines, which must be in C order without duplicates.
+
+    The steps read these lists by cut and awk, for which a blank line and a byte order mark belong to the ids.
+    """
     seen: set[str] = set()
     last = b""
-    for line, text in read_lines(path, DATA_DIR):
+    for line, text in read_lines(path, DATA_DIR, all_lines=True):
+        if not text.strip() or text[0].isspace():
+            raise UserError(f"{path}:{line}: a blank line, or a blank before the id (remove it)")
+        if text[0] == "\ufeff":
+            raise UserError(f"{path}:{line}: a byte order mark before the id (sed -i '1s/^\\xEF\\xBB\\xBF//' {path})")
         clip, _, value = text.strip().partition(" ")
         if not value.strip():
             raise UserError(f"{path}:{line}: no value after '{clip}' (each line: id, a space, the rest)")

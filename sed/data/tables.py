@@ -108,18 +108,28 @@ class ClipIds:
         return clip
 
 
-def read_lines(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str]]:
-    """Yield (line number, line without its end) of a text file, except blank lines.
+def read_lines(path: str | Path, rules: Rules = METADATA, *, all_lines: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield (line number, line without its end) of a text file, without a byte order mark.
 
-    Raises UserError if the file is missing or not text, a line is LONGEST or longer, or, by exact rules, ends in a
-    carriage return.
+    Args:
+        path: the file.
+        rules: how strictly its lines are read.
+        all_lines: yield blank lines as well, and keep a byte order mark.
+
+    Yields:
+        Number from 1, and text.
+
+    Raises:
+        UserError: the file is missing or not text, a line is LONGEST or longer, or, by exact rules, ends in a carriage
+            return.
     """
     check_file(path)
     try:
         # A data directory's wav.scp, which is read by the exact rules, may have paths that are not UTF-8.
         errors = "surrogateescape" if rules.exact else "strict"
+        encoding = "utf-8" if all_lines else "utf-8-sig"
         # newline="": lines keep their ends, so that carriage returns can be refused
-        with naming(path), Path(path).open(encoding="utf-8-sig", errors=errors, newline="") as file:
+        with naming(path), Path(path).open(encoding=encoding, errors=errors, newline="") as file:
             for number, text in enumerate(iter(partial(file.readline, LONGEST), ""), 1):
                 if len(text) == LONGEST:
                     raise UserError(f"{path}:{number}: a line of {LONGEST} characters or more (is it a table?)")
@@ -130,7 +140,7 @@ def read_lines(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int,
                     raise UserError(
                         f"{path}:{number}: the line ends in a carriage return (sed -i 's/\\r$//' {path} removes them)"
                     )
-                if line.strip():
+                if line.strip() or all_lines:
                     yield number, line
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise UserError(f"{path}: no such file (check the path, or run the stage that makes it)") from None

@@ -93,6 +93,10 @@ SOFT = "filename\tonset\toffset\tevent_label\tshare\n"
         ("tags.tsv", "filename\tevent_labels\na.wav\tDog\na.flac\tCat\n", "tags.tsv:3: clip 'a' comes twice"),
         ("wav.scp", "a a.wav\na\tb.wav\n", "wav.scp:2: no value after 'a\tb.wav'"),
         ("wav.scp", "a a.wav\r\n", "wav.scp:1: the line ends in a carriage return"),
+        ("wav.scp", "Ab b.wav\na a.wav\n\n", "wav.scp:3: a blank line"),
+        ("wav.scp", "Ab b.wav\n \na a.wav\n", "wav.scp:2: a blank line"),
+        ("wav.scp", " Ab b.wav\na a.wav\n", "wav.scp:1: a blank line, or a blank before the id"),
+        ("wav.scp", b"\xef\xbb\xbfAb b.wav\na a.wav\n", "wav.scp:1: a byte order mark before the id"),
         ("durations.tsv", "filename\tduration\na.wav\t10\na.wav\t10\n", "durations.tsv:3: clip 'a' comes twice"),
         ("durations.tsv", "filename\tduration\na.wav\t0\n", "durations.tsv:2: duration 0 is not positive"),
         ("durations.tsv", "filename\tduration\nq.wav\t1\n", "durations.tsv:2: clip 'q' is not in wav.scp"),
@@ -151,9 +155,9 @@ def test_labels_of_a_set_are_its_own_or_those_of_the_folder_above(tmp_path: Path
 
 def test_missing_audio_is_named_by_its_line(data: Path) -> None:
     (data / "a b.wav").touch()
-    scp = f"\nAb {data / 'a b.wav'}\na {data / 'a b.wav'}\nb {data}\n"
+    scp = f"Ab {data / 'a b.wav'}\na {data / 'a b.wav'}\nb {data}\n"
     (data / "wav.scp").write_text(scp)
-    with pytest.raises(UserError, match=re.escape(f"wav.scp:4: b: no such audio file: {data} ")):
+    with pytest.raises(UserError, match=re.escape(f"wav.scp:3: b: no such audio file: {data} ")):
         DataDir.load(data, ["Cat", "Dog"]).check_audio()  # a folder is not a file
     (data / "wav.scp").write_text(scp.replace(f"b {data}\n", f"b {data / 'a b.wav'}\n"))
     DataDir.load(data, ["Cat", "Dog"]).check_audio()
