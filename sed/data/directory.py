@@ -126,11 +126,11 @@ class DataDir:
         _every_clip(path / "durations.tsv", wavs, durations)
         known = set(labels) if labels is not None else None
         events = tags = soft = None
-        if (path / "events.tsv").exists():
+        if _is_there(path / "events.tsv"):
             events = _load_events(path / "events.tsv", wavs, durations, known)
-        if (path / "tags.tsv").exists():
+        if _is_there(path / "tags.tsv"):
             tags = _load_tags(path / "tags.tsv", wavs, known)
-        if (path / "soft.tsv").exists():
+        if _is_there(path / "soft.tsv"):
             soft = _load_soft(path / "soft.tsv", wavs, durations, known)
         return cls(path=path, wavs=wavs, durations=durations, events=events, tags=tags, soft=soft)
 
@@ -142,6 +142,13 @@ class DataDir:
                 raise UserError(f"{scp}:{line}: {clip}: no such audio file: {wav} (put it there, or run stage 1 again)")
             if not os.access(wav, os.R_OK):
                 raise UserError(f"{scp}:{line}: {clip}: permission denied: {wav} (check its owner and mode)")
+
+
+def _is_there(table: Path) -> bool:
+    """Return whether a set has this table; a link to a missing file is refused, not taken for a set without labels."""
+    if table.is_symlink() and not table.exists():
+        raise UserError(f"{table}: a link to a file that does not exist: {table.readlink()} (correct or remove it)")
+    return table.exists()
 
 
 def _load_events(

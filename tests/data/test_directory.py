@@ -109,6 +109,14 @@ def test_bad_tables_are_named_with_what_is_wrong(data, name, text, says):
         DataDir.load(data, ["Cat", "Dog"])
 
 
+@pytest.mark.parametrize("name", ["events.tsv", "tags.tsv", "soft.tsv"])
+def test_a_link_to_missing_annotations_is_not_taken_for_a_set_without_any(data: Path, name: str) -> None:
+    (data / name).unlink(missing_ok=True)
+    (data / name).symlink_to("gone.tsv")
+    with pytest.raises(UserError, match=f"{name}: a link to a file that does not exist: gone.tsv"):
+        DataDir.load(data, ["Cat", "Dog"])
+
+
 def test_missing_files_and_folders_are_user_errors(tmp_path):
     for call in (lambda: DataDir.load(tmp_path / "no"), lambda: DataDir.load(tmp_path), lambda: read_labels(tmp_path)):
         with pytest.raises(UserError):
