@@ -56,6 +56,12 @@ if [[ -e ${root}/local/${corpus}_records.tsv && ! -e ${recordings} ]]; then
     [[ -z ${audio} ]] || die "--audio: all recordings of ${corpus} are in its archives (leave it out)"
     [[ ${fetch} == false ]] || die "--fetch: all recordings of ${corpus} are in its archives (leave it out)"
 fi
+# what is given by hand is checked before the download, which may take hours
+for word in ${audio_args[@]+"${audio_args[@]}"}; do
+    word=${word#--audio=}
+    [[ ${word} == --audio || -e ${word} ]] || die "--audio: no such file or folder: ${word}"
+done
+[[ ${fetch} == false ]] || command -v yt-dlp >/dev/null || die "--fetch: there is no yt-dlp (pip install yt-dlp; it needs ffmpeg, too)"
 export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
 
 code=0 keep=--keep-archives

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -145,6 +146,14 @@ def test_a_checkpoint_replaces_links_but_no_other_checkpoint(tmp_path, name):
         (["--mirror", "nowhere", "d"], 2, "nowhere/api/records/6026841: not an address"),
         (["--ast", "none.pth", "d"], 2, "none.pth: no such file"),
         (["--archives", "none", "d"], 2, "--archives: no such folder: none"),
+        (["--audio", "none", "--audio", ".", "d"], 2, "--audio: no such file or folder: none"),
+        (["--audio=none", "d"], 2, "--audio: no such file or folder: none"),
+        pytest.param(
+            ["--fetch", "true", "d"],
+            2,
+            "--fetch: there is no yt-dlp (pip install yt-dlp",
+            marks=pytest.mark.skipif(shutil.which("yt-dlp") is not None, reason="yt-dlp is there"),
+        ),
         (["--nj", "many", "d"], 2, "--nj is a whole number"),
         (["--corpus", "none", "d"], 2, "none_records.tsv: no such table"),
         (["--corpus", "urban_sed", "--audio", ".", "d"], 2, "--audio: all recordings of urban_sed are in its archives"),
