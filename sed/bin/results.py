@@ -37,7 +37,9 @@ def main() -> None:
         raise UserError(f"{args.output}: would be overwritten by Markdown (name an .md; .csv and .tex come beside it)")
     found = find_results(args.exp)
     if not found:
-        raise UserError(f"{args.exp}: no result.json below it (run stage 5)")
+        raise UserError(
+            f"{args.exp}: no result.json below it (train first: only systems whose training has ended are scored)"
+        )
     rows = group(found)
     # Outside a checkout there is no default reference.
     reference = load_config(args.reference) if args.reference != REFERENCE or Path(REFERENCE).is_file() else {}
