@@ -161,7 +161,7 @@ def _classes(result: Mapping[str, Any]) -> list[str]:
             cells = ["no ground truth", *["–"] * (len(columns) - 1)]
         rows.append([label, str(row["events"]), str(row.get("detections", "–")), *cells])
     heads = [heading + (" %" if entry.per_cent else "") for entry, _, heading in columns]
-    caption = "Each class; PSDS columns are the class's own area."
+    caption = "Each class; PSDS columns are the area under the class's own PSD-ROC."
     return [
         table(caption, ["class", "true events", "detections", *heads], rows),
         *(_bars(result["per_class"], key, name) for key, name in BARS.items()),
@@ -255,8 +255,8 @@ def _confusion(problem: Problem, found: EventTable) -> str:
             cells.append(f"<span{mark if count else ''}>{count or '·'}</span>")
         rows.append([escape(label), *cells, str(int(made.nowhere[k])), str(int(made.missed[k]))])
     caption = (
-        "Rows: what was detected; columns: what was there. Diagonal: true events found (intersection 0.5 / 0.5); "
-        "else false detections that lie on another class for at least 30 %."
+        "Rows: what was detected; columns: what was there. Diagonal: true events found, as in intersection F1 (dtc and "
+        "gtc 0.5); else false detections of which 30 % or more of the length lies on events of the other class."
     )
     if len(known.labels) > CONFUSED:
         caption += f" Only the {CONFUSED} of {len(known.labels)} classes with most true events are shown."

@@ -22,9 +22,9 @@ LISTED = 12
 FAILED = 0.5
 """a label of which no more than this share of events is found gets advice"""
 COLLAR = (
-    f"An event is found when a detection has its onset within {ONSET_COLLAR:g} s and its offset within "
-    f"{ONSET_COLLAR:g} s or a fifth of its length (the collar). The manual's glossary, in docs/own-sounds.md, explains "
-    "the words of this page."
+    f"An event is found when the onset of a detection is within {ONSET_COLLAR:g} s of the event's, and the offset "
+    f"within {ONSET_COLLAR:g} s or a fifth of the event's length, whichever is more (the collar). The manual's "
+    "glossary, in docs/own-sounds.md, explains the words of this page."
 )
 SILENT = (
     "for labels that are hardly detected: a lower threshold (--threshold 0.3), more recordings with them, more steps "
