@@ -31,7 +31,11 @@ OPTIONS = {
         "help": "hidden width of an AST block's MLP, relative to the block's width",
         "least": 0,
     },
-    "ast_blocks": {"default": 10, "help": "number of first blocks of the AST to use", "least": 1},
+    "ast_blocks": {
+        "default": 10,
+        "help": "number of first blocks of the AST to use; a new LayerNorm follows",
+        "least": 1,
+    },
     "patch_freq": {"default": 16, "help": "mel bins per patch", "least": 1},
     "patch_time": {"default": 16, "help": "frames per patch", "least": 1},
     "stride_freq": {"default": 10, "help": "mel bins from one patch to the next", "least": 1},

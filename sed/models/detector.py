@@ -107,7 +107,7 @@ class Detector(nn.Module):
         self._frozen_norms = _batch_norms(encoder) if freeze_batchnorm else []
         for norm in self._frozen_norms:
             norm.requires_grad_(False)
-        # The encoder's published final norm was trained on later blocks, which are not used: add a new one (P, L).
+        # (P, L) for an AST; others leave out last blocks, on whose output their published final norm was trained
         self.norm = nn.LayerNorm(encoder.dim, eps=NORM_EPS) if encoder.fresh_norm else nn.Identity()
         self.pooling = pooling
         self.decoder = decoder

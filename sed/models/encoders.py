@@ -30,8 +30,8 @@ class Encoder(Protocol):
     time_stride: int
     """feature frames from one patch to the next"""
     fresh_norm: bool
-    """whether the encoder ends without its published final norm, which was trained on the output of later blocks that
-    are not used; the detector then adds a new LayerNorm"""
+    """whether the encoder ends without its published final norm: an AST always, others if they leave out last blocks,
+    on whose output that norm was trained; the detector then adds a new LayerNorm"""
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
 

@@ -21,7 +21,8 @@ EPS, MOMENTUM = 1e-3, 0.05  # of all batch norms (E)
 OPTIONS = {
     "fbcrnn_cnn": {
         "default": "shallow",
-        "help": "CNN of FB-CRNN: shallow, of 9 + 5 convolutions, or deep, of 18 + 8 with residual connections",
+        "help": "CNN of FB-CRNN: shallow, of 9 2-D and 5 1-D convolutions, or deep, of 18 and 8 with residual "
+        "connections",
         "choices": ["shallow", "deep"],
     },
     "fbcrnn_width": {

@@ -89,7 +89,8 @@ OPTIONS = {
     },
     "select_by": {
         "default": "frame_f1",
-        "help": "score to select by: frame F1 at threshold 0.5, EB-F1, threshold-free PSDS1, or that with alpha_st 0",
+        "help": "score to select by: mean frame F1 of the classes at threshold 0.5, EB-F1, threshold-free PSDS1, or "
+        "that with alpha_st 0",
         "choices": ["frame_f1", "event_f1", "psds1", "psds1_class_mean"],
     },
     "select_post_processing": {
