@@ -5,7 +5,8 @@
 #
 #   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N            GPUs of each training; inference uses one; 0: the CPU (1)
-#   --pretrained FILE   checkpoint that every training starts from, 'none': random weights (the config's; if it names none, an AST needs this option)
+#   --pretrained FILE   checkpoint that every training starts from, 'none': random weights (the config's; if it names none,
+#                       an AST needs this option)
 #   --reference FILE    config from which each row's differences are listed (conf/ast_sed.yaml)
 #   --test-set SET      set of the dump to score on (validation)
 #   --train-args ARGS   more options of sed.bin.train, one string
@@ -13,7 +14,8 @@
 #   --score-args ARGS   more options of sed.bin.score, one string
 #   --force BOOL        redo what is finished (false)
 #
-# In egs/desed: steps/ablate.sh --pretrained downloads/ast.safetensors conf/ast_gru.yaml conf/ast_sed.yaml conf/ablation/*.yaml dump exp
+# In egs/desed: steps/ablate.sh --pretrained downloads/ast.safetensors conf/ast_gru.yaml conf/ast_sed.yaml \
+#     conf/ablation/*.yaml dump exp
 #
 # Each config becomes <exp>/<its name>; equivalent configs are trained once. Writes <exp>/ABLATIONS.md.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

@@ -17,7 +17,8 @@
 #
 # The paper does not say whether a model is trained for each band, hence two readings: `swapped` gives the trained model one
 # band instead of the mean, `retrained` (--retrain) trains a model for each band. Writes <exp/figure3>/<reading>/band_KK/, and
-# from these figure3.tsv, figure3_<reading>.png (four classes, which stand for high, low, middle and all bands) and figure3_<reading>_all.png.
+# from these figure3.tsv, figure3_<reading>.png (four classes, which stand for high, low, middle and all bands) and
+# figure3_<reading>_all.png.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -3,8 +3,9 @@
 #
 # usage: egs/mini_desed/run.sh [options]
 #
-#   --soundbank DIR   recordings to mix the corpus from: {train,validation}/{foreground,background,distractor}/<label>/;
-#                     below background and distractor any name will do, as distractors have no label (default: procedural sounds with DESED's ten labels)
+#   --soundbank DIR   recordings to mix: {train,validation}/foreground/<label>/ of the labels to detect and, if any,
+#                     {background,distractor}/<any name>/ beside foreground/; distractors are events without a label
+#                     (procedural sounds with DESED's ten labels)
 #   --seed N          seed of the corpus (0)
 #
 # and every option of egs/desed/run.sh; by default --work is the recipe's folder, --ngpu 0, --nj 2, and the configs are
