@@ -63,7 +63,7 @@ fi
 # Few clips need fewer steps than the configs have: the limit of 200 passes allows all of --small's 1,080 steps of 8
 # clips from 44 labelled clips on. There may be no tagged or unlabelled clips, so missing sets are left out.
 ours+=(--train-args "--missing-sets leave_out --most-passes 200${train_args:+ ${train_args}}")
-((stage != 3)) || ours+=(--systems "ast_gru ast_sed") # stage 3 trains AST-GRU alone, which is asked for by starting there
+((stage != 3)) || ours+=(--systems "ast_gru ast_sed") # stage 3 is AST-GRU's alone: who starts there wants it
 if [[ -n ${from} ]]; then
     model=$(realpath -m "${from}")
     [[ -f ${model}/model.json ]] || die "${model}: no packed model (sed.bin.pack makes one)"
