@@ -1,7 +1,7 @@
 """Level normalisation of waveforms before the analysis: none, or to a peak of 1 per clip.
 
 A clip is what the front end processes at once: a clip of a dump, or a window of a longer recording, at the front end's
-rate and no longer than the model's input. Letters such as (F) name sources: see egs/desed/README.md.
+rate and no longer than `clip_seconds`. Letters such as (F) name sources: see egs/desed/README.md.
 """
 
 from __future__ import annotations

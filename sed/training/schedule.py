@@ -18,7 +18,7 @@ OPTIONS = {
     "epochs": {"default": 10, "help": "epochs to train (P)", "least": 1},
     "steps_per_epoch": {
         "default": 0,
-        "help": "steps per epoch; 0: one pass over the set that needs the fewest (see epoch_clips)",
+        "help": "steps per epoch; 0: one pass over the set that needs the fewest (in training, see epoch_clips)",
         "least": 0,
     },
     "most_passes": {
