@@ -15,8 +15,9 @@
 #   --format F             format of the audio, wav or flac, 16 bits (wav)
 #
 # Writes <downloads>/{audio,metadata} and <downloads>/sources.json, the numbers of sources (original recordings, of which a
-# soundbank may have several files) and files of each label. Finished parts are kept. Training clips have sounds of the soundbank's train/ only, validation and test clips of its
-# validation/ only. Encoders are pre-trained on the soundbank itself (run.sh), so no set for that is made (--pretrain 0).
+# soundbank may have several files) and files of each label in train/ and validation/. Finished parts are kept. Training
+# clips have sounds of the soundbank's train/ only, validation and test clips of its validation/ only. Encoders are
+# pre-trained on the soundbank itself (run.sh), so no set for that is made (--pretrain 0).
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
