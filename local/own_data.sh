@@ -3,7 +3,7 @@
 #
 # usage: local/own_data.sh --recordings DIR [options] <downloads>
 #
-#   --recordings DIR   audio files at any depth, of any format, rate and length; longer ones are cut into clips
+#   --recordings DIR   audio files at any depth, of any format, rate and length; those longer than a clip are cut into clips
 #   --events FILE      TSV: filename, onset, offset, event_label (a file name alone: a recording without events);
 #                      or labels of another tool (Audacity, CSV, Raven, TextGrid, ELAN, Label Studio, JAMS, ...): a file or a
 #                      folder (DIR itself if neither --events nor --tags is given)
