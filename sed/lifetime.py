@@ -16,12 +16,17 @@ OWNER = "RUN_OWNER"
 be its parent"""
 
 
-def end_with_parent() -> None:
-    """Make this process end when its parent ends after this call, for whatever reason.
+def end_with_parent(starter: int | None = None) -> None:
+    """Make this process end when its parent ends, for whatever reason.
 
     On Linux the kernel kills it at the parent's end; elsewhere a thread checks once per second.
+
+    starter: id of the process that started this one, which may have ended before this call; None: whoever is the
+    parent now.
     """
     parent = os.getppid()
+    if starter not in (None, parent):  # it has ended, and another process, which may never end, is now the parent
+        os._exit(1)
     with suppress(AttributeError, OSError):
         if ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0:
             if os.getppid() != parent:  # the parent has ended already

@@ -94,7 +94,8 @@ def run_tasks(tasks: Mapping[str, Callable[[], Any]], jobs: int) -> dict[str, An
     others = multiprocessing.active_children()
     try:
         # Not multiprocessing.Pool, which waits forever for the result of a worker that was killed.
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), end_with_parent) as pool:
+        forked = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(jobs, forked, end_with_parent, (os.getpid(),)) as pool:
             try:
                 return dict(done.result() for done in as_completed([pool.submit(_run, name) for name in tasks]))
             except BaseException:  # do not wait for the tasks that are running

@@ -85,6 +85,16 @@ def test_a_worker_whose_parent_has_just_ended_ends_too(monkeypatch: pytest.Monke
     assert forked(work) == 1
 
 
+def test_a_worker_whose_parent_ended_before_it_asked_ends_too() -> None:
+    """The process that started it is no longer its parent: such as 1, which never ends."""
+
+    def work() -> int:
+        lifetime.end_with_parent(os.getpid())
+        return 7
+
+    assert forked(work) == 1
+
+
 def wait_for(name: str) -> None:
     """Wait until the threads of this name have ended."""
     for thread in threading.enumerate():

@@ -8,6 +8,7 @@ The same options and recordings give the same files, whatever the number of proc
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from argparse import Namespace
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -134,7 +135,7 @@ def _make(todo: list[Block], out: Path, args: Namespace, seconds: dict[str, floa
     if done:
         log.info("%d of %d clips were made before", done, total)
     with (
-        ProcessPoolExecutor(args.nj, initializer=_start, initargs=(args.soundbank, args.seed)) as pool,
+        ProcessPoolExecutor(args.nj, initializer=_start, initargs=(os.getpid(), args.soundbank, args.seed)) as pool,
         Progress(total, "clip", done=done, logger=log) as progress,
     ):
         try:
@@ -161,10 +162,10 @@ def _open_bank(soundbank: str, seed: int) -> Bank:
     return SoundBank(soundbank) if soundbank else ProceduralBank(seed=seed)
 
 
-def _start(soundbank: str, seed: int) -> None:
-    """Prepare a worker process."""
+def _start(starter: int, soundbank: str, seed: int) -> None:
+    """Prepare a worker process of the process `starter`."""
     global _bank
-    end_with_parent()
+    end_with_parent(starter)
     _bank = _open_bank(soundbank, seed)
 
 

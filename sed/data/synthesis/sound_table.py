@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -146,7 +147,7 @@ def _render_all(count: int, seed: int, nj: int) -> dict[str, list[np.ndarray]]:
     todo = [families[i % len(families)] for i in range(count)]
     render = partial(_render, seed)
     if nj > 1 and count > IN_PROCESS:
-        with ProcessPoolExecutor(nj, initializer=end_with_parent) as pool:
+        with ProcessPoolExecutor(nj, initializer=end_with_parent, initargs=(os.getpid(),)) as pool:
             waves = list(pool.map(render, range(count), todo, chunksize=20))
     else:
         waves = [render(i, name) for i, name in enumerate(todo)]
