@@ -6,8 +6,9 @@ usage: python3 -m local.real_sounds.report --exp exp --dump dump --sources sourc
 A run is one campaign: all configs and seeds trained together. With --exp, the results in exp/<config>_seed<k>/<set> are
 added to the newest run: to runs.jsonl (one line per config and seed), to margins.json (differences between two configs,
 over clips and seeds) and to training.json (scores on training clips); those of other experiments stay, so that a run
-can be collected in several calls. corpus.json and, with --tagging, tagging.json are replaced. Without --exp, the
-options --dump, --sources, --tagging and --training-set have no effect.
+can be collected in several calls. corpus.json and, with --tagging, tagging.json are replaced; without --sources,
+corpus.json keeps those that it has. Without --exp, the options --dump, --sources, --tagging and --training-set have no
+effect.
 
 With --ways, ways.json is made from all trials in that folder: single trainings with other settings. --archive NAME
 turns the newest run into an earlier one, of which only the metrics of the main tables are kept, before the results of
@@ -214,7 +215,9 @@ def _add(folder: Path, collected: Collected) -> None:
     training = {config: one for config, one in stored.items() if config not in again} | collected.training
     if training or stored:
         write_json(folder / "training.json", training)
-    write_json(folder / "corpus.json", collected.corpus)
+    # `_collect` has refused to add results on another soundbank, if the sources are known
+    sources = collected.corpus["sources"] or _parts(folder).get("corpus", {}).get("sources", {})
+    write_json(folder / "corpus.json", {**collected.corpus, "sources": sources})
     if collected.tagging is not None:
         write_json(folder / "tagging.json", collected.tagging)
 

@@ -144,6 +144,29 @@ def test_an_archived_run_stands_beside_the_new_one(options: list[Any], command: 
     assert sorted({run.get("run", "") for run in read_runs(results)}) == ["", "first"]
 
 
+def test_of_an_archived_run_no_tagging_and_no_picture_of_gains_stay(
+    options: list[Any], command: Command, tmp_path: Path
+) -> None:
+    results, page = tmp_path / "results", tmp_path / "RESULTS.md"
+    assert command(*options, results, page) == 0
+    assert (results / "gains.png").is_file() and "mAP of the pre-trained AST" in page.read_text()
+    for path in (tmp_path / "exp").glob("ast_gru_seed*"):  # without it there are no gains to draw
+        path.rename(tmp_path / path.name)
+    assert command(*options[:-2], "--archive", "first", results, page) == 0
+    assert not (results / "gains.png").exists() and "gains.png" not in page.read_text()
+    assert "mAP of the pre-trained AST" not in page.read_text()
+
+
+def test_the_sources_stay_if_a_later_call_does_not_give_them(
+    options: list[Any], command: Command, tmp_path: Path
+) -> None:
+    results, page = tmp_path / "results", tmp_path / "RESULTS.md"
+    assert command(*options, results, page) == 0
+    before = (results / "corpus.json").read_text()
+    assert command(*options[:4], results, page) == 0
+    assert (results / "corpus.json").read_text() == before
+
+
 def test_nothing_is_archived_before_the_next_run_has_been_read(
     options: list[Any], command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

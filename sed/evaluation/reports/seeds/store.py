@@ -72,8 +72,8 @@ def add_runs(folder: Path, runs: Iterable[Training]) -> None:
 def archive(folder: Path, name: str) -> None:
     """Name the newest run, in its results and remarks, so that the next one can be added; keep its main metrics only.
 
-    Its differences between systems (margins.json) and its metrics on training clips (training.json) are removed.
-    `remarks` explains remarks.json.
+    Its differences between systems (margins.json, gains.png), its metrics on training clips (training.json) and the
+    tagging scores of its AST (tagging.json) are removed. `remarks` explains remarks.json.
 
     Raises:
         UserError: there is a run of this name.
@@ -86,7 +86,8 @@ def archive(folder: Path, name: str) -> None:
         remarks = read_json(path, remedy="make it again, or take it from the repository")
         # None only keeps a place for `run` at the start of the item
         write_items(path, [one if one.get("run") else {"run": None, **one} | {"run": name} for one in remarks])
-    for of_newest in ("margins.json", "training.json"):  # would be taken for those of the next run
+    # would be taken for those of the next run
+    for of_newest in ("margins.json", "gains.png", "training.json", "tagging.json"):
         (folder / of_newest).unlink(missing_ok=True)
     keys = ("config", "seed", *(entry.key for entry in shown_in("main")))
     kept = [run if run.get("run") else {"run": name} | {key: run.get(key) for key in keys} for run in runs]
