@@ -20,6 +20,7 @@ from torch import nn
 from sed.checkpoints.pretrained import load_pretrained
 from sed.data.batches import FeaturePool, TrainingSet, arrange, choose_cache, load_set, most_steps, steps_per_epoch
 from sed.data.directory import read_labels
+from sed.data.labels import UNKNOWN
 from sed.data.statistics import fitted
 from sed.device import describe
 from sed.errors import UserError
@@ -319,8 +320,8 @@ def make_validation(
         The set; None if the option is empty.
 
     Raises:
-        UserError: the set is not strong, or has only soft labels although `select_by` is scored against events, or its
-            features are of another front end.
+        UserError: the set is not strong, or has only soft labels although `select_by` is scored against events, or no
+            events although a model is selected on it, or its features are of another front end.
     """
     if not config["valid_set"]:
         return None
@@ -333,6 +334,10 @@ def make_validation(
             f"{folder}: no events.tsv, against which {config['select_by']} is scored "
             "(--select-by frame_f1 also takes soft.tsv)"
         )
+    assert valid.targets is not None
+    targets = (valid.targets[[row]] for row in range(len(valid)))  # clip by clip, to the first with an event
+    if config["select"] == "best" and not any(((y > 0) & (y != UNKNOWN)).any() for y in targets):
+        raise UserError(f"{folder}: no events, by whose frame F1 --select best would choose (name another --valid-set)")
     check_front_end([valid], front_end)
     return valid
 

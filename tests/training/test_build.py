@@ -16,6 +16,7 @@ from tiny_training import LABELS, trainer_of, write_set
 from sed.data.batches import load_set
 from sed.data.directory import DataDir
 from sed.data.soft_events import SoftEvent, write_soft_tsv
+from sed.data.tables import write_events_tsv
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.models.ast import AST
@@ -217,6 +218,18 @@ def test_event_scores_need_a_validation_set_with_events_not_soft_labels_only(
         config = tiny_config(valid_set="valid", select_by=select_by)
         refused = pytest.raises(UserError, match=r"valid: no events\.tsv, against which event_f1 is scored")
         with nullcontext() if select_by == "frame_f1" else refused:
+            make_validation(config, tmp_path, LABELS, build_detector(config, 3), FrontEnd.from_config(config))
+
+
+def test_no_model_is_selected_on_a_set_without_events(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
+    """Its frame F1 is 0 after every epoch, so that the first epoch's model would be taken for the best."""
+    shutil.copytree(dump / "synth_valid", tmp_path / "valid")
+    shutil.copy(dump / "labels.txt", tmp_path)
+    write_events_tsv(tmp_path / "valid" / "events.tsv", {"a": []}, ".wav")
+    for select in ("last", "best"):
+        config = tiny_config(valid_set="valid", select=select)
+        refused = pytest.raises(UserError, match=r"valid: no events, by whose frame F1 --select best would choose")
+        with nullcontext() if select == "last" else refused:
             make_validation(config, tmp_path, LABELS, build_detector(config, 3), FrontEnd.from_config(config))
 
 
