@@ -10,8 +10,8 @@
 #   --tune-args ARGS    options of sed.bin.tune_windows, one string ("--overlaps 0,0.8")
 #   --force BOOL        choose again (false)
 #
-# Writes <exp/x>/windows.json, which predict uses; nothing if no recording has several clips without a gap. Redone if the
-# model, the set or ARGS have changed: the earlier file is then removed first.
+# Writes <exp/x>/windows.json, which predict uses; nothing if no recording has several clips without a gap: an earlier
+# choice is then removed. Redone if the model, the set or ARGS have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -28,7 +28,8 @@ source "${root}/utils/step.sh"
 split_words "${tune_args}"
 asked=$(state_of "${exp}/final.pt" "${data}"/{wav.scp,events.tsv} && printf '%s\n' ${words[@]+"${words[@]}"})
 [[ ${force} == true || ! -f ${exp}/windows.json ]] || ! same "${exp}/windows.json.of" "${asked}" || finished "${exp}/windows.json: already done"
-[[ ! -f ${exp}/windows.json.of ]] || rm -f "${exp}/windows.json" # of another model or set, for which this run may choose none
 "${cmd[@]}" --gpu "$((ngpu > 0))" "${exp}/log/tune_windows.log" \
     python3 -m sed.bin.tune_windows --clips "${data}" ${words[@]+"${words[@]}"} "${exp}"
+# older than the last run's windows.json.of: this run has chosen none, and those of another model or set must not stay
+[[ ! ${exp}/windows.json -ot ${exp}/windows.json.of ]] || rm -f "${exp}/windows.json"
 remember "${exp}/windows.json.of" "${asked}"
