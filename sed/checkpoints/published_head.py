@@ -39,7 +39,7 @@ AUDIOSET_STRONG = Path(__file__).with_name("audioset_strong_classes.txt")
 _COMMON = {"pooling": "mean", "decoder": "none", "upsample": 1, "clip_pooling": "max", "input_padding": "silence"}
 CONFIGS: dict[str, dict[str, Any]] = {
     "atst_frame": {**_COMMON, **atst_frame.FRONT_END, "encoder": "atst_frame", "input_frames": 1001},
-    # BEATs' patches (62 steps of eight bands) are averaged to 250 frames of 40 ms, as in PretrainedSED.
+    # BEATs' 496 patches (62 time steps of eight bands) are averaged to 250 frames of 40 ms, as in PretrainedSED.
     "beats": {**_COMMON, **beats.FRONT_END, "encoder": "beats", "input_frames": 998, "beats_frames": 250},
 }
 """{encoder: config of its published detector}; options not listed have their defaults"""

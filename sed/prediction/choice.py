@@ -122,7 +122,7 @@ class DoubtSink(BaseSink):
 
 
 def labelled_among(names: Sequence[str], known: Iterable[str]) -> list[int]:
-    """Return the indices of the recordings that labels are for, ascending.
+    """Return the indices of the recordings that have labels, ascending.
 
     Args:
         names: paths of the recordings.

@@ -130,7 +130,7 @@ def open_for(recordings: Sequence[Recording], model: str, device: str) -> tuple[
     """Open a model and its post-processing, with a thread per idle processor.
 
     Args:
-        recordings: soundscapes, whose labels must all be labels of the model.
+        recordings: long recordings, whose labels must all be labels of the model.
         model: experiment's folder, checkpoint or packed model, or `hf://organisation/name`.
         device: where the model runs: `cpu`, `cuda`, `cuda:1` or `auto`.
 

@@ -19,7 +19,8 @@ def join_clips(folder: Path, *, minutes: float) -> tuple[list[Recording], int]:
     """Join the clips of a data directory that follow one another in a recording.
 
     Recordings of one clip are left out, because a single window covers them whatever the settings are; so are
-    recordings that lack a clip before their last one. One that lacks its last clips is used as if it ended there.
+    recordings that lack a clip before their last one, or whose clips before it differ in length. One that lacks its
+    last clips is used as if it ended there.
 
     Args:
         folder: data directory with wav.scp and events.tsv, of clips that do not overlap.

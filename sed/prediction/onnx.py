@@ -42,8 +42,8 @@ OPSET = 18
 MOST = (2 << 30) - (64 << 20)
 """largest size of the weights in bytes: protobuf's limit of 2 GiB for a file, less 64 MiB for the rest of the graph"""
 LOADING, RUNNING, WINDOW, THREAD = 1 << 30, 1 << 29, 1 << 28, 1 << 24
-"""memory in bytes that a model may take while it is loaded, while it runs, per window, and per thread; multiples of its
-file's size are added to these.
+"""memory in bytes that a model may take: while it is loaded, LOADING + THREAD per thread + 3 times its file's size; for
+a batch of windows, RUNNING + (WINDOW + its file's size) per window.
 
 Untrusted graphs may request any amount; AST-SED of 104 M parameters (a file of 422 MB) takes 0.6 GB to load and 0.33 GB
 per window.

@@ -50,8 +50,8 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
         The model as it was opened, without the options' post-processing and windows.
 
     Raises:
-        UserError: the model cannot be read, an option does not fit it, or `folder` has something else than a packed
-            model that may be replaced, or is being written by another run.
+        UserError: the model cannot be read, an option does not fit it, or `folder` cannot be replaced (see
+            `sed.checkpoints.pack_folder.replacing_pack`).
         RunError: the hub does not answer.
     """
     from sed.checkpoints.hub import local_model

@@ -185,7 +185,7 @@ class PageSink(BaseSink):
         Args:
             page: where the recording is added.
             rate: sampling rate of the audio in Hz.
-            feature_seconds: length of a frame of the log-mel.
+            feature_seconds: time from one frame of the log-mel to the next.
             frame_seconds: length of a frame of the posteriors.
             labels: the classes.
             thresholds: decision threshold of each class.

@@ -67,8 +67,8 @@ def open_predictor(
         options: options of post-processing, which override the model's.
 
     Returns:
-        The model, its post-processing, and the origin of the post-processing for messages: a file, also that of
-        `--tuned`, or `sed.prediction.model.PAPER`; and the options that change it.
+        The model, its post-processing, and in words the origin of the post-processing: the file of `--tuned`; else the
+        model's file or `sed.prediction.model.PAPER`, with the options that change it.
 
     Raises:
         UserError: the model or the device is not there or cannot be used, or an option of post-processing is wrong.

@@ -167,7 +167,7 @@ class _Predicting:
 
     def _stem(self, name: str) -> str:
         """Return the path of a recording's outputs below --out-dir, without suffix: its own path, unless taken."""
-        if name in self._stems:  # from an earlier attempt, in which the recording could not be read
+        if name in self._stems:  # from `keep_labels`, or from an attempt in which the recording could not be read
             return self._stems[name]
         text = shown(name)
         numbered = (f"{text} ({number})" for number in itertools.count(2))

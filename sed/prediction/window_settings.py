@@ -52,7 +52,7 @@ class WindowSettings:
         return f"windows overlap by {overlap}, events that they share are {centring}"
 
     def changed(self, *, overlap: float | None = None, centre_events: bool | None = None) -> WindowSettings:
-        """Return the settings with the given values replaced (None: unchanged); if any is, they are not tuned."""
+        """Return the settings with the given values replaced (None: unchanged); if any is given, `tuned_on` is None."""
         if overlap is None and centre_events is None:
             return self
         return WindowSettings(
