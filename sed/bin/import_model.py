@@ -65,7 +65,7 @@ def parser() -> Parser:
     p.option("intended-use", "", "what the model is for, and what it is not for")
     p.section("windows")
     add_window_arguments(p)
-    add_arguments(p, default="csebbs")
+    add_arguments(p, auto=Csebbs.name, stored=False)
     return p
 
 

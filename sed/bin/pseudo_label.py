@@ -48,7 +48,7 @@ def main() -> None:
     p.option("which", "teacher", "network of the mean-teacher pair to use", choices=["teacher", "student"])
     p.option("batch-size", 16, "clips per batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
-    add_arguments(p)
+    add_arguments(p, auto="paper", stored=False)
     args = p.parse_args()
     logger = setup_logging()
     *sources, out = args.folders

@@ -21,7 +21,7 @@ from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
 from sed.errors import UserError
 from sed.evaluation.metrics.table import ALL, METRICS, ON_REQUEST, chosen
-from sed.evaluation.postprocessing.options import TUNED, add_arguments, resolve, tuned_parts
+from sed.evaluation.postprocessing.options import OF_SCORES, TUNED, add_arguments, resolve, tuned_parts
 from sed.evaluation.postprocessing.stored import refuse_own_clips
 from sed.files import check_outputs
 
@@ -90,7 +90,7 @@ def parser() -> Parser:
     p.option("audio", None, "folder of recordings, or wav.scp: adds players to the report")
     p.option("players", False, "add players to the report; without --audio, of the wav.scp beside --ground-truth")
     p.option("features", None, "dump/<set>: adds log-mel to the report (default: beside --ground-truth)")
-    add_arguments(p)
+    add_arguments(p, auto=OF_SCORES, stored=False)
     return p
 
 

@@ -61,12 +61,15 @@ class ClassOption:
         """Option as typed on the command line, with its dashes."""
         return f"--{self.name}"
 
-    def register(self, parser: Parser) -> None:
-        """Add the option to a parser, with None as its default; the help text names the value that then applies."""
-        default = self.unset or f"{self.default:g}"
-        parser.option(
-            self.name, None, f"{self.help}; labels that are not named keep a model's own number (default: {default})"
-        )
+    def register(self, parser: Parser, *, stored: bool = True) -> None:
+        """Add the option to a parser, with None as its default; the help text names the value that then applies.
+
+        stored: whether the command takes numbers that are stored with a model.
+        """
+        own = "the model's own, else " if stored else ""
+        unset = self.unset or f"{self.default:g}"
+        rest = f"labels that are not named get {own}{self.default:g} (default: {own}{unset})"
+        parser.option(self.name, None, f"{self.help}; {rest}")
 
     def text(self, args: argparse.Namespace) -> str | None:
         """Return the option's text; None when it is not given."""

@@ -3,8 +3,10 @@
 `--post-processing` names the steps in order, or `none`, or `paper` for those of the AST-SED paper: weak masking, then
 median filters (FDY-SED's). Each step has options for its parameters, one value for all classes or `label=value,...`;
 `--tuned` takes steps and parameters from a file of `sed.bin.tune` instead. For an option that is not given, and for
-labels that `label=value,...` does not name, the value stored with the model applies, else the default. The parsed value
-of an option that is not given is None.
+labels that `label=value,...` does not name, the value stored with the model applies, if the command reads a model for
+prediction. Else an option that is not given has its default (`ClassOption.unset`), and a label that is not named
+`ClassOption.default`: 0.32 s for median filters, not the paper's. The parsed value of an option that is not given is
+None.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sed")
 PAPER = ("weak_mask", "median")
+OF_SCORES = "paper for our scores.h5, none for the scores of other systems"
+"""what `auto` is for scores, in the help"""
 TUNED = (*TUNABLE, Threshold.name)
 """names of what can be tuned"""
 
@@ -68,22 +72,27 @@ def check_tuned(option: str, names: Sequence[str], post: PostProcessing) -> None
             )
 
 
-def add_arguments(parser: Parser, *, default: str = "auto") -> None:
-    """Add the options of post-processing and its thresholds; `default`: the steps by default, for the help."""
+def add_arguments(parser: Parser, *, auto: str = "as stored with the model, else paper", stored: bool = True) -> None:
+    """Add the options of post-processing and its thresholds.
+
+    Args:
+        parser: the parser of a command.
+        auto: the command's steps by default, for the help.
+        stored: whether the command takes parameters that are stored with a model, for the help.
+    """
     parser.section("post-processing")
     parser.option(
         "post-processing",
         None,
-        f"steps in order: some of {', '.join(STEPS)}; none; paper: {','.join(PAPER)}; auto: as stored with the model, "
-        f"else paper for our scores.h5 and none for the scores of other systems (default: {default})",
+        f"steps in order: some of {', '.join(STEPS)}; none; paper: {','.join(PAPER)}; auto: {auto} (default: auto)",
         type=steps,
     )
     for step in STEPS.values():
         for option in step.options:
-            option.register(parser)
+            option.register(parser, stored=stored)
     parser.option("tuned", None, "file of sed.bin.tune whose post-processing is used instead of these options")
     for option in Threshold.options:
-        option.register(parser)
+        option.register(parser, stored=stored)
 
 
 def _components() -> list[type[Component]]:

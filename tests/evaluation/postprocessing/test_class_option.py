@@ -28,12 +28,11 @@ def test_text_is_one_number_or_numbers_per_class() -> None:
 def test_an_option_that_is_not_given_is_none_and_the_help_has_its_default() -> None:
     assert OPTION.given(parsed(), LABELS) is None
     assert OPTION.defaults(LABELS) == {"Dog": 1.5, "Cat": 0.3, "Speech": 0.3}
-    parser = Parser("test")
-    OPTION.register(parser)
-    text = " ".join(parser.format_help().split())
-    assert (
-        "seconds; labels that are not named keep a model's own number (default: usual)" in text and "None" not in text
-    )
+    for stored, own in ((True, "the model's own, else "), (False, "")):
+        parser = Parser("test")
+        OPTION.register(parser, stored=stored)
+        text = " ".join(parser.format_help().split())
+        assert f"seconds; labels that are not named get {own}0.3 (default: {own}usual)" in text and "None" not in text
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_options_that_are_not_given_are_none_and_the_help_has_their_defaults():
     typed = ["--post-processing=none", "--median=paper", "--csebbs-absolute=0.3", "--threshold=0.5"]
     assert given(post_processing_options(*typed)) == [text.partition("=")[0] for text in typed]
     parser = Parser("test")
-    add_arguments(parser)
+    add_arguments(parser, stored=False)
     help = " ".join(parser.format_help().split())
     assert "(default: None)" not in help
     for default in ("auto", "paper", "0", "0.64", "0.3", "3", "0.5"):
