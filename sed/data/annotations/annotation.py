@@ -88,6 +88,11 @@ def recording_of(path: Path) -> str:
     return _RAVEN_NAME.sub("", path.name.rsplit(".", 1)[0] if "." in path.name[1:] else path.name)
 
 
+def is_named_by_raven(path: Path) -> bool:
+    """Return whether a label file has a name like `a.Table.1.selections.txt`, which Raven derives from the audio's."""
+    return _RAVEN_NAME.search(path.stem) is not None
+
+
 def without_backslashes(name: str) -> str:
     """Return the name of a recording, with `/` instead of backslashes if it is an absolute path of Windows."""
     return name.replace("\\", "/") if _WINDOWS.match(name) else name

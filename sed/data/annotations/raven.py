@@ -13,6 +13,7 @@ from pathlib import Path
 from sed.data.annotations.annotation import (
     Annotation,
     annotation,
+    is_named_by_raven,
     lines_of,
     or_none,
     recording_of,
@@ -38,11 +39,15 @@ class Raven:
         return {BEGIN, END} <= set(text.split("\n", 1)[0].rstrip("\r").split("\t"))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the selections; a table without any, and without a column of files, is a recording without events."""
+        """Yield the selections; a table without any is a recording without events.
+
+        Its name gives the recording, which with a column of files is true only of names that Raven itself chooses.
+        """
         lines = lines_of(text)
         header = lines[0].split("\t")
         found = _selections(path, header, lines)
-        return found if set(FILES) & set(header) else or_none(found, recording_of(path))
+        many = bool(set(FILES) & set(header)) and not is_named_by_raven(path)
+        return found if many else or_none(found, recording_of(path))
 
 
 def _selections(path: Path, header: Sequence[str], lines: Sequence[str]) -> Iterator[Annotation]:

@@ -62,6 +62,14 @@ def test_a_table_without_selections_or_a_column_of_files_is_a_recording_without_
     assert read_rows(write(tmp_path, "listing.txt", f"{header}\tBegin File\n")) == []
 
 
+def test_a_table_of_one_recording_without_events_names_it_by_its_own_name_despite_a_column_of_files(
+    tmp_path: Path,
+) -> None:
+    """`convert` and `predict` write such tables: without this, recordings without events were lost on the way back."""
+    header = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tFile Offset (s)\tAnnotation"
+    assert by_clip(read_rows(write(tmp_path, "a.b.Table.1.selections.txt", f"{header}\n"))) == {"a.b": []}
+
+
 def test_windows_paths_name_the_file(tmp_path: Path) -> None:
     text = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin Path\tSpecies\n1\t1\t2\tC:\\site\\a.wav\tDog\n"
     assert by_clip(read_rows(write(tmp_path, "r.txt", text))) == {"a": [Event(1, 2, "Dog")]}
