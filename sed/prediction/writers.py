@@ -15,6 +15,7 @@ import numpy as np
 from sed import config
 from sed.data.recordings import SUFFIXES, shown
 from sed.data.scores import TIME_DECIMALS
+from sed.data.tables import audio_stem
 from sed.errors import UserError
 from sed.prediction.decisions import Detection
 from sed.prediction.formats import (
@@ -127,17 +128,21 @@ def table_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def file_stems(names: Sequence[str]) -> dict[str, str]:
-    """Return {recording: name of its output files without suffix}: the recording's own stem if it is unique.
+    """Return {recording: name of its output files without suffix}: the recording's name without a suffix of audio.
 
-    Else the file name with its suffix, else the path below the common folder with `_` for `/`. Standard input is named
-    `stdin`.
+    If several have it, the file name with its suffix, else the path below the common folder with `_` for `/`. Standard
+    input is named `stdin`. What follows the last dot in `Yx_350.000_360.000`, as label files name recordings, is no
+    suffix.
     """
 
     def path(name: str) -> Path:
         return Path("stdin" if name == "-" else name)
 
-    below = _below(names, lambda name: shown(path(name).stem).casefold())
-    forms = [lambda name: path(name).stem, lambda name: path(name).name, lambda name: below(name).replace("/", "_")]
+    def stem(name: str) -> str:
+        return audio_stem(path(name).name)
+
+    below = _below(names, lambda name: stem(name).casefold())
+    forms = [stem, lambda name: path(name).name, lambda name: below(name).replace("/", "_")]
     return _distinct(names, forms, key=str.casefold)
 
 

@@ -75,6 +75,14 @@ def test_outputs_do_not_collide():
     }
 
 
+def test_only_a_suffix_of_audio_is_left_out_of_the_names_of_output_files():
+    """Label files name recordings without one; `_360.000` was shortened to `_360`, which names no recording."""
+    names = ["Yx_350.000_360.000", "a/Yy_1.000_2.000.FLAC", "v1.2"]
+    assert list(file_stems(names).values()) == ["Yx_350.000_360.000", "Yy_1.000_2.000", "v1.2"]
+    both = ["Yx_0.000_1.000", "Yx_0.000_1.000.wav"]
+    assert list(file_stems(both).values()) == both
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
