@@ -36,7 +36,8 @@ def main() -> None:
         args.out = None
     if args.out and args.out_dir:
         raise UserError("give either --out or --out-dir (one of them)")
-
+    if args.out and args.out.resolve() == args.input.resolve():
+        raise UserError(f"--out {args.out}: the file that is read (give another: further columns would be lost)")
     if args.out_dir and args.out_dir.resolve() == args.input.resolve():
         raise UserError(
             f"--out-dir {args.out_dir}: the folder that is read (give another: files below --out-dir are not read)"

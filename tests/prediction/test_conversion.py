@@ -156,6 +156,19 @@ def test_a_table_is_not_replaced_by_the_events_of_the_recording_of_its_name(
     assert table.read_text() == before and not (tmp_path / "other.tsv").exists()
 
 
+def test_a_table_is_not_replaced_by_its_own_events_without_its_further_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "site.tsv"
+    table.write_text("filename\tonset\toffset\tevent_label\tnote\nsite.wav\t1\t2\tDog\tfar\n")
+    (tmp_path / "link.tsv").symlink_to(table)
+    before = table.read_text()
+    for out in ("site.tsv", "link.tsv"):
+        assert call(convert, table, "--out", tmp_path / out) == 2
+        assert f"{out}: the file that is read (give another" in capsys.readouterr().err
+        assert table.read_text() == before
+
+
 def test_labels_are_read_from_below_the_folder_that_is_written(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("1\t2\tDog\n")
