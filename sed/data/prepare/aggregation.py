@@ -49,7 +49,8 @@ class Task:
     collectors: frozenset[str]
     """annotators who also made the recording"""
     scores: Sequence[float] | None
-    """each annotator's score, divided by the highest, to the power `alpha`; None if a review accepted their events"""
+    """each annotator's score, divided by the highest of `annotators`, to the power `alpha`; None if a review accepted
+    their events"""
 
 
 def _equal(task: Task) -> list[float]:

@@ -16,14 +16,15 @@ from sed.data.tables import Event
 FRAMES_PER_SECOND = 25
 """time resolution at which annotations are compared"""
 SHRINKAGE = 5.0
-"""number of shared recordings for which an annotator's own agreement and the mean of all have equal weight"""
+"""number of shared recordings for which an annotator's mean agreement and the mean of all have equal weight"""
 
 
 def annotator_scores(recordings: Iterable[Mapping[str, Sequence[Event]]]) -> dict[str, float]:
     """Return each annotator's score in [0, 1]: the mean agreement with the others, shrunk towards the mean of all.
 
-    Agreement is the Dice coefficient (`dice`). Only recordings with events of several annotators count. If an annotator
-    has n of these, the score is c * own + (1 - c) * mean of all, where c = n / (n + SHRINKAGE).
+    An annotator's agreement in a recording is the mean of the Dice coefficients (`dice`) with each of the others who
+    marked events in it; `own` is the mean agreement over the annotator's n recordings with such others. The score is
+    c * own + (1 - c) * (mean of `own` over all annotators), where c = n / (n + SHRINKAGE).
 
     Args:
         recordings: {annotator: events} of each recording.
@@ -44,7 +45,7 @@ def annotator_scores(recordings: Iterable[Mapping[str, Sequence[Event]]]) -> dic
 
 
 def _agreements(marked: Mapping[str, Sequence[Event]]) -> dict[str, float]:
-    """Return {annotator: mean Dice coefficient with each other one} of a recording; empty for fewer than two.
+    """Return {annotator: mean of the Dice coefficients with the others} of one recording; empty for fewer than two.
 
     Annotators who marked nothing in the recording are left out, as in the authors' code.
     """
