@@ -17,7 +17,7 @@ from sed.errors import UserError
 from sed.files import open_replacing
 
 SLACK = 2e-3
-"""seconds by which an offset may exceed its clip: annotations are rounded to milliseconds, durations are not"""
+"""seconds by which an offset may exceed its clip: offsets are rounded to milliseconds, durations to that or finer"""
 
 
 def read_labels(path: str | Path, rules: Rules = METADATA) -> list[str]:

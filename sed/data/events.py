@@ -1,7 +1,7 @@
 """Rules that fit the events of a table to their recordings, for a user's own data, stage 1 and scoring.
 
 Events without length (in whole milliseconds, as tables are written) and events that begin at or beyond their
-recording's end are dropped; an offset beyond the end is cut, but by scoring only counted; a repeated row counts once;
+recording's end are dropped; an offset beyond the end is cut (scoring only counts it); a repeated row counts once;
 events of one label that overlap become one (by the caller, with `merge_events` of `sed.data.labels`). Each of these is
 an exception, which is counted in a `Tally` and reported by the caller.
 """
@@ -32,7 +32,8 @@ LONG = 0.5
 """seconds (our choice); an event that ends more than this beyond its recording is suspect: many of them mean that the
 table is wrong"""
 NEGLIGIBLE = 0.01
-"""seconds (our choice); smaller excesses over a recording's end are rounding errors: cut, but not counted"""
+"""seconds (our choice); up to here, an excess over a recording's end is a rounding error: not counted, but cut like a
+larger one"""
 
 
 class Row(NamedTuple):

@@ -15,7 +15,7 @@ def write_sound(path: Path, samples: np.ndarray, rate: int) -> None:
     """Write 16-bit audio in the format of the path's suffix, atomically; a killed writer may leave `.NAME.part`.
 
     The file is encoded in memory and written by Python: libsndfile reports every disk error as "System error", and
-    refuses file names that are not UTF-8. It is not synced, as files of `sed.files.replacing` are: corpora have
+    refuses file names that are not UTF-8. Unlike files of `sed.files.replacing`, it is not synced: corpora have
     thousands.
 
     Args:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from sed.features.logmel import FrontEnd
 
 CLIPS = 2000
-"""clips read from all sets together at most, evenly spaced: if a bin's means over clips have a standard deviation of 5
-dB, their mean has a standard error of 0.1 dB"""
+"""clips read from all sets together at most, evenly spaced: if a mel bin's mean in a clip varies between clips with a
+standard deviation of 5 dB, its mean over 2000 clips has a standard error of 0.1 dB"""
 LEAST = 1e-3
 """smallest standard deviation, in the features' unit (natural logarithm or dB); that of a mel bin without energy, which
 holds the logarithm's floor in every frame, is 0, and the front end divides by it"""
@@ -50,7 +50,7 @@ def sampled(stores: Sequence[Features], count: int) -> Iterator[np.ndarray]:
 
 
 def bin_statistics(stores: Sequence[Features], *, over: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and the standard deviation of each mel bin, float64.
+    """Return the mean and the standard deviation of each mel bin in at most CLIPS clips, float64.
 
     Args:
         stores: the sets' features.

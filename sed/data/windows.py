@@ -2,7 +2,8 @@
 
 Such a set has a folder `recordings` with windows.tsv (filename: the window's clip id; recording; onset of the window in
 the recording, in seconds), and events.tsv and durations.tsv of the recordings. In windows.tsv, names have no suffix.
-The windows' scores are averaged to scores of the recordings (stitched), and these are compared with events.tsv.
+The scores of the recordings, which are compared with events.tsv, are averages of those of the windows (weighted means
+of logits: `sed.evaluation.stitching`).
 """
 
 from __future__ import annotations
