@@ -95,7 +95,7 @@ class Sounds:
 
 
 def chances(origins: Sequence[str]) -> np.ndarray:
-    """Return the probability of each sound, given the source of each: a source weighs the root of its number of sounds.
+    """Return the probability of each sound of a kind, given its source; a source of n sounds has a weight of sqrt(n).
 
     A compromise between equal sounds, where a source with many files would dominate, and equal sources.
     """

@@ -104,7 +104,7 @@ TRIES = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Mixing:
-    """Parameters with which the clips of a set are mixed; pairs are the bounds of a uniform draw per clip."""
+    """Parameters for mixing the clips of a set; pairs are the bounds of a uniform draw per clip (`wet`: per label)."""
 
     snr: tuple[float, float]
     """level of an event's loudest tenth of a second above the background's mean level, dB"""
@@ -224,7 +224,7 @@ def profile(bank: Bank, label: str) -> Profile:
     if label in PROFILES:
         return PROFILES[label]
     typical = bank.typical_seconds(label)
-    # a share and a longest median within those of PROFILES; long sounds come once, short ones several times in a clip
+    # a share in the range of those in PROFILES; long sounds come once, short ones several times in a clip
     return Profile(10.0, 1.2 if typical > 3 else 2.5, min(typical, 8.0), 0.5)
 
 
