@@ -174,8 +174,8 @@ def lay_out(
     sets = _sets(recordings, strong, weak, kept)
     if kept:
         log.info(
-            "%d of the %d recordings in the table of events are kept for validation, a share of %g, and every label on "
-            "both sides where possible: %s",
+            "%d of the %d recordings in the table of events are kept for validation (--validation %g, and every label "
+            "on both sides where possible): %s",
             *(len(kept), len(strong), share, ", ".join(map(shown, sorted(kept)[:10])) + " ..." * (len(kept) > 10)),
         )
     spans: dict[str, Spans] = {}
