@@ -15,7 +15,8 @@
 #                      and validation: a speaker, a place, a day (none: each recording by itself)
 #   --seconds X        length of a clip in seconds, 1 or more (10)
 #   --seed N           seed of the split (0)
-#   --max-bad X        refuse if more than X % of the recordings cannot be read; fewer are left out (20)
+#   --max-bad X        refuse if more than X % of the recordings cannot be read, are silent or shorter than 0.1 s; fewer
+#                      are left out (20)
 #   --max-dropped X    refuse if more than X % of the events have no length, begin beyond their recording's end, or end
 #                      more than 0.5 s beyond it (10)
 #   --nj N             recordings at once (2)

@@ -13,7 +13,8 @@
 #                      recordings without a row in --events
 #   --validation X     fraction of the recordings in --events that is kept to score on, 0 to 0.9 (0.2)
 #   --group REGEX      recordings whose names have the same match stay on one side of the split (none)
-#   --max-bad X        stop if more than X % of the recordings cannot be read; fewer are skipped (20)
+#   --max-bad X        stop if more than X % of the recordings cannot be read, are silent or shorter than 0.1 s, or more than
+#                      X % of a set's clips are silent; fewer are left out (20)
 #   --max-dropped X    stop if more than X % of the events do not fit their recordings, as local/own_data.sh says (10)
 #   --from MODEL       fine-tune this packed model (sed.bin.pack), with its own config and front end
 #   --keep-labels BOOL with --from: also keep the labels of that model, as for events corrected on predict's page;
@@ -53,7 +54,8 @@ if [[ ${keep_labels} == true ]]; then
 fi
 # The report may hold the sounds: they are the user's recordings.
 ours=(--score-args "--players${score_args:+ ${score_args}}")
-ours+=(--work "${work}" --download "${download}" --systems ast_sed)
+ours+=(--work "${work}" --systems ast_sed --download "${download}")
+ours+=(--prepare "local/prepare.sh --max-bad $(quoted "${max_bad}")") # of clips, which may be silent
 if [[ ${small} == true ]]; then
     [[ -z ${from} ]] || die "--small and --from name different models (give one of them)"
     ngpu=${ngpu:-0}

@@ -48,7 +48,11 @@ def _parser() -> Parser:
     )
     parser.option("seed", 0, "random seed of the split")
     parser.option(
-        "max-bad", 20.0, "refuse when more than this percentage of the recordings cannot be read", least=0, most=100
+        "max-bad",
+        20.0,
+        "refuse when more than this percentage of the recordings cannot be read, is silent or shorter than 0.1 s",
+        least=0,
+        most=100,
     )
     parser.option(
         "max-dropped",

@@ -86,11 +86,22 @@ refused() { # refused <pattern>: is the exit status 2, and does the only line of
     local_own --recordings sounds --events events.tsv --max-dropped 14.2 downloads
     [[ ${status} == 2 && ${lines[-1]} == *'1 of 7 events do not fit their recordings'* ]]
     local_own --recordings sounds --events events.tsv --max-bad 14.2 --max-dropped 14.3 downloads
-    [[ ${status} == 2 && ${lines[-1]} == *'1 of 7 recordings cannot be read'* ]]
+    [[ ${status} == 2 && ${lines[-1]} == *'1 of 7 recordings cannot be used'* ]]
     local_own --recordings sounds --events events.tsv --max-bad 14.3 --max-dropped 14.3 --seconds 1.5 downloads
     [[ ${status} == 0 && ${output} == *'strong: 4 recordings, 8 clips'* ]]
     own --recordings sounds --events events.tsv --max-bad 14.3 --max-dropped 14.3 --stop-stage 0 --work work
     [[ ${status} == 0 && -e work/downloads/metadata/labels.txt ]]
+}
+
+@test "silent clips are left out up to --max-bad, and the advice to raise it can be followed" {
+    sounds
+    python3 -c 'import numpy, soundfile as s
+x, rate = s.read("sounds/a.wav")
+s.write("sounds/a.wav", numpy.pad(x, (0, 20 * rate)), rate)'
+    own --recordings sounds --events events.tsv --max-bad 1 --stop-stage 1 --work work --small
+    [[ ${status} == 2 && ${lines[-1]} == *silent*'allow more by --max-bad)' ]]
+    own --recordings sounds --events events.tsv --max-bad 60 --stop-stage 1 --work work --small
+    [[ ${status} == 0 && ${output} == *'2 bad files left out, see '* ]]
 }
 
 @test "wrong recordings and tables are refused in one line before any work" {
@@ -126,7 +137,7 @@ refused() { # refused <pattern>: is the exit status 2, and does the only line of
     [[ ${status} == 0 && ${output} == *'left out: sounds/f.wav: not audio'* && -e downloads/metadata/labels.txt ]]
     rm -r downloads
     local_own --recordings sounds --events events.tsv --max-bad 1 downloads
-    [[ ${status} == 2 && ${lines[-1]} == *'recordings cannot be read, such as sounds/f.wav: not audio'* ]] # a line for each comes first
+    [[ ${status} == 2 && ${lines[-1]} == *'recordings cannot be used, such as sounds/f.wav: not audio'* ]] # a line for each comes first
     [[ ! -e downloads/metadata ]]
     rm sounds/f.wav
     printf 'filename\tonset\toffset\tevent_label\na.wav\t1000\t2000\thum\na.wav\t1\t2\thum\n' >bad.tsv

@@ -48,6 +48,8 @@ DURATION_SLACK = 0.5
 """seconds by which a file's length may differ from the stated one"""
 AUDIOSET_MISSING = 1.5
 """seconds by which a file may be shorter than the times in its AudioSet clip id"""
+SHORTEST = 0.1
+"""seconds; shorter files are bad by default"""
 _CHECKED_COLUMNS = ("path", "size", "mtime_ns", "seconds", "fault")
 
 
@@ -220,7 +222,7 @@ def make_data_dir(
     max_bad: float = 5.0,
     max_dropped: float = 10.0,
     min_coverage: float = 0.0,
-    shortest: float = 0.1,
+    shortest: float = SHORTEST,
     longest: float = 60.0,
     origins: Path | None = None,
     soft: Path | None = None,
@@ -319,7 +321,7 @@ def _check_bad(bad: Mapping[str, str], files: Mapping[str, Path], listed: Path, 
     """Raise UserError if more than `most` per cent of the files are bad."""
     if 100 * len(bad) > most * len(files):
         share = f"{len(bad)} of {len(files)} files are bad, {files[min(bad)].name}: {bad[min(bad)]}..."
-        raise UserError(f"{listed}: {share} (replace them, or allow more: --max-bad of make_data_dir)")
+        raise UserError(f"{listed}: {share} (replace them, or allow more by --max-bad)")
 
 
 def _check_share(found: int, expected: int, audio: Path, tsv: Path, least: float) -> None:

@@ -19,7 +19,7 @@ from sed.data.events import by_clip, fit, place, read_rows
 from sed.data.labels import merge_events
 from sed.data.prepare.clips import BRIEFEST, cut_recording, window_events
 from sed.data.prepare.clips import spans as windows_of
-from sed.data.prepare.data_directory import check_audio
+from sed.data.prepare.data_directory import SHORTEST, check_audio
 from sed.data.recordings import SUFFIXES, recordings_of, shown
 from sed.data.tables import Event, audio_stem, read_tags_tsv, write_events_tsv, write_tags_tsv, write_tsv
 from sed.errors import UserError
@@ -134,7 +134,7 @@ def lay_out(
 
     Recordings in `events` are split into strong training and validation, those only in `tags` are weak, the others
     unlabelled. A recording whose events are all dropped (`max_dropped`) counts as not in `events`. Recordings longer
-    than `seconds` become several clips. A recording that cannot be read is logged and left out.
+    than `seconds` become several clips. A recording that cannot be used (`_readable`) is logged and left out.
 
     Args:
         audio: folder of recordings, at any depth.
@@ -146,14 +146,14 @@ def lay_out(
         group: regular expression; recordings whose names give the same match stay together (`split`).
         seed: seed of the split.
         jobs: number of recordings that are processed at once.
-        max_bad: per cent of the recordings that may be unreadable.
+        max_bad: per cent of the recordings that may be left out as unreadable, silent or too short.
         max_dropped: per cent of the events that may not fit their recordings: without length, beyond the end, or cut by
             far (`sed.data.events`).
         known: labels of the model that is fine-tuned, added to those of the tables.
 
     Raises:
         UserError: `out` holds another corpus, there are no recordings, or two of one name, there are no labels, a table
-            is broken or names none of the recordings, more recordings than `max_bad` cannot be read, or more events
+            is broken or names none of the recordings, more recordings than `max_bad` cannot be used, or more events
             than `max_dropped` do not fit.
     """
     _refuse_others(out)
@@ -286,25 +286,33 @@ def _write_table(
 def _readable(
     found: Mapping[str, Path], table: Path, *, max_bad: float, jobs: int
 ) -> tuple[dict[str, Path], dict[str, float]]:
-    """Return the recordings that can be read to their end, and their lengths in seconds; log the others.
+    """Return the recordings that can be used, and their lengths in seconds; log the others.
+
+    Those are used that can be read to their end, and have something in them: the data directories of their clips would
+    leave out what is silent or shorter than SHORTEST.
 
     Args:
         found: {recording: its file}.
         table: file with the results of an earlier audio check, if it exists, and then of this one.
-        max_bad: per cent of the recordings that may be unreadable.
+        max_bad: per cent of the recordings that may be left out.
         jobs: number of threads.
     """
     table.parent.mkdir(parents=True, exist_ok=True)
     checked = check_audio(found, table, jobs=jobs)
-    bad = [name for name, (seconds, _) in checked.items() if not seconds]
-    for name in bad:
-        log.warning("left out: %s: %s", shown(str(found[name])), checked[name][1])
+    bad = {
+        name: fault or f"too short: {seconds:.3f} s"
+        for name, (seconds, fault) in checked.items()
+        if fault or seconds < SHORTEST
+    }
+    for name, reason in bad.items():
+        log.warning("left out: %s: %s", shown(str(found[name])), reason)
     if 100 * len(bad) > max_bad * len(found):
+        name, reason = next(iter(bad.items()))
         raise UserError(
-            f"{len(bad)} of {len(found)} recordings cannot be read, such as {shown(str(found[bad[0]]))}: "
-            f"{checked[bad[0]][1]} (replace or convert them: ffmpeg -i IN OUT.wav; or allow more by --max-bad)"
+            f"{len(bad)} of {len(found)} recordings cannot be used, such as {shown(str(found[name]))}: {reason} "
+            "(replace or convert them: ffmpeg -i IN OUT.wav; or allow more by --max-bad)"
         )
-    good = {name: path for name, path in found.items() if checked[name][0]}
+    good = {name: path for name, path in found.items() if name not in bad}
     return good, {name: checked[name][0] for name in good}
 
 
@@ -369,7 +377,7 @@ def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) ->
         )
     if missing:
         log.warning(
-            "%s: %d of %d recordings are not there or cannot be read, as '%s'",
+            "%s: %d of %d recordings are not there or cannot be used, as '%s'",
             *(table, len(missing), len(rows), missing[0]),
         )
     return {name: value for name, value in rows.items() if name in recordings}

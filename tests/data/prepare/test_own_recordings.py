@@ -66,7 +66,7 @@ def corpus(tmp_path):
         soundfile.write(folder / f"e{i}.wav", np.random.default_rng(i).uniform(-0.1, 0.1, 8000 * 23), 8000)
         rows += [f"e{i}.wav\t1.0\t2.5\tdoor", f"e{i}.wav\t9.0\t12.0\tmy cat & dog"]
     for name in ("t0.flac", "u0.ogg"):
-        soundfile.write(folder / name, np.zeros(8000 * 5), 8000)
+        soundfile.write(folder / name, np.random.default_rng(9).uniform(-0.1, 0.1, 8000 * 5), 8000)
     (tmp_path / "events.tsv").write_text("\n".join(rows) + "\n")
     (tmp_path / "tags.tsv").write_text("filename\tevent_labels\nt0.flac\tdoor,bell\n")
     return tmp_path
@@ -106,10 +106,23 @@ def test_an_unreadable_recording_is_named_and_the_others_are_used(corpus, monkey
     assert call(monkeypatch, *args) == 0
     said = capsys.readouterr().err
     assert f"left out: {corpus / 'rec' / 'deep' / 'e1.wav'}: not audio" in said
-    assert "1 of 6 recordings are not there or cannot be read, as 'e1'" in said, "once said not to be there"
+    assert "1 of 6 recordings are not there or cannot be used, as 'e1'" in said, "once said not to be there"
     assert not list((corpus / "out").rglob("e1_*")) and list((corpus / "out").rglob("e0_*"))
     assert call(monkeypatch, "--max-bad", "1", *args) == 2
     assert "convert" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_recordings_that_a_data_directory_would_refuse_are_left_out_by_name(corpus, monkeypatch, capsys):
+    """One of 0.05 s was laid out as a clip, at which the recipe's next stage stopped."""
+    soundfile.write(corpus / "rec" / "brief.wav", np.full(400, 0.1), 8000)
+    soundfile.write(corpus / "rec" / "mute.wav", np.zeros(8000 * 5), 8000)
+    args = ("--events", corpus / "events.tsv", corpus / "rec", corpus / "out")
+    assert call(monkeypatch, "--max-bad", "19", *args) == 2
+    assert "2 of 10 recordings cannot be used" in capsys.readouterr().err.splitlines()[-1]
+    assert call(monkeypatch, *args) == 0
+    said = capsys.readouterr().err
+    assert "brief.wav: too short: 0.050 s" in said and "mute.wav: silent" in said
+    assert not [*(corpus / "out").rglob("brief_*"), *(corpus / "out").rglob("mute_*")]
 
 
 @pytest.mark.parametrize(
