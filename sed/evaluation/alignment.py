@@ -34,6 +34,8 @@ class Reference:
         events: the true events.
         durations: {clip: seconds} of all clips that may be scored.
         excluded: clips that `--exclude` left out; `events` and `durations` no longer have them.
+        unnamed: clips of `durations` that the ground truth does not name, not even as clips without events. Empty if
+            both are tables, as those of a corpus: its durations may be all that names a clip without events.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Reference:
     events: RawEvents
     durations: dict[str, float]
     excluded: frozenset[str] = frozenset()
+    unnamed: frozenset[str] = frozenset()
 
     def without(self, path: str | Path) -> Reference:
         """Return the reference without the clips of a list (`sed.evaluation.exclusion`).
@@ -66,6 +69,7 @@ class Reference:
             events=[event for event in self.events if event[1] not in excluded],
             durations={clip: seconds for clip, seconds in self.durations.items() if clip not in excluded},
             excluded=excluded,
+            unnamed=self.unnamed - excluded,
         )
 
 
@@ -136,7 +140,9 @@ def reference_of(
     events = raw_events(kept)
     if not events:
         raise UserError(f"{path}: holds no events, so nothing can be scored (is it whole?)")
-    return Reference(path=path, durations_path=durations_path, events=events, durations=dict(seconds))
+    folders = path.is_dir() or durations_path.is_dir()
+    unnamed = frozenset(seconds) - {row.clip for row in rows} if folders else frozenset()
+    return Reference(path=path, durations_path=durations_path, events=events, durations=dict(seconds), unnamed=unnamed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +196,7 @@ def align(
         raise UserError(
             f"{submission.path}: none of its clips is in {reference.durations_path} (are both of the same set?)"
         )
+    _warn_of_unnamed(reference, clips)
     problem = Problem(
         clips=clips,
         labels=chosen,
@@ -198,6 +205,17 @@ def align(
     )
     expected = len(reference.durations)
     return problem, Coverage(expected=expected, scored=len(clips), with_output=len(output & set(clips)))
+
+
+def _warn_of_unnamed(reference: Reference, clips: Sequence[str]) -> None:
+    """Warn of clips to be scored that nobody may have annotated: all that is detected in them counts as false."""
+    unnamed = [clip for clip in clips if clip in reference.unnamed]
+    if unnamed:
+        logger.warning(
+            "%s: names only %d of the %d recordings; the others, such as %s, count as recordings without events "
+            "(if nobody annotated them: --exclude of sed.bin.score leaves them out)",
+            *(reference.path, len(clips) - len(unnamed), len(clips), unnamed[0]),
+        )
 
 
 def _label_set(submission: Submission, reference: Reference, labels: Sequence[str] | None) -> list[str]:

@@ -106,6 +106,28 @@ def test_a_reference_names_what_it_lacks(tmp_path: Path) -> None:
         read_reference(truth, durations)
 
 
+def test_recordings_that_nobody_may_have_annotated_are_counted_in_a_warning(
+    tmp_path: Path, log_lines: list[str]
+) -> None:
+    """They were scored as recordings without events, and the detections in them as false, without a word."""
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text("0.5\t1.5\tx\n")
+    (tmp_path / "labels" / "b.txt").write_text("")  # a recording without events
+    durations = tmp_path / "durations.tsv"
+    durations.write_text("filename\tduration\na.wav\t10\nb.wav\t10\nc.wav\t10\nd.wav\t10\n")
+    read = read_reference(tmp_path / "labels", durations)
+    align(detections("a"), read, labels=None, only_scored=False, allow_missing=False)
+    assert len(log_lines) == 1 and "names only 2 of the 4 recordings; the others, such as c, count as" in log_lines[0]
+    log_lines.clear()
+    align(detections("a", "b"), read, labels=None, only_scored=True, allow_missing=False)
+    (tmp_path / "names.txt").write_text("c\nd\n")
+    align(detections("a"), read.without(tmp_path / "names.txt"), labels=None, only_scored=False, allow_missing=False)
+    (tmp_path / "truth.tsv").write_text("filename\tonset\toffset\tevent_label\na.wav\t0.5\t1.5\tx\n")
+    corpus = read_reference(tmp_path / "truth.tsv", durations)
+    align(detections("a"), corpus, labels=None, only_scored=False, allow_missing=False)
+    assert not log_lines, "clips that are not scored, are left out, or belong to a corpus"
+
+
 def test_offsets_beyond_the_recording_stay_unless_too_many_are_far_beyond(tmp_path: Path) -> None:
     truth, durations = tmp_path / "truth.tsv", tmp_path / "durations.tsv"
     truth.write_text("filename\tonset\toffset\tevent_label\na.wav\t0.0\t4.2\tx\na.wav\t1.0\t4.8\ty\n")
