@@ -125,13 +125,15 @@ class Page:
             self._block(f"audio-{number}", _base64_of(iter(lambda: audio.read(3 << 16), b"")))
         self._json(f"info-{number}", info)
 
-    def close(self, advice: str = "", found: Mapping[str, str] | None = None) -> None:
+    def close(self, advice: str = "", found: Mapping[str, str] | None = None, unread: Sequence[str] = ()) -> None:
         """Write the page's end.
 
-        advice, found: those of `sed.prediction.nearest.Nearest`: if no recording has an event, which options give some,
-        and {name of a recording: the options and events in it}.
+        Args:
+            advice: that of `sed.prediction.nearest.Nearest`: if no recording has an event, which options give some.
+            found: that of `Nearest`: {name of a recording: the options and events in it}.
+            unread: lines on the recordings that are not on the page, since they could not be read.
         """
-        self._json("advice-data", {"advice": advice, "found": found or {}})
+        self._json("advice-data", {"advice": advice, "found": found or {}, "unread": list(unread)})
         self._file.write(self._tail)
 
     def _json(self, name: str, value: Any) -> None:

@@ -213,7 +213,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
     if not names:
         raise UserError("; ".join(problems))
     nearest, settings = Nearest(predictor.labels), resolve_windows(args, predictor.windows)
-    open_sinks = _outputs(args, predictor, post, names, nearest, stack)
+    open_sinks = _outputs(args, predictor, post, names, nearest, problems, stack)
     _predict_files(args, predictor, post, names, problems, open_sinks)
     # if no recording has events: the options that would give some
     nearest.advise(post, settings.centre_events, partial(_count_events, predictor, settings, args.batch_size))
@@ -366,9 +366,13 @@ def _outputs(
     post: PostProcessing,
     names: Sequence[str],
     nearest: Nearest,
+    problems: Sequence[str],
     stack: ExitStack,
 ) -> Callable[[str], Sinks]:
-    """Open the outputs that all recordings share; return a function that opens a recording's sinks."""
+    """Open the outputs that all recordings share; return a function that opens a recording's sinks.
+
+    At the end, the page names the recordings of which `problems` has lines by then.
+    """
     formats = check_formats(args.format, together=args.out_dir is None, recordings=len(names))
     seconds, labels = predictor.frame_seconds, predictor.labels
     shared: IO[str] | None = None
@@ -384,7 +388,7 @@ def _outputs(
         about = f"{args.model or args.onnx} · {len(names)} recording{'s' * (len(names) != 1)}"
         page = Page(file, f"{about} · {legend(post)}")
         # After an error the file is dropped.
-        stack.push(lambda kind, *_: page.close(nearest.advice, nearest.found) if kind is None else None)
+        stack.push(lambda kind, *_: page.close(nearest.advice, nearest.found, problems) if kind is None else None)
 
     def open_sinks(name: str) -> Sinks:
         files = ExitStack()

@@ -178,11 +178,11 @@ def test_the_options_of_the_advice_give_the_events_that_it_names(tmp_path, exper
         found = Counter(row.split("\t")[3] for row in out.splitlines()[1:])
         assert ", ".join(f"{label} {count}" for label, count in found.most_common()) == named and "no events" not in err
         assert set(found) <= set(LABELS)
-        assert advice_data(page) == {"advice": "", "found": {}}
+        assert advice_data(page) == {"advice": "", "found": {}, "unread": []}
 
 
 def advice_data(page):
-    """Return what a page has to say of recordings without events."""
+    """Return what a page has to say of recordings without events, and of those that could not be read."""
     return json.loads(page.read_text(encoding="utf-8").split('id="advice-data">')[1].split("</script>")[0])
 
 
@@ -195,7 +195,8 @@ def test_bad_recordings_are_named_at_the_end_and_the_others_done(tmp_path, exper
     soundfile.write(tmp_path / "e.wav", np.zeros(0), 16000)
     whole = write_sounds(tmp_path / "f.wav", 12).read_bytes()
     (tmp_path / "f.wav").write_bytes(whole[: len(whole) // 2])
-    args = ("--model", experiment, "--format", "jsonl", tmp_path, tmp_path / "missing.wav")
+    page = tmp_path / "page.html"
+    args = ("--model", experiment, "--format", "jsonl", "--html", page, tmp_path, tmp_path / "missing.wav")
     assert call(monkeypatch, *args) == 1
     out, err = capsys.readouterr()
     assert {json.loads(line)["filename"].rsplit("/", 1)[1] for line in out.splitlines()} == {"a.wav", "c.flac"}
@@ -204,6 +205,7 @@ def test_bad_recordings_are_named_at_the_end_and_the_others_done(tmp_path, exper
         "b.wav", "d.wav", "e.wav", "f.wav", "missing.wav",
     ]  # fmt: skip
     assert "2 of" in err and "5 could not be read" in err and "Traceback" not in err
+    assert sorted(advice_data(page)["unread"]) == sorted(problems), "the page said to have all of them"
 
 
 def test_formats_whose_outputs_would_have_one_name_are_refused(tmp_path, experiment, monkeypatch, capsys):
