@@ -399,8 +399,8 @@ def score(
         durations: a table of durations, a folder of the recordings, or {clip: seconds}; the clips that are scored.
         post_processing: steps for scores, as in `load`; None: those of the AST-SED paper (`weak_mask,median`) for a
             scores.h5 of this project, none for other scores.
-        labels: the labels to score, which include all of the truth and of the detected events; None: those of the
-            scores, else those of the truth.
+        labels: the labels to score: for scores, their own; for detected events, any set that has all labels of these
+            and of the truth. None: those of the scores, else those of the truth.
         bootstrap: number of bootstrap samples for 95 % intervals; 0 for none.
         scores: names of metrics that are computed on request, as in `--scores` of `sed.bin.score`.
 

@@ -97,7 +97,7 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
 
 
 def _is_lack_of_memory(error: RuntimeError) -> bool:
-    """Return whether torch raised an error because a GPU's memory, or RAM (then by its text only), ran out."""
+    """Return whether torch raised an error because memory ran out: a GPU's, by its type, or RAM, by its text."""
     return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator: " in str(error)
 
 

@@ -40,7 +40,7 @@ def read_energy(path: Path) -> dict[str, Any]:
 
 
 def _is_entry(entry: Any) -> bool:
-    """Return whether an entry's numbers, and those of its parts, are numbers."""
+    """Return whether the values of an entry and of its parts that must be numbers are numbers."""
     if not isinstance(entry, dict) or not isinstance(parts := entry.get("parts", {}), dict):
         return False
     numbers = [entry[key] for key in ("runs", "killed", "running", "seconds", "kwh") if key in entry]
@@ -134,7 +134,7 @@ def metered(path: Path, what: str, *, again: bool) -> Iterator[None]:
 def parts_of(tracker: Any) -> dict[str, dict[str, Any]]:
     """Return {part of the machine: kwh, and `how` it is known} of a stopped codecarbon tracker, without unused parts.
 
-    GPUs are read from their driver's counter. Memory is always estimated, by the size of its modules.
+    GPUs are read from their driver's counter. Memory is always estimated, from its size.
     """
     modes = {type(one).__name__.lower(): getattr(one, "_mode", "") for one in getattr(tracker, "_hardware", [])}
     counted = {"cpu": modes.get("cpu") in COUNTERS, "gpu": True, "ram": False}

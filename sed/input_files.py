@@ -23,7 +23,7 @@ _DEVICES = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a 
 def check_file(path: str | Path) -> None:
     """Refuse files that may have no end or never deliver data: devices, sockets, named pipes.
 
-    The pipes of a shell's `<(...)` are accepted. Missing files and folders are left to the caller's open.
+    The pipes of a shell's `<(...)` are accepted. Folders and missing files are left to the caller's open.
     """
     try:
         kind = stat.S_IFMT(Path(path).stat().st_mode)
