@@ -43,7 +43,9 @@ def parse() -> argparse.Namespace:
     parser = Parser(__doc__.split("\n\n")[0], config=True)
     parser.section("benchmark")
     parser.option("parts", PARTS, f"parts to time, comma-separated: {','.join(PARTS)}", type=words)
-    parser.option("repeats", 10, "number of batches over which each part is timed (data: as many as take 3 s)", least=1)
+    parser.option(
+        "repeats", 10, "number of batches over which each part is timed (data: as many as take 3 s, 5 to 200)", least=1
+    )
     parser.option(
         "clips",
         None,

@@ -4,8 +4,8 @@ usage: python3 -m sed.bin.check_data_dir [--labels FILE] [--no-wav] data/<set>..
 
 In a good one, wav.scp and durations.tsv name the same clips, each once, and wav.scp is sorted by bytes (LC_ALL=C). Of
 the tables events.tsv, soft.tsv and tags.tsv, a set may have any, with only clips of wav.scp and labels of labels.txt:
-events.tsv and soft.tsv have 0 <= onset < offset <= duration (2 ms of rounding allowed), spans of a label in soft.tsv
-ascend and do not overlap, and tags.tsv has one row for each clip.
+events.tsv and soft.tsv have 0 <= onset < offset <= duration (2 ms of rounding allowed), a clip's spans of one label in
+soft.tsv ascend and do not overlap, and tags.tsv has one row for each clip.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 usage: python3 -m sed.bin.check_dump [--config conf/logmel.yaml] dump/<set>...
 
 Exit 0: all intact. Exit 1: damaged shards were removed with their lists of clips (feats.JOB.scp) and the set's
-feats.scp, which is also removed if it does not cover wav.scp or has wrong rows; stage 2 redoes them. Exit 2: a shard is
-of another front end than --config; nothing of its set was removed, and later sets were not checked. Sets of
-pseudo-labels, whose features are those of other sets, are not checked.
+feats.scp, which is also removed if it does not list the clips of wav.scp, or lists a shard's rows out of order; stage 2
+redoes them. Exit 2: a shard is of another front end than --config; nothing of its set was removed, and later sets were
+not checked. Sets of pseudo-labels, whose features are those of other sets, are not checked.
 """
 
 from __future__ import annotations

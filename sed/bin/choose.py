@@ -3,10 +3,11 @@
 usage: python3 -m sed.bin.choose --model model/ --count 20 --html page.html recordings/ > list.tsv
        python3 -m sed.bin.choose --model model/ --labelled corrected.tsv --html page.html recordings/ > next.tsv
 
-The list has the chosen recordings in order, each with its uncertainty (entropy in bits, 0 to 1), its distance from the
-nearest recording that was chosen or labelled before (empty if there is none), and the time (s) and label that the model
-is least sure of. The page shows the recordings in that order, to correct and export their events.
-`sed/prediction/choice.py` describes the measures and names their source.
+The list has the chosen recordings in order, each with its uncertainty (mean entropy of the decisions in its most
+uncertain second, in bits, 0 to 1), its distance from the nearest recording that was chosen or labelled before (empty if
+there is none), and the start (s) of that second and the most uncertain label in it. The page shows the recordings in
+that order, to correct and export their events. `sed/prediction/choice.py` describes the measures and names their
+source.
 """
 
 from __future__ import annotations

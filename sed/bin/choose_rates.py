@@ -4,8 +4,8 @@ usage: python3 -m sed.bin.choose_rates [options] results rates.json
 
 results/runs.jsonl has one line per training of a config named <config>_lr<head>_<encoder>, scored on a split of the
 training sources (a source: the recordings of one origin, such as an upload) that it was not trained on. The chosen
-rates have the highest PSDS1, averaged over seeds; unlike EB-F1, it depends on no decision threshold. With --best the
-table goes to standard error, and the name of that config's best experiment to standard output.
+rates have the highest PSDS1, averaged over seeds; unlike the event-based F1, it depends on no decision threshold. With
+--best the table goes to standard error, and the name of that config's best experiment to standard output.
 """
 
 from __future__ import annotations

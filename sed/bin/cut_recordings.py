@@ -58,7 +58,7 @@ def _parser() -> Parser:
         "alpha",
         16.0,
         "with --aggregation weighted: an annotator's weight is proportional to this power of the annotator's score, "
-        "the agreement with the others",
+        "the agreement with the others; where accepted rows are used, weights are equal",
         least=0,
         most=1000,
     )

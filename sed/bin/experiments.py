@@ -23,7 +23,7 @@ features          the front end. The dump of <x>.yaml is dump/<x>. Without this 
 init_from         the config whose model training starts from; 'none': random weights; missing: --pretrained, else the
                   checkpoint of its encoder in --downloads, else the config's key `pretrained`.
 pretrained_by     the config of sed.bin.pretrain whose encoder training starts from; ignored without --checkpoints, or
-                  if init_from names a config, else it takes precedence over --pretrained and 'none'.
+                  if init_from names a config, else it takes precedence over --pretrained and over init_from: none.
 pseudo_labels_of  the config whose model predicts the set `pseudo` of train_sets.
 class_map         the class map of a published detector, which is imported with it instead of trained: --pretrained,
                   else the checkpoint of its encoder in --downloads, else the config's key `pretrained`.

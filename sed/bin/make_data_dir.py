@@ -32,14 +32,15 @@ def main() -> None:
     parser.option(
         "durations",
         "",
-        "TSV of durations (columns filename, duration; seconds) that the audio must have; for clips that it lacks, the "
-        "difference of the times in their name, if it is AudioSet's",
+        "TSV of durations (columns filename, duration; seconds) that the audio must have; for clips that it lacks "
+        "(default: for all), the difference of the times in their name, if it is AudioSet's",
     )
     parser.option("origins", "", "origins.tsv of stage 0: adds where the clips are from to coverage.tsv")
     parser.option(
         "soft",
         "",
-        "TSV of soft labels for the clips of a strong TSV: its columns and share, that of the annotators, in (0, 1]",
+        "TSV of soft labels for the clips of a strong TSV: its columns, and share: that of the annotators who marked "
+        "the label, in (0, 1]",
     )
     parser.option("nj", 2, "threads of the audio check", least=1, most=1024)
     parser.option("max-bad", 5.0, "refuse when more than this percentage of the files is bad", least=0, most=100)

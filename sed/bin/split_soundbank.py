@@ -30,7 +30,13 @@ def main() -> None:
         "will do",
     )
     p.add_argument("out", type=Path, nargs="?", help="folder to write")
-    p.option("share", 0.25, "share of each label's recordings that goes to validation", least=0.01, most=0.99)
+    p.option(
+        "share",
+        0.25,
+        "share of each label's recordings for validation, which gets whole sources until it has that share",
+        least=0.01,
+        most=0.99,
+    )
     p.option("seed", 0, "seed of the random assignment", least=0)
     p.option(
         "count",
