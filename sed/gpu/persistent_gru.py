@@ -57,7 +57,7 @@ class Plan:
 
     @property
     def fragments(self) -> int:
-        """Fragments of weights per thread, of eight columns of a unit."""
+        """Fragments of weights per thread, each the weights of a unit in eight consecutive columns."""
         # 3 * units * slice weights of a block, over the 8 of a fragment and the 32 threads of each warp; twice for the
         # bf16 values and rests of `exact`
         return 3 * self.units * self.slice // (256 * self.warps) * (2 if self.exact else 1)

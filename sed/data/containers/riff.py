@@ -127,7 +127,7 @@ def check_aiff(path: str, file: BinaryIO, size: int) -> None:
         size: its length in bytes.
 
     Raises:
-        UserError: samples are missing.
+        UserError: samples are missing, or the file has too many chunks.
     """
     at, more = 12, _limited(path)  # 12: bytes before the first chunk
     while at + 8 <= size and next(more):
@@ -173,7 +173,7 @@ def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
         `file`, or a view of it with a corrected header.
 
     Raises:
-        UserError: samples that the header announces are missing.
+        UserError: samples that the header announces are missing, or the file has too many chunks.
     """
     at, more = 40, _limited(path)  # after the GUID and length of the file, and the GUID of the format
     while at + 24 <= size and next(more):
