@@ -46,15 +46,8 @@ def main() -> None:
     parser.option("keep_archives", True, "keep archives after unpacking")
     parser.option("nj", 3, "number of parts downloaded at once", least=1, most=16)
     parser.option("timeout", 60.0, "seconds without data after which a connection counts as stalled", least=0.1)
-    parser.option(
-        "retries",
-        8,
-        "most new attempts in a row without progress; at most 2 if the host has never answered",
-        least=0,
-    )
-    parser.option(
-        "backoff", 1.0, "longest wait after the first failure in a row, in seconds; doubles up to a minute", least=0.0
-    )
+    parser.option("retries", 8, "most new attempts in a row without progress; 2 if the host never answered", least=0)
+    parser.option("backoff", 1.0, "longest wait after a first failure, in seconds; doubles up to a minute", least=0.0)
     args = parser.parse_args()
     log = setup_logging()
 

@@ -39,8 +39,7 @@ def main() -> None:
     parser.option(
         "soft",
         "",
-        "TSV of soft labels for the clips of a strong TSV: its columns, and share: that of the annotators who marked "
-        "the label, in (0, 1]",
+        "TSV of soft labels: the columns of a strong TSV, and share: of the annotators who marked the label, in (0, 1]",
     )
     parser.option("nj", 2, "threads of the audio check", least=1, most=1024)
     parser.option("max-bad", 5.0, "refuse when more than this percentage of the files is bad", least=0, most=100)
