@@ -174,7 +174,7 @@ def comparators(results: Results, margins: Margins, remarks: Remarks) -> list[st
         cells = [title + marked(remarks, name, runs), _size(runs), _rates(runs[0].get("settings", {}))]
         rows.append([*cells, *_numbers(runs), *_differences(margins, name, f"ast_sed{TUNED}")])
     heads = ["system", "parameters", "encoder", F1.column, PSDS1.heading, *OTHERS]
-    return table([*heads, "AST-SED over it: EB-F1, points", "PSDS1"], rows)
+    return table([*heads, "AST-SED of protocol B over it: EB-F1, points", "PSDS1"], rows)
 
 
 def carried(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
