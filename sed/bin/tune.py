@@ -21,7 +21,15 @@ from pathlib import Path
 from sed.cli import entry, setup_logging
 from sed.config import Parser
 from sed.errors import UserError
-from sed.evaluation.postprocessing.options import OF_SCORES, TUNED, add_arguments, check_tuned, resolve, tuned_parts
+from sed.evaluation.postprocessing.options import (
+    OF_MODEL,
+    OF_SCORES,
+    TUNED,
+    add_arguments,
+    check_tuned,
+    resolve,
+    tuned_parts,
+)
 from sed.evaluation.postprocessing.stored import write_tuned
 from sed.evaluation.postprocessing.threshold import Threshold
 from sed.files import check_outputs
@@ -66,7 +74,7 @@ def parser() -> Parser:
     p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
     p.option("batch-size", 8, "windows per batch", least=1)
     add_window_arguments(p)
-    add_arguments(p, auto=f"{OF_SCORES}; with --alarms-per-hour as stored with the model, else paper")
+    add_arguments(p, auto=f"{OF_SCORES}; with --alarms-per-hour {OF_MODEL}")
     return p
 
 

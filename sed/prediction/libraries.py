@@ -46,7 +46,7 @@ def loads(device: str, *, bf16: bool) -> list[Callable[[], object]]:
 
 @contextmanager
 def loading(functions: Sequence[Callable[[], object]]) -> Iterator[None]:
-    """Run functions one after the other in a thread, beside the block, which ends when they have ended.
+    """Run functions one after the other in a thread beside the block; at the block's end, wait for the last of them.
 
     What is missing or fails is left to its first use, which reports it.
     """

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Measured(NamedTuple):
-    """Settings, and their macro-averaged event-based F1 by kind of recordings (such as dense, sparse)."""
+    """Settings, and their event-based F1 by kind of recordings (such as dense, sparse).
+
+    It is the mean over the classes with true events of F1 from the counts of all recordings of the kind.
+    """
 
     settings: WindowSettings
     f1: dict[str, float]

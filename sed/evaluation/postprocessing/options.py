@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("sed")
 PAPER = ("weak_mask", "median")
 OF_SCORES = "paper for our scores.h5, none for the scores of other systems"
-"""what `auto` is for scores, in the help"""
+OF_MODEL = "as stored with the model (an experiment's: in its newest result.json), else paper"
+"""what `auto` is for scores, and for a model, in the help"""
 TUNED = (*TUNABLE, Threshold.name)
 """names of what can be tuned"""
 
@@ -72,7 +73,7 @@ def check_tuned(option: str, names: Sequence[str], post: PostProcessing) -> None
             )
 
 
-def add_arguments(parser: Parser, *, auto: str = "as stored with the model, else paper", stored: bool = True) -> None:
+def add_arguments(parser: Parser, *, auto: str = OF_MODEL, stored: bool = True) -> None:
     """Add the options of post-processing and its thresholds.
 
     Args:
