@@ -100,10 +100,11 @@ def add_arguments(parser: Parser, *, short: int, long: int, seed: int) -> None:
         "folder of recordings, {train,validation}/{foreground,background,distractor}/<label>/; below background and "
         "distractor any name will do (default: synthetic sounds)",
     )
-    parser.option("kinds", list(KINDS), f"densities of events, comma-separated: {', '.join(KINDS)}", type=words)
+    kinds = ", ".join(f"{kind} (the events of a mixed clip every {every:g} s)" for kind, every in KINDS.items())
+    parser.option("kinds", list(KINDS), f"densities of events, comma-separated: {kinds}", type=words)
     parser.option("short", short, "number of recordings of one minute, per density", least=0)
     parser.option("long", long, "number of recordings of ten minutes, per density", least=0)
-    parser.option("seed", seed, "random seed", least=0)
+    parser.option("seed", seed, "random seed of the mixing", least=0)
 
 
 def check(*, kinds: list[str], recordings: int) -> None:
