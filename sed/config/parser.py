@@ -48,6 +48,8 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
             return action.help
         if action.default == "":
             return f"{action.help} (default: '')"
+        if isinstance(action.default, list | tuple):  # as it is typed
+            return f"{action.help} (default: {value_text(action.default)})"
         return super()._get_help_string(action)
 
     def add_usage(self, usage: str | None, actions: Iterable[argparse.Action], *args: Any, **kwargs: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from sed.config import PROVENANCE, Parser, default_options, numbers, output_file, words
+from sed.config.yaml_file import value_text
 from sed.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,9 +35,11 @@ def test_help_states_a_default_once_and_an_empty_one_as_it_is_written() -> None:
     parser = Parser("Predict.")
     parser.option("labels", "", "names (default: the model's)")
     parser.option("known", [], "allowed labels", type="words")
+    parser.option("sets", ["weak", "strong"], "sets", type="words")
     parser.option("tag", "", "suffix; '': none")
     text = parser.format_help()
     assert "(default: the model's)\n" in text and "allowed labels\n" in text and "'': none (default: '')\n" in text
+    assert "(default: weak,strong)\n" in text
 
 
 def test_help_names_the_command_as_the_manual_does_and_no_empty_default(monkeypatch) -> None:
@@ -96,7 +99,8 @@ def test_every_option_of_a_config_is_in_help_with_its_default() -> None:
     text = " ".join(parser.format_help().split())
     for name, default in default_options(*TRAINING).items():
         flag = f"--{name.replace('_', '-')}"
-        assert re.search(rf"{flag}\b.*?\(default: {re.escape(str(default) or repr(default))}\)", text), flag
+        shown = value_text(default) if isinstance(default, list) else str(default) or repr(default)
+        assert re.search(rf"{flag}\b.*?\(default: {re.escape(shown)}\)", text), flag
 
 
 def make_parser() -> Parser:
