@@ -171,9 +171,10 @@ class Model:
             rate: sampling rate of arrays in Hz; unused for files.
             threshold: one threshold for all labels, 0 to 1, or {label: threshold}; labels that are not named, and all
                 labels with None, keep the model's.
-            overlap: overlap of windows in seconds, in recordings longer than a window; None: as stored with the model.
+            overlap: overlap of windows in seconds, in recordings longer than a window; None: as stored with the model,
+                else 0.8 of a window.
             centre_events: run the model again on events that windows share, each in the middle of a window; None: as
-                stored with the model.
+                stored with the model, else True.
             batch_size: windows per batch; 0: 8, on a GPU 32.
 
         Returns:

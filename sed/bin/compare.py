@@ -5,9 +5,9 @@ usage: python3 -m sed.bin.compare exp/ast_gru exp/ast_sed
        python3 -m sed.bin.compare exp/a exp/b exp/c --html compare.html
 
 Each argument is an experiment's folder, a set's folder in it, or a result.json; commas join the seeds of one system,
-and seeds in folders beside an experiment without commas are found (unless --no-seeds, or one of them is an argument
-itself). Each further argument is compared with the first. All must be scored on the same clips, ground truth and
-labels, with the same --bootstrap and --bootstrap-seed.
+whose metrics are then means over seeds. The seeds beside an experiment without commas are found and added (unless
+--no-seeds, or one of them is an argument itself). Each further argument is compared with the first. All must be scored
+on the same clips, ground truth and labels, with the same --bootstrap and --bootstrap-seed.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 usage: python3 -m sed.bin.cut_recordings [options] <split> <audio> <tsv>
 
-<split> has audio/, a CSV of its recordings and a CSV of their events (the first of --annotations that exists). Events
-of several annotators are aggregated (--aggregation). Writes clips into <audio>, then events to <tsv>. For x.tsv, soft
-labels go to x.soft.tsv; if clips overlap (--hop less than --seconds), the events of the recordings go to x.recordings/.
+<split> has audio/, a CSV of its recordings and a CSV of their events (the first of --annotations that exists, with
+--prefer-raw the last). Events of several annotators are aggregated (--aggregation). Writes clips into <audio>, then
+events to <tsv>. For x.tsv, soft labels go to x.soft.tsv; if clips overlap (--hop less than --seconds), x.recordings/
+gets the tables that sed/data/windows.py describes.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def _parser() -> Parser:
     parser.option("tags", "", "TSV of tags for recordings that are annotated without times")
     parser.option("from", "", "packed model whose labels are kept besides those of the tables")
     parser.option(
-        "seconds", 10.0, "length of a clip (s): clip_seconds of the config, or of the model of --from", least=1
+        "seconds", 10.0, "length of a clip (s); give clip_seconds of the config, or of the model of --from", least=1
     )
     parser.option(
         "validation",

@@ -54,7 +54,7 @@ def parser() -> Parser:
     p.option("labels", None, "labels.txt (default: the labels of INPUT, or of the ground truth)")
     p.option("set", None, "name of the set in the result (default: the name in scores.h5, else the folder of --out)")
     p.option("only-scored", False, "score only the clips in INPUT")
-    p.option("allow-missing", False, "count clips without output as silent instead of refusing")
+    p.option("allow-missing", False, "count clips that have true events but no scores as silent instead of refusing")
     p.option(
         "max-dropped",
         10.0,
