@@ -137,7 +137,7 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
     _write_soft(soft_table(tsv), {ids[name]: labels[name].soft for name in found if name in labels}, windows)
     _write_recordings(recordings_folder(tsv), events, windows if cut.overlapping else {})
     finish(tsv, {f"{clip}.flac": own for clip, own in events_of.items()}, read)
-    log.info("%s: %d clips of %d recordings, %d left out", tsv, len(events_of), len(found), len(names) - len(found))
+    log.info("%s: %d clips of %d recordings, %d unreadable", tsv, len(events_of), len(found), len(names) - len(found))
 
 
 def soft_table(tsv: Path) -> Path:

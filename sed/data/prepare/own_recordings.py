@@ -17,7 +17,7 @@ from typing import Any
 
 from sed.data.events import by_clip, fit, place, read_rows
 from sed.data.labels import merge_events
-from sed.data.prepare.clips import BRIEFEST, cut_recording, window_events
+from sed.data.prepare.clips import BRIEFEST, SHORTEST, cut_recording, window_events
 from sed.data.prepare.clips import spans as windows_of
 from sed.data.prepare.data_directory import SHORTEST, check_audio
 from sed.data.recordings import SUFFIXES, recordings_of, shown
@@ -340,9 +340,9 @@ def _events(
     lost = [row for row in kept if row.event and row.event.onset >= ends.get(row.clip, math.inf) - BRIEFEST]
     if lost:
         log.warning(
-            "%s: %d of %d events left out: in the last second of their recordings, which is too short for a clip, the "
-            "first at %s",
-            *(table, len(lost), tally.events, place(lost[0].line, lost[0].file, table)),
+            "%s: %d of %d events left out: after their recordings' last clips, where under %g s remain, too short for "
+            "another clip; the first at %s",
+            *(table, len(lost), tally.events, SHORTEST, place(lost[0].line, lost[0].file, table)),
         )
     return merge_events(by_clip(kept))[0]
 
