@@ -17,7 +17,8 @@ from typing import Any
 
 from sed.data.events import by_clip, fit, place, read_rows
 from sed.data.labels import merge_events
-from sed.data.prepare.clips import BRIEFEST, SHORTEST, cut_recording, window_events
+from sed.data.prepare.clips import BRIEFEST, cut_recording, window_events
+from sed.data.prepare.clips import SHORTEST as SHORTEST_REST
 from sed.data.prepare.clips import spans as windows_of
 from sed.data.prepare.data_directory import SHORTEST, check_audio
 from sed.data.recordings import SUFFIXES, recordings_of, shown
@@ -319,11 +320,11 @@ def _readable(
 def _events(
     table: Path, recordings: Mapping[str, Path], seconds: Mapping[str, float], window: float, max_dropped: float
 ) -> dict[str, list[Event]]:
-    """Return the events of readable recordings; log the events that are dropped, cut or joined.
+    """Return the events of usable recordings; log the events that are dropped, cut or joined.
 
     Args:
         table: table, file or folder of events, as in `lay_out`.
-        recordings: {recording: its file} of those that can be read.
+        recordings: {recording: its file} of those that can be used.
         seconds: {recording: its length in seconds}.
         window: length of a clip in seconds.
         max_dropped: per cent of the events that may not fit their recordings.
@@ -340,9 +341,9 @@ def _events(
     lost = [row for row in kept if row.event and row.event.onset >= ends.get(row.clip, math.inf) - BRIEFEST]
     if lost:
         log.warning(
-            "%s: %d of %d events left out: after their recordings' last clips, where under %g s remain, too short for "
-            "another clip; the first at %s",
-            *(table, len(lost), tally.events, SHORTEST, place(lost[0].line, lost[0].file, table)),
+            "%s: %d of %d events left out: after their recordings' last clips, in a rest under %g s, "
+            "too short for a clip, the first at %s",
+            *(table, len(lost), tally.events, SHORTEST_REST, place(lost[0].line, lost[0].file, table)),
         )
     return merge_events(by_clip(kept))[0]
 
@@ -361,12 +362,12 @@ def _refuse_others(out: Path) -> None:
 
 
 def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) -> dict[str, Any]:
-    """Return the rows of readable recordings; log the others, and raise UserError if there are no such rows.
+    """Return the rows of usable recordings; log the others, and raise UserError if there are no such rows.
 
     Args:
         table: the table, for messages.
         rows: {recording: what the table has on it}.
-        recordings: {recording: its file} of those that can be read.
+        recordings: {recording: its file} of those that can be used.
     """
     if not rows:
         raise UserError(f"{table}: has no rows (is it whole?)")
