@@ -27,16 +27,30 @@ scores=${out}/scores.h5 result=${out}/result.json truth=${labels}/events.tsv dur
 use_folder "${out}"
 split_words "${score_args}"
 asked=$(printf '%s\n' "${dump}" ${words[@]+"${words[@]}"})
-earlier=${asked}$'\n'$(state_of "${scores}" && cksum <"${truth}" && state_of_words)
-state=${earlier}$'\n'$([[ ! -f ${durations} ]] || cksum <"${durations}")
+inputs=$(state_of "${scores}" && cksum <"${truth}") durations_sum=$([[ ! -f ${durations} ]] || cksum <"${durations}")
+earlier=${asked}$'\n'$(printf '%s\n' "${inputs}" && state_of_words)
+state=${earlier}$'\n'${durations_sum}
 # Earlier versions stored no state of the durations, or only the arguments: what is not stored counts by its time.
 if [[ ${force} == false && -f ${result} ]] && { same "${out}/.score" "${state}" ||
     { [[ ! ${durations} -nt ${result} ]] && { same "${out}/.score" "${earlier}" ||
         { same "${out}/.score" "${asked}" && [[ ! ${scores} -nt ${result} && ! ${truth} -nt ${result} ]]; }; }; }; }; then
     finished "${result}: already done"
 fi
-# of an earlier scoring, which may have written more than this one; the command replaces or removes bootstrap.npz
-rm -f "${result}" "${out}"/{events.tsv,report.html,.score}
+# Nothing stays of an earlier scoring, which may have written more than this one. But if this one fails, over a mistyped option
+# for instance, the earlier one comes back, unless it is of other scores, truth or durations.
+written=(result.json events.tsv report.html bootstrap.npz .score) aside=${out}/.earlier
+rm -rf "${aside}"
+[[ ! -f ${result} || ! -f ${out}/.score || $(<"${out}/.score") != *$'\n'"${inputs}"*$'\n'"${durations_sum}" ]] || mkdir "${aside}"
+# shellcheck disable=SC2317,SC2329  # the trap calls it
+put_back() {
+    [[ ! -d ${aside} || -e ${result} ]] || (cd "${out}" && rm -f "${written[@]}" && find .earlier -type f -exec mv {} . \;)
+    rm -rf "${aside}"
+}
+trap put_back EXIT
+for file in "${written[@]}"; do
+    [[ ! -d ${aside} || ! -e ${out}/${file} ]] || mv "${out}/${file}" "${aside}"
+    rm -f "${out}/${file}"
+done
 "${cmd[@]}" "${out}/log/score.log" \
     python3 -m sed.bin.score "${scores}" --ground-truth "${truth}" --durations "${durations}" \
     --jobs "${nj}" --out "${result}" ${words[@]+"${words[@]}"}

@@ -386,6 +386,29 @@ train() {
     calls 8
 }
 
+@test "score: options that are refused leave the earlier result, unless it is of other scores or labels" {
+    dump
+    train
+    "${root}/steps/infer.sh" --ngpu 0 dump/strong exp/x exp/x/strong
+    score() { run "${root}/steps/score.sh" "$@" dump/strong exp/x/strong; }
+    score
+    echo report >exp/x/strong/report.html
+    echo table >exp/x/strong/bootstrap.npz
+    (cd exp/x/strong && cat result.json report.html bootstrap.npz .score) >before
+    FAIL=sed.bin.score score --score-args '--median Dgo=1'
+    [[ ${status} == 2 && ${output} == *'score: bad'* && ! -e exp/x/strong/.earlier ]]
+    (cd exp/x/strong && cat result.json report.html bootstrap.npz .score) | diff before -
+    calls 8
+    score
+    [[ ${output} == *'already done' ]]
+    score --score-args '--median 1'
+    [[ ${status} == 0 && -e exp/x/strong/result.json && ! -e exp/x/strong/report.html && ! -e exp/x/strong/.earlier ]]
+    calls 9
+    printf 'a.wav\t3\t4\tDog\n' >>dump/strong/events.tsv
+    FAIL=sed.bin.score score
+    [[ ${status} == 2 && ! -e exp/x/strong/result.json && ! -e exp/x/strong/.score ]]
+}
+
 @test "score: done again if the durations have changed, not because an earlier version did not note them" {
     dump
     train
