@@ -264,8 +264,8 @@ def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -
     for key in sorted(({*stored} | {*config}) - {*RUNTIME}):
         if stored.get(key) != config.get(key):
             raise UserError(
-                f"{path}: this experiment has {key}: {stored.get(key)}, not {config.get(key)} "
-                "(give another folder, --tag NAME of run.sh, or --force to restart)"
+                f"{path}: this experiment has {key}: {stored.get(key)}, not {config.get(key)} (give another folder, "
+                "in a recipe --tag NAME for ast_sed and a config of another name for the others; --force restarts)"
             )
 
 

@@ -93,6 +93,7 @@ def test_an_experiment_from_before_an_option_goes_on(tiny_config, tmp_path, go_o
     assert code == 0 and "trained already" in said
     code, said = go_on(experiment, "--gru-dropout", "0.5")
     assert code == 2 and "this experiment has gru_dropout: 0.0, not 0.5" in said and said.count("\n") == 1
+    assert "--tag NAME for ast_sed and a config of another name for the others" in said  # --tag names no other system
 
 
 @pytest.mark.thorough
