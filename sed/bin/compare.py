@@ -45,12 +45,12 @@ def main() -> None:
     check_comparable(systems)
     if len({system.name for system in systems}) < len(systems):  # one experiment scored in two ways, for instance
         systems = [replace(system, name=text) for system, text in zip(systems, args.experiments, strict=True)]
-    print("\n\n".join(terminal(systems[0], other) for other in systems[1:]))
     if args.html:
         write_text(args.html, compare_report(systems))
     if args.out:
         table = {other.name: [asdict(d) for d in differences(systems[0], other)] for other in systems[1:]}
         write_json(args.out, {"compared_with": systems[0].name, "differences": table})
+    print("\n\n".join(terminal(systems[0], other) for other in systems[1:]))  # last: a reader such as `head` may stop
 
 
 if __name__ == "__main__":
