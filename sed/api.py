@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 Recording = str | Path | np.ndarray
-"""a file, or samples in [-1, 1] of shape (samples,), (samples, channels) or (channels, samples)"""
+"""a file, or samples of shape (samples,), (samples, channels) or (channels, samples): floating point in [-1, 1], or
+integers, whose full scale counts as 1"""
 WHICH, PRECISIONS = ("teacher", "student"), ("float32", "bfloat16", "int8")
 Recordings = list[str] | list[Path] | list[np.ndarray] | list[Recording] | tuple[Recording, ...]
 Events = str | Path | Mapping[str, Sequence[Event]]
@@ -247,7 +248,8 @@ class Model:
             rate: sampling rate of the blocks in Hz.
             threshold: as in `detect`.
             hop: seconds between two runs of the model.
-            lookahead: seconds of later audio to wait for before a frame is decided.
+            lookahead: seconds of later audio that the model gets before a frame's posterior counts. An event is decided
+                at most hop + lookahead + the reach of post-processing (a median filter: half its length) after its end.
 
         Yields:
             Events, with times from the start of the stream.

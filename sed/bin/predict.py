@@ -86,7 +86,7 @@ def parser() -> Parser:
     p.option("live-channels", 1, "channels of the stream", least=1)
     p.option("live-kind", "s16", "type of the stream's samples, little-endian", choices=list(KINDS))
     p.option("live-hop", 1.0, "seconds between two runs of the model", least=0.01)
-    p.option("live-lookahead", 0.5, "seconds of later audio to wait for before a frame is decided", least=0)
+    p.option("live-lookahead", 0.5, "seconds of later audio before a posterior counts; filters wait longer", least=0)
     add_arguments(p)
     return p
 
