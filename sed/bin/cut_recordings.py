@@ -63,7 +63,7 @@ def _parser() -> Parser:
         least=0,
         most=1000,
     )
-    parser.option("reviewed", True, "use only accepted rows of recordings that have some, else the unreviewed rows")
+    parser.option("reviewed", True, "in recordings that have accepted rows, use these instead of the unreviewed ones")
     parser.option(
         "only_annotated",
         False,

@@ -46,7 +46,7 @@ def main() -> None:
     parser.option(
         "max-dropped",
         10.0,
-        "refuse when more than this percentage of the events do not fit their clips",
+        "refuse when more than this percentage of the events do not fit their clips (sed/data/events.py)",
         least=0,
         most=100,
     )

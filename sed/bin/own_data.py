@@ -57,7 +57,7 @@ def _parser() -> Parser:
     parser.option(
         "max-dropped",
         10.0,
-        "refuse when more than this percentage of the events does not fit the recordings",
+        "refuse when more than this percentage of the events do not fit their recordings (sed/data/events.py)",
         least=0,
         most=100,
     )

@@ -58,7 +58,7 @@ def parser() -> Parser:
     p.option(
         "max-dropped",
         10.0,
-        "refuse when more than this percentage of the true events does not fit the recordings",
+        "refuse when more than this percentage of the true events do not fit their recordings (sed/data/events.py)",
         least=0,
         most=100,
     )
