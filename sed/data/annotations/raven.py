@@ -39,9 +39,10 @@ class Raven:
         return {BEGIN, END} <= set(text.split("\n", 1)[0].rstrip("\r").split("\t"))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the selections; a table without any is a recording without events.
+        """Yield the selections; if there are none, the recording that the table's name implies, as one without events.
 
-        Its name gives the recording, which with a column of files is true only of names that Raven itself chooses.
+        A table with a column of files may be of several recordings, unless it has a name that Raven itself chooses: if
+        it has no selections, nothing is yielded.
         """
         lines = lines_of(text)
         header = lines[0].split("\t")
