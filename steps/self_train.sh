@@ -61,7 +61,7 @@ train() { # train <iteration> <config>: train all members
     for seed in "${members[@]}"; do
         member=${exp}_it$1_seed${seed}
         if [[ ${labels} ]]; then
-            [[ ${force} == true || ! -f ${member}/.labels ]] || cmp -s "${labels}" "${member}/.labels" ||
+            [[ ${force} == true || ! -f ${member}/.labels ]] || cmp -s "${labels}" "${member}/.labels" || ! begun "${member}" ||
                 die "${member}: was trained with other pseudo-labels, of another ensemble, other --tune-args or another file named in them (remove it to train it again, or give another <exp/x>)"
             mkdir -p "${member}"
             copy "${labels}" "${member}/.labels"
@@ -69,6 +69,9 @@ train() { # train <iteration> <config>: train all members
         "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --force "${force}" --pretrained "${pretrained}" \
             --train-args "${options} --seed ${seed}" "$2" "${dump}" "${member}"
     done
+}
+begun() { # begun <member>: has it learned anything that a further training would start from?
+    [[ -e $1/.done || -e $1/final.pt ]] || compgen -G "$1/checkpoints/*.pt" >/dev/null
 }
 average() { # average <iteration> <set>: infer with all members and average their posteriors
     local out=${exp}_it$1/$2/scores.h5 scores=() seed

@@ -57,6 +57,12 @@ END
     run self_train --tune-args "--what threshold"
     [[ ${status} == 2 && ${output} == *'x_it2_seed1: was trained with other pseudo-labels'* ]]
     grep -q '^sed.bin.tune .* --what threshold$' calls
+    rm exp/x_it2_seed1/{.done,final.pt} # one that was killed before its first checkpoint was trained with none
+    self_train --tune-args "--what threshold"
+    mkdir exp/x_it2_seed1/checkpoints && touch exp/x_it2_seed1/checkpoints/step-00000002.pt
+    rm exp/x_it2_seed1/{.done,final.pt}
+    run self_train
+    [[ ${status} == 2 && ${output} == *'x_it2_seed1: was trained with other pseudo-labels'* ]]
     self_train --tune-args "--what threshold" --force
     # so are they if clips have other tags, which the labels are limited to
     printf 'filename\tevent_labels\na.wav\tDog\n' >dump/weak/tags.tsv
