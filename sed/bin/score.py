@@ -12,6 +12,7 @@ computed from.
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from sed.evaluation.metrics.task import Problem
     from sed.evaluation.postprocessing.pipeline import PostProcessing
     from sed.evaluation.submission import Submission
+
+BESIDE = ("events.tsv", "bootstrap.npz", "report.html")
+"""files that are written beside the result"""
+log = logging.getLogger("sed.score")
 
 
 def parser() -> Parser:
@@ -106,12 +111,12 @@ def refuse_contradictions(args: argparse.Namespace) -> None:
 
 def refuse_overwriting(args: argparse.Namespace) -> None:
     """Refuse to write over an input, or into a folder that is an input: the next run would read events.tsv there."""
-    out, beside = args.out.resolve(), ("events.tsv", "bootstrap.npz", "report.html")
-    if out.name in beside:
+    out = args.out.resolve()
+    if out.name in BESIDE:
         raise UserError(f"--out {args.out}: a file of this name is written beside the result (name it result.json)")
     given = [args.input, args.ground_truth, args.durations, args.labels, args.exclude, args.groups, args.event_f1_from]
     given += [args.tuned, args.audio]
-    check_outputs([args.out, *(args.out.with_name(name) for name in beside)], given)
+    check_outputs([args.out, *(args.out.with_name(name) for name in BESIDE)], given)
     for folder in (args.input, args.ground_truth):
         if Path(folder).resolve() == out.parent:
             raise UserError(f"--out {args.out}: in a folder whose tables are read (write to another folder)")
@@ -136,23 +141,55 @@ def _read(args: argparse.Namespace) -> tuple[Submission, Reference]:
 def _decide(
     args: argparse.Namespace, problem: Problem, submission: Submission, post: PostProcessing
 ) -> tuple[Decisions, PostProcessing, dict[str, Any]]:
-    """Return the decisions, the post-processing that made them, and the entries on cross-fitting for the result."""
+    """Return the decisions, the post-processing that made them, and the entries on cross-fitting for the result.
+
+    Raises:
+        UserError: also if the decisions would replace an events.tsv of others.
+    """
     from sed.evaluation.alignment import decide
     from sed.evaluation.cross_fitting import cross_fit
 
+    more: dict[str, Any] = {}
     if args.cross_fit:
-        return cross_fit(problem, submission, post, args.cross_fit, points=args.operating_points)
-    return decide(problem, submission, post, points=args.operating_points, f1_from=args.event_f1_from), post, {}
+        decisions, post, more = cross_fit(problem, submission, post, args.cross_fit, points=args.operating_points)
+    else:
+        decisions = decide(problem, submission, post, points=args.operating_points, f1_from=args.event_f1_from)
+    if decisions.detections is not None:
+        _keep_foreign_events(args.out)
+    return decisions, post, more
 
 
-def _remove_earlier(out: Path) -> None:
-    """Remove an earlier result, its events and its report.
+def _keep_foreign_events(out: Path) -> None:
+    """Raise UserError if there is an events.tsv without any sign of a scoring: it may be someone's labels.
+
+    A scoring that was killed, or has just begun, leaves at least the lock's file.
+    """
+    events, *others = (out.with_name(name) for name in (*BESIDE, ".score.lock"))
+    if events.exists() and not any(path.exists() for path in (out, *others)):
+        raise UserError(
+            f"{events}: would be replaced, and no scoring seems to have written it (move it away, or write to another "
+            "folder)"
+        )
+
+
+def _remove_earlier(out: Path, *, events: bool, report: bool) -> None:
+    """Remove an earlier result, its events and its report; warn of files of a result of another name.
 
     If this process is killed, or writes no events or no report, they must not stay beside what it has written.
+
+    Args:
+        out: the result.
+        events: whether events.tsv will be written.
+        report: whether report.html will be written.
     """
     if out.exists():
         for path in (out, out.with_name("events.tsv"), out.with_name("report.html")):
             path.unlink(missing_ok=True)
+        return
+    written = ["events.tsv"] * events + ["bootstrap.npz"] + ["report.html"] * report
+    if others := [name for name in written if out.with_name(name).exists()]:
+        names = " and ".join(others)
+        log.warning("%s: %s of another result in its folder replaced (give each a folder of its own)", out, names)
 
 
 @entry
@@ -205,7 +242,7 @@ def main() -> None:
     result |= cross_fitted
     add_more(result, problem, evaluation, reference=reference, raw=raw, groups=groups, options=vars(args))
     with lock(out.parent, "score", wait=True):  # two processes scoring into one folder must not mix their files
-        _remove_earlier(out)
+        _remove_earlier(out, events=decisions.detections is not None, report=sources is not None)
         path, count = out.with_name("bootstrap.npz"), args.bootstrap
         add_confidence(result, problem, evaluation, path, samples=count, seed=args.bootstrap_seed, jobs=jobs)
         if decisions.detections is not None:

@@ -161,3 +161,27 @@ def test_a_threshold_for_decisions_is_refused(
 ) -> None:
     assert call(monkeypatch, "points/0.5.tsv", "--threshold", "0.3", "--out", f"{place}/new/result.json") == 2
     assert "--threshold: points/0.5.tsv has decisions, which no threshold changes" in capsys.readouterr().err
+
+
+def test_a_table_that_no_scoring_has_written_is_not_replaced(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as a data directory's events.tsv, when another table is the ground truth."""
+    (place / "data").mkdir()
+    (place / "data" / "events.tsv").write_text("another's")
+    assert call(monkeypatch, "points/0.5.tsv", "--out", "data/result.json") == 2
+    assert "data/events.tsv: would be replaced, and no scoring seems to have written it" in capsys.readouterr().err
+    assert (place / "data" / "events.tsv").read_text() == "another's" and not (place / "data" / "result.json").exists()
+
+
+@pytest.mark.thorough
+def test_a_second_result_in_one_folder_names_the_files_that_it_replaces(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for name in ("one", "two", "two"):
+        (place / "scored").mkdir(exist_ok=True)
+        (place / "scored" / "report.html").touch()
+        assert call(monkeypatch, "points/0.5.tsv", "--out", f"scored/{name}.json") == 0
+        said.append("scored/two.json: events.tsv of another result" in capsys.readouterr().err)
+    assert said == [False, True, False]
