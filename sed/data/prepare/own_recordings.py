@@ -289,8 +289,8 @@ def _readable(
 ) -> tuple[dict[str, Path], dict[str, float]]:
     """Return the recordings that can be used, and their lengths in seconds; log the others.
 
-    Those are used that can be read to their end, and have something in them: the data directories of their clips would
-    leave out what is silent or shorter than SHORTEST.
+    A recording can be used if it can be read to its end, and is neither silent nor shorter than SHORTEST: stage 1 would
+    leave out the clips of such a one.
 
     Args:
         found: {recording: its file}.
