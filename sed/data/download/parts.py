@@ -215,7 +215,8 @@ class Parts:
         except (OSError, ValueError, KeyError, TypeError):
             return False
         if known and lost:
-            log.info("%s: %d of its %d files are gone or changed: made again", part, len(lost), len(note["placed"]))
+            count = f"{len(lost)} of its {len(note['placed'])} files are"
+            log.warning("%s: %s gone or changed, the first %s: made again", part, count, self.folder / lost[0])
         return known and not lost
 
     def _get(self, part: str, rows: Sequence[Row]) -> None:

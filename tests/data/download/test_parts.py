@@ -128,6 +128,17 @@ def test_a_part_whose_files_or_rows_have_changed_is_made_again(serve, tmp_path):
     assert (folder / "in" / "x" / "1").read_bytes() == b"one" and stage(folder, server.url).missing(both) == {}
 
 
+def test_a_file_that_was_edited_is_named_before_the_archive_s_replaces_it(serve, tmp_path, caplog):
+    """A label corrected in downloads/ would otherwise be gone without a word of which file it was in."""
+    server = serve(zenodo={"1": {"a.zip": zipped({"x/1": b"one", "x/2": b"two"})}})
+    rows = table(tmp_path, "p zenodo:1 a.zip in x")
+    stage(tmp_path / "d", server.url).get(rows)
+    (tmp_path / "d/in/x/2").write_bytes(b"three")
+    assert [*stage(tmp_path / "d", server.url).missing(rows)] == ["p"]
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said[0] == f"p: 1 of its 2 files are gone or changed, the first {tmp_path}/d/in/x/2: made again"
+
+
 def test_archives_that_a_kill_left_of_a_finished_part_are_dropped(serve, tmp_path):
     server = serve(zenodo={"1": {"a.zip": zipped({"x/1": b"one"})}})
     rows = table(tmp_path, "p zenodo:1 a.zip in x")
