@@ -11,6 +11,7 @@ import argparse
 import copy
 import difflib
 import functools
+import itertools
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -117,6 +118,7 @@ class Parser(configargparse.ArgumentParser):
         self._section: Any = self
         self._resolve = resolve
         self._not_in_config = {"config", "show_config"}
+        self._given: list[str] = []  # the words that are parsed
         if config:
             self.add_argument("--config", "--conf", is_config_file=True, metavar="FILE", help="flat YAML of options")
             self.add_argument(
@@ -208,6 +210,7 @@ class Parser(configargparse.ArgumentParser):
             self._check_config(path)
         if show:
             self._require_nothing()
+        self._given = list(sys.argv[1:] if args is None else args)
         parsed: argparse.Namespace = super().parse_args(args, **kwargs)
         if show:
             print(config_text(self.settings(parsed)), end="", flush=True)
@@ -221,8 +224,13 @@ class Parser(configargparse.ArgumentParser):
         return self._resolve(config, args) if self._resolve else config
 
     def error(self, message: str) -> NoReturn:
-        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
         flags = [flag for action in self._actions for flag in action.option_strings]
+        # The value of an unknown option counts as a positional argument, which may be refused first.
+        given = itertools.takewhile(lambda word: word != "--", self._given)
+        words = [word for word in given if re.match(r"--[\w-]+(=|$)", word) and word.split("=")[0] not in flags]
+        if words and not message.startswith(("unrecognized arguments", "argument -")):
+            message = f"unrecognized arguments: {words[0]}"
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
         near = difflib.get_close_matches(unknown[1], flags, n=1) if unknown else []
         if near:
             message += f"; did you mean {near[0]}?"

@@ -69,6 +69,24 @@ def test_an_option_that_is_misspelt_is_answered_with_the_one_that_is_near(typed:
     assert str(refused.value) == line
 
 
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("--modle x 3", "unrecognized arguments: --modle; did you mean --model? (see --help)"),
+        ("--modle=x", "unrecognized arguments: --modle=x; did you mean --model? (see --help)"),
+        ("--model x -- --modle", "argument input: '--modle' is not a whole number (see --help)"),
+        ("--model --x=y x", "argument --model: expected one argument (see --help)"),
+    ],
+)
+def test_a_misspelt_option_is_named_before_its_value_that_was_taken_for_a_file(typed: str, line: str) -> None:
+    parser = Parser("Infer.")
+    parser.option("model", "", "a model")
+    parser.add_argument("input", type=int)
+    with pytest.raises(UserError) as refused:
+        parser.parse_args(typed.split())
+    assert str(refused.value) == line
+
+
 def test_provenance_letters_are_explained_only_if_used() -> None:
     parser = Parser("test")
     parser.option("rate", 16000, "Hz")
