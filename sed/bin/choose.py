@@ -16,7 +16,7 @@ import argparse
 import logging
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,9 +72,12 @@ def main() -> int:
     if args.html and (pipe := next(filter(is_stream, args.recordings), None)):
         raise UserError(f"{pipe}: a pipe, and --html reads chosen recordings again (give files, or leave --html out)")
 
+    from sed.data.events import FULL_NAMES, read_rows
     from sed.files import write_text
     from sed.prediction import session
 
+    # before the work: a table that is not there would else be missed only after hours of recordings
+    known = {row.clip for row in read_rows(Path(args.labelled), FULL_NAMES)} if args.labelled else set()
     predictor, post, _ = session.open_predictor(
         model=args.model,
         onnx=args.onnx,
@@ -85,7 +88,7 @@ def main() -> int:
         options=args,
     )
     names, doubts, problems = session.doubts(args, predictor, post)
-    rows, chosen = _choice(args, names, doubts, logger)
+    rows, chosen = _choice(args, known, names, doubts, logger)
     text = "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
     write_text(args.out, text) if args.out else sys.stdout.write(text)
     status = 0
@@ -100,16 +103,26 @@ def main() -> int:
 
 
 def _choice(
-    args: argparse.Namespace, names: Sequence[str], doubts: Sequence[Doubt], logger: logging.Logger
+    args: argparse.Namespace,
+    known: Collection[str],
+    names: Sequence[str],
+    doubts: Sequence[Doubt],
+    logger: logging.Logger,
 ) -> tuple[list[tuple[str, ...]], list[str]]:
-    """Return the rows of the list (see COLUMNS), and the chosen recordings."""
+    """Return the rows of the list (see COLUMNS), and the chosen recordings.
+
+    Args:
+        args: the command line.
+        known: names of recordings in --labelled.
+        names: paths of the recordings.
+        doubts: their measurements.
+        logger: where a choice of fewer recordings than --count is explained.
+    """
     import numpy as np
 
-    from sed.data.events import FULL_NAMES, read_rows
     from sed.data.recordings import shown
     from sed.prediction.choice import choose, labelled_among
 
-    known = {row.clip for row in read_rows(Path(args.labelled), FULL_NAMES)} if args.labelled else set()
     labelled = labelled_among(names, known)
     if known and not labelled:
         raise UserError(f"{args.labelled}: none of its {len(known)} recordings is among those given (check the names)")

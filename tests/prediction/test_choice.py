@@ -182,6 +182,13 @@ def test_the_labels_are_not_replaced_by_the_list_or_the_page(experiment, tmp_pat
         assert labels.read_text().startswith("filename\tonset")
 
 
+def test_a_missing_table_of_labels_is_refused_before_the_recordings_are_read(experiment, tmp_path, capsys):
+    write_sounds(tmp_path / "a.wav", 3)
+    assert call(command, "--model", experiment, "--labelled", tmp_path / "done.tsv", tmp_path / "a.wav") == 2
+    err = capsys.readouterr().err
+    assert "done.tsv: no such file" in err and len(err.splitlines()) == 1, "it was missed after all of them"
+
+
 def test_the_page_is_refused_where_it_would_replace_the_list_or_lack_a_pipe(experiment, tmp_path, capsys):
     write_sounds(tmp_path / "a.wav", 3)
     out = tmp_path / "x"
