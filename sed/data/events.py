@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sed.data.annotations.annotation import read_text, recording_of, without_backslashes
 from sed.data.annotations.registry import label_files, recognised
-from sed.data.tables import METADATA, ClipIds, Event, Rules, event_rows
+from sed.data.tables import EVENT_COLUMNS, METADATA, ClipIds, Event, Rules, event_rows
 from sed.errors import UserError
 
 # kinds of exceptions, as they complete "12 of 300 events ..." in messages
@@ -181,7 +181,13 @@ def _rows_of(path: Path, rules: Rules, clips: ClipIds, *, in_folder: bool = Fals
         yield Row(1, clips.of(str(path), recording_of(path)), None)
         return
     if found is None:
-        yield from (Row(*row) for row in event_rows(path, rules, clips))
+        try:
+            yield from (Row(*row) for row in event_rows(path, rules, clips))
+        except UserError as error:
+            if not in_folder or set(EVENT_COLUMNS) <= set(read_text(path).split("\n", 1)[0].split()):
+                raise
+            advice = f"; if it holds no labels, move it out of {path.parent})"  # notes, a recorder's settings
+            raise UserError(str(error).removesuffix(")") + advice) from None
         return
     reader, text = found
     for line, recording, event in reader.read(path, text):

@@ -201,3 +201,16 @@ def test_own_data_stage_1_and_scoring_agree(tmp_path, odd_share, negative_share,
     found = verdicts(tmp_path, rows)
     assert len(set(found.values())) == 1, found
     assert found["score"][0] == status and words in found["score"][1]
+
+
+def test_a_text_among_label_files_that_is_none_is_to_be_moved_away(tmp_path):
+    """Such as notes, or a recorder's settings: the message asked for columns, as if the text held labels."""
+    (tmp_path / "a.txt").write_text("1.0\t2.0\tdog\n")
+    (tmp_path / "notes.txt").write_text("Battery changed.\n")
+    with pytest.raises(UserError, match=r"notes\.txt:1: no column .*; if it holds no labels, move it out of "):
+        read_rows(tmp_path)
+    with pytest.raises(UserError, match=r"notes\.txt:1: no column .* event_label\)$"):
+        read_rows(tmp_path / "notes.txt")
+    (tmp_path / "notes.txt").write_text("filename\tonset\toffset\tevent_label\nb.wav\t2\t1\tdog\n")
+    with pytest.raises(UserError, match=r"notes\.txt:2: onset 2 is not before offset 1 \(correct the row\)$"):
+        read_rows(tmp_path)
