@@ -142,7 +142,9 @@ def read_lines(path: str | Path, rules: Rules = METADATA, *, all_lines: bool = F
                     )
                 if line.strip() or all_lines:
                     yield number, line
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+    except IsADirectoryError:
+        raise UserError(f"{path}: a folder (a table is expected)") from None
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such file (check the path, or run the stage that makes it)") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file (UTF-8 is expected)") from None

@@ -152,6 +152,13 @@ def test_a_header_may_have_blanks_and_its_line_is_named(tmp_path: Path) -> None:
         read_tags_tsv(tmp_path / "t.tsv")
 
 
+def test_a_folder_in_place_of_a_table_is_named_as_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a folder \(a table is expected\)"):
+        read_tags_tsv(tmp_path)  # once "no such file"
+    with pytest.raises(UserError, match="no such file"):
+        read_tags_tsv(tmp_path / "none.tsv")
+
+
 def test_a_file_with_a_line_of_a_million_characters_is_not_a_table(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text("filename\tevent_labels\n" + "a" * LONGEST)
     with pytest.raises(UserError, match=rf"t\.tsv:2: a line of {LONGEST} characters or more \(is it a table\?\)"):
