@@ -349,12 +349,14 @@ class Collection:
 
     def close(self, unknown: Sequence[tuple[str, str, str]]) -> None:
         """Write the tables of origins, of copies that differ, and of unknown keys."""
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for a_set in self.sets:
             for name in a_set.names:
                 place = Place(a_set.folder.name, a_set.folder / name)
                 if place.is_filled:
                     rows.append((place.set, name, self.origin_of.get((place.set, name), _origin_unknown(place.path))))
+        known = {a_set.folder.name for a_set in self.sets}
+        rows += [row for row in self.origins.rows if row[0] not in known]  # of sets whose metadata are absent now
         self.origins.replace(rows)
         write_tsv(self.downloads / UNKNOWN_TABLE, UNKNOWN, ((shard, shown(key), why) for shard, key, why in unknown))
         differing = self.differing()

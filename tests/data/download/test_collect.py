@@ -68,6 +68,22 @@ def run(downloads: Path, *folders: Path) -> list[Set]:
     return sets
 
 
+def test_origins_stay_while_the_metadata_of_their_set_are_absent(downloads: Path, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    for number, name in enumerate(NAMES[2:5]):
+        (given / name).write_bytes(sound(number))
+    run(downloads, given)
+    before = rows(downloads / "origins.tsv")
+    assert {row["set"] for row in before} == {"v", "w"}
+    (downloads / "m/w.tsv").rename(tmp_path / "w.tsv")
+    run(downloads)
+    assert rows(downloads / "origins.tsv") == before
+    (tmp_path / "w.tsv").rename(downloads / "m/w.tsv")
+    run(downloads)
+    assert rows(downloads / "origins.tsv") == before
+
+
 def test_a_shard_in_folders_that_overlap_is_read_once(tmp_path: Path) -> None:
     shard = tmp_path / "shards" / "1.tar"
     shard.parent.mkdir()
