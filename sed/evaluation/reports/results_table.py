@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,9 @@ from sed.evaluation.reports.trained_on import lacks_real_strong
 from sed.evaluation.reports.weights import ensemble_of, lacks_weights, warning, weights_of
 from sed.evaluation.result_file import MAY_DIFFER, experiment_name, of_any_seed, seed_of, settings
 
+_SEED = re.compile(r"_seed\d+(?= \(|$)")
+"""what recipes append to a config's name for each of --seeds; before ` (student)` and the like"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -36,14 +41,14 @@ class Row:
 
 
 def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
-    """Merge experiments that differ only in their seed into one row, which has the shortest of their names.
+    """Merge experiments that differ only in their seed into one row; `_named` names it.
 
     Options are compared as `of_any_seed` returns them; if it returns none, names are. Results on other numbers of clips
     or with other post-processing, a second result of a seed, and results whose seed is unknown have rows of their own.
 
     found: (path, content) of each result.json.
     """
-    groups: dict[str, tuple[str, list[dict[str, Any]]]] = {}
+    groups: dict[str, tuple[list[str], list[dict[str, Any]]]] = {}
     for path, result in found:
         student = ((result.get("input") or {}).get("attrs") or {}).get("which") == "student"
         name = (
@@ -61,10 +66,29 @@ def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
         if known is None or seed is None or {seed, None} & taken:  # a second result of a seed gets its own row
             if known is not None:
                 key += str(path)
-            groups[key] = (name, [result])
+            groups[key] = ([name], [result])
         else:
-            groups[key] = (min(known[0], name, key=lambda n: (len(n), n)), [*known[1], result])
-    return [Row(name=name, set=results[0]["set"], results=results) for name, results in groups.values()]
+            groups[key] = ([*known[0], name], [*known[1], result])
+    return _named(list(groups.values()))
+
+
+def _named(groups: Sequence[tuple[list[str], list[dict[str, Any]]]]) -> list[Row]:
+    """Return the rows of groups of (names of the experiments, their results).
+
+    Experiments whose names differ only in `_seed<k>` give the row `x`, not `x_seed1`, which reads as a single seed;
+    other rows, and those that would share a name with another row of the set, have the shortest of the names.
+    """
+    shortest = [min(names, key=lambda name: (len(name), name)) for names, _ in groups]
+    stems = [{_SEED.sub("", name) for name in names} for names, _ in groups]
+    short = [
+        min(stem) if len(names) > 1 and len(stem) == 1 else name
+        for (names, _), stem, name in zip(groups, stems, shortest, strict=True)
+    ]
+    used = Counter((results[0]["set"], name) for (_, results), name in zip(groups, short, strict=True))
+    return [
+        Row(name=name if used[results[0]["set"], name] == 1 else own, set=results[0]["set"], results=results)
+        for (_, results), name, own in zip(groups, short, shortest, strict=True)
+    ]
 
 
 def is_cross_fitted(result: Mapping[str, Any]) -> bool:

@@ -69,9 +69,18 @@ def test_seeds_trained_on_pseudo_labels_or_from_weights_of_their_own_seed_are_on
     results = [found(f"bi_seed{seed}", seed) for seed in (1, 2, 11)]
     for (_, result), seed in zip(results, (1, 2, 11), strict=True):
         result["model"]["config"] |= {"train_sets": ["strong", f"pseudo_seed{seed}"], "pretrained": f"exp/a_seed{seed}"}
-    assert [(row.name, len(row.results)) for row in group(results)] == [("bi_seed1", 3)]
+    assert [(row.name, len(row.results)) for row in group(results)] == [("bi", 3)]
     results[2][1]["model"]["config"]["pretrained"] = "exp/a_seed1"  # of another seed
     assert [len(row.results) for row in group(results)] == [2, 1]
+
+
+def test_a_row_of_several_seeds_does_not_have_the_name_of_one_unless_its_own_name_is_taken() -> None:
+    seeds = [found(f"x_seed{seed}", seed) for seed in (2, 3)]
+    assert [row.name for row in group([*seeds, found("x_seed1", 1, post_processing={"steps": []})])] == ["x", "x_seed1"]
+    assert [row.name for row in group([*seeds, found("x", 1, pooling="mean")])] == ["x_seed2", "x"]
+    assert [row.name for row in group([found("x_seed1", 1), found("x-2", 2)])] == ["x-2"]
+    elsewhere = [found("x", 1, pooling="mean", set="public_eval")]
+    assert [row.name for row in group([*seeds, *elsewhere])] == ["x", "x"]
 
 
 def test_the_page_names_the_config_that_systems_are_compared_with_and_says_nothing_without_one() -> None:
