@@ -40,13 +40,13 @@ def main() -> None:
     if not scores:
         raise UserError(f"{args.dump}: no label of it has a clip (nothing to score)")
     mean = sum(scores.values()) / len(scores)
+    if args.out:  # before the table, whose reader may stop, such as `head`
+        result = {"checkpoint": str(args.checkpoint), "set": args.dump.name, "clips": clips, "map": mean, "ap": scores}
+        write_json(args.out, result)
     width = max(map(len, scores))
     for label, score in scores.items():
         print(f"{label:{width}}  {score:.3f}")
     print(f"{'mean':{width}}  {mean:.3f}  ({clips} clips)")
-    if args.out:
-        result = {"checkpoint": str(args.checkpoint), "set": args.dump.name, "clips": clips, "map": mean, "ap": scores}
-        write_json(args.out, result)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,17 @@ def test_a_tagger_is_scored_on_a_dumped_set_by_its_own_config(bank, tmp_path, mo
     assert "no such config" in capsys.readouterr().err
 
 
+def test_the_file_is_written_before_the_table_is_printed_so_that_head_cannot_prevent_it(tmp_path, monkeypatch):
+    for name in ("ast.pth", "ast.yaml"):
+        (tmp_path / name).touch()
+    out, written = tmp_path / "map.json", []
+    monkeypatch.setattr("sed.checkpoints.defaults.read_model_config", lambda _: {})
+    monkeypatch.setattr("sed.training.pretraining.tagging.average_precisions", lambda *_, **__: ({"High": 0.5}, 8))
+    monkeypatch.setattr(evaluate_tagger, "print", lambda _: written.append(out.exists()), raising=False)
+    assert run(monkeypatch, evaluate_tagger, "--out", out, tmp_path / "ast.pth", tmp_path) == 0
+    assert written == [True, True]
+
+
 def test_pretraining_locks_its_checkpoint_and_not_the_folder(bank, tmp_path, monkeypatch, capsys):
     args = [*SHORT.split(), *FRONT_END, "--steps-per-epoch", "1", bank, tmp_path / "ast.pth"]
     with lock(tmp_path, "ast"):
