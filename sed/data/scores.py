@@ -190,6 +190,8 @@ def _json(value: Any) -> str:
 def read_scores(path: str | Path) -> Scores:
     """Read `scores.h5`; raise UserError if it is missing, damaged, or has values that are NaN or outside [0, 1]."""
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: a folder (give the scores.h5 in it)")
     if not path.is_file():
         raise UserError(f"{path}: no such file (run inference first: python3 -m sed.bin.infer --help)")
     try:

@@ -172,6 +172,8 @@ def test_values_that_are_not_posteriors_are_refused_and_named(tmp_path, bad):
 def test_missing_or_damaged_files_are_user_errors(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         read_scores(tmp_path / "scores.h5")
+    with pytest.raises(UserError, match="a folder"):  # not "no such file": it is there
+        read_scores(tmp_path)
     (tmp_path / "scores.h5").write_bytes(b"not hdf5")
     with pytest.raises(UserError, match="damaged"):
         read_scores(tmp_path / "scores.h5")
