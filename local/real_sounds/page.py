@@ -322,7 +322,7 @@ class Page:
                 protocols.carried(self.results, self.margins, self.remarks),
             ),
             ("Beyond the paper", BEYOND, protocols.beyond(self.results, self.margins, self.remarks)),
-            ("Clip pooling and frozen epochs", GRID, protocols.grid(self.results, self.margins)),
+            ("Clip pooling and frozen epochs", GRID, protocols.grid(self.results, self.margins, self.remarks)),
             ("Mixup and the encoder's rate", MIXUP, protocols.mixup(self.results)),
         ):
             lines += [f"## {head}", "", text, "", *rows] if rows else []

@@ -225,12 +225,14 @@ def beyond(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
     return table(heads, rows)
 
 
-def grid(results: Results, margins: Margins = ()) -> list[str]:
+def grid(results: Results, margins: Margins = (), remarks: Remarks = ()) -> list[str]:
     """Return EB-F1 and PSDS1 of the AST systems by clip pooling and frozen epochs, else trained as in protocol A.
 
     Args:
         results: {config: the results of its seeds}; those with the settings of the grid are chosen.
         margins: differences between two configs, from `reduce.margin`.
+        remarks: remarks on trainings. Marks that all cells of a row have stand at its clip pooling; others at the gain
+            of the system that they name, since in the first table a number in parentheses is that of the seeds.
 
     Returns:
         Lines of Markdown, with a second table of the gains over AST-GRU if there are margins; none if the first table
@@ -243,12 +245,18 @@ def grid(results: Results, margins: Margins = ()) -> list[str]:
     order = {pooling: place for place, pooling in enumerate(CLIP_POOLINGS)}  # unknown ones come last
     for pooling, frozen in sorted(cells, key=lambda key: (order.get(key[0], len(order)), key[1])):
         by_system = cells[pooling, frozen]
-        first = [CLIP_POOLINGS.get(pooling, pooling), f"{frozen:g} epochs" if frozen else "no"]
-        rows.append([*first, *(_cell(list(by_system.get(system, {}).values())) for system in AST_SYSTEMS)])
         names = {system: _config_of(results, runs) for system, runs in by_system.items()}
-        over = [_differences(margins, names.get(PLAIN_AST, ""), names.get(system, "")) for system in OTHER_AST]
-        if any(one != NO_MARGIN for one in over):
-            gains.append([*first, *(", ".join(one) if one != NO_MARGIN else "–" for one in over)])
+        own = {system: marked(remarks, names[system], list(runs.values())) for system, runs in by_system.items()}
+        common = next(iter(own.values())) if len(set(own.values())) == 1 else ""
+        first = [CLIP_POOLINGS.get(pooling, pooling) + common, f"{frozen:g} epochs" if frozen else "no"]
+        rows.append([*first, *(_cell(list(by_system.get(system, {}).values())) for system in AST_SYSTEMS)])
+        over = {system: _differences(margins, names.get(PLAIN_AST, ""), names.get(system, "")) for system in OTHER_AST}
+        if any(one != NO_MARGIN for one in over.values()):
+            shown = (
+                ", ".join(one) + ("" if common else own[system]) if one != NO_MARGIN else "–"
+                for system, one in over.items()
+            )
+            gains.append([*first, *shown])
     heads = ["clip pooling", "frozen first"]
     lines = table([*heads, *(TITLES[system] for system in AST_SYSTEMS)], rows)
     if gains:

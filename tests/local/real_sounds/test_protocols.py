@@ -228,6 +228,23 @@ def test_the_grid_shows_the_gains_over_ast_gru_of_the_same_row() -> None:
     assert grid(results, margins)[-2:] == [f"| attention, softmax over classes (D) | 6 epochs | – | – | {gain} |", ""]
 
 
+def test_the_grid_has_the_marks_of_remarks_at_the_gain_or_where_all_cells_have_them_at_the_row() -> None:
+    names = [f"{system}_clip_pooling_attention" for system in ("ast_gru", "ast_sed")]
+    results = {
+        "ast_gru": [run(1, 0.30, "mean")],
+        names[0]: [run(1, 0.35, "mean", clip_pooling="attention")],
+        names[1]: [run(1, 0.45, clip_pooling="attention")],
+    }
+    later = {"names": [f"{name}_seed1" for name in names], "text": "Later."}
+    lost = {"names": [f"{names[1]}_seed1"], "text": "Lost."}
+    number = {"value": 0.1, "low": 0.05, "high": 0.15}
+    margins = [{"a": names[0], "b": names[1], "numbers": {"event_f1_macro": number, "psds1": number}}]
+    gain, row = "+10.00 [+5.00, +15.00], +0.1000 [+0.0500, +0.1500]", "| attention, softmax over classes (D)"
+    assert grid(results, margins, [later])[-2] == f"{row} (1) | 6 epochs | – | – | {gain} |"
+    assert any(line.startswith(f"{row} (1) | 6 epochs | 35.00") for line in grid(results, margins, [later]))
+    assert grid(results, margins, [lost])[-2] == f"{row} | 6 epochs | – | – | {gain} (1) |"
+
+
 def test_the_first_of_two_configs_with_the_same_settings_counts_and_the_other_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
