@@ -137,7 +137,8 @@ BEYOND = (
 )
 GRID = (
     "EB-F1 in per cent and PSDS1 (seeds) with the encoder at the rate of protocol A; the cells of "
-    "protocol A's clip pooling and frozen epochs are its trainings. Protocol B's have another rate of the encoder."
+    "protocol A's clip pooling and frozen epochs are its trainings. Protocol B's have another rate of the encoder. A "
+    "number in parentheses at a clip pooling or a gain is that of a remark under the table of all systems."
 )
 MIXUP = (
     "EB-F1 in per cent and PSDS1 (seeds) by the share of clips that are mixed and the encoder's learning rate, "
