@@ -52,6 +52,11 @@ def main() -> None:
     if args.out_dir and not args.input.resolve().is_relative_to(args.out_dir.resolve()):
         earlier = [*args.out_dir.rglob("*")]
     recordings = read_named(args.input, {path.resolve() for path in earlier})
+    repeated = {name: count for name, events in recordings.items() if (count := len(events) - len(set(events)))}
+    if repeated:
+        count, first = sum(repeated.values()), next(iter(repeated))
+        said = "%s: %d events are repeated, the first in %s, and written as often (has a recording two label files?)"
+        logger.warning(said, args.input, count, first)
     if args.out_dir:
         files = one_file_each(recordings, args.to)
         for name in files:

@@ -169,6 +169,18 @@ def test_a_table_is_not_replaced_by_its_own_events_without_its_further_columns(
         assert table.read_text() == before
 
 
+def test_events_that_are_read_twice_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """URBAN-SED has a .txt and a .jams of each recording in one folder."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("1\t2\tDog\n3\t4\tDog\n")
+    assert call(convert, tmp_path / "in", "--out", tmp_path / "one.tsv") == 0
+    assert "repeated" not in capsys.readouterr().err
+    (tmp_path / "in" / "a.csv").write_text("filename,onset,offset,label\na,1,2,Dog\n")
+    assert call(convert, tmp_path / "in", "--out", tmp_path / "two.tsv") == 0
+    assert "in: 1 events are repeated, the first in a, and written as often" in capsys.readouterr().err
+    assert len((tmp_path / "two.tsv").read_text().splitlines()) == 4
+
+
 def test_labels_are_read_from_below_the_folder_that_is_written(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("1\t2\tDog\n")
