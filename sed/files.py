@@ -110,7 +110,7 @@ def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | P
             continue
         place = Path(path).resolve()
         if place in read:
-            raise UserError(f"{path}: an input, which would be overwritten (write to another file)")
+            raise UserError(f"{path}: an input, which would be overwritten (write to another file or folder)")
         if place in written:
             raise UserError(f"{path}: two outputs would be written to this file (name another for one of them)")
         written.add(place)

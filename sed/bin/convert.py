@@ -18,6 +18,7 @@ from pathlib import Path
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
 from sed.errors import UserError
+from sed.files import check_outputs
 from sed.prediction.writers import FORMATS
 
 
@@ -36,8 +37,7 @@ def main() -> None:
         args.out = None
     if args.out and args.out_dir:
         raise UserError("give either --out or --out-dir (one of them)")
-    if args.out and args.out.resolve() == args.input.resolve():
-        raise UserError(f"--out {args.out}: the file that is read (give another: further columns would be lost)")
+    check_outputs([args.out], [args.input])
     if args.out_dir and args.out_dir.resolve() == args.input.resolve():
         raise UserError(
             f"--out-dir {args.out_dir}: the folder that is read (give another: files below --out-dir are not read)"
@@ -59,11 +59,7 @@ def main() -> None:
         logger.warning(said, args.input, count, first)
     if args.out_dir:
         files = one_file_each(recordings, args.to)
-        for name in files:
-            if (args.out_dir / name).resolve() == args.input.resolve():
-                raise UserError(
-                    f"--out-dir {args.out_dir}: {name} there is the file that is read (give another folder)"
-                )
+        check_outputs([args.out_dir / name for name in files], [args.input])
         args.out_dir.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             write_text(args.out_dir / name, text)

@@ -39,7 +39,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str, truth: str = "events.
 @pytest.mark.parametrize(
     ("source", "out", "message"),
     [
-        ("scores", "result.json", "events.tsv: an input, which would be overwritten (write to another file)"),
+        ("scores", "result.json", "events.tsv: an input, which would be overwritten (write to another file or folder)"),
         ("scores", "durations.tsv", "would be overwritten"),
         ("scores", "new/events.tsv", "--out new/events.tsv: a file of this name is written beside the result"),
         ("scores", "scores/result.json", "--out scores/result.json: in a folder whose tables are read"),

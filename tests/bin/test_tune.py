@@ -65,7 +65,7 @@ def test_no_input_is_overwritten(
     for path in given[0], given[2], given[4]:  # scores, truth, durations
         before = Path(str(path)).read_bytes()
         assert call(tune, *given, "--out", path) == 2
-        assert "an input, which would be overwritten (write to another file)" in capsys.readouterr().err
+        assert "an input, which would be overwritten (write to another file or folder)" in capsys.readouterr().err
         assert Path(str(path)).read_bytes() == before
     (tmp_path / "a.wav").write_bytes(b"a recording")
     assert call(tune, "--model", "m", "--alarms-per-hour", "1", "--out", tmp_path / "a.wav", tmp_path) == 2

@@ -152,7 +152,7 @@ def test_a_table_is_not_replaced_by_the_events_of_the_recording_of_its_name(
     table.write_text("filename\tonset\toffset\tevent_label\tnote\nsite.wav\t1\t2\tDog\tfar\nother.wav\t1\t2\tDog\t\n")
     before = table.read_text()
     assert call(convert, table, "--out-dir", tmp_path) == 2
-    assert "site.tsv there is the file that is read" in capsys.readouterr().err
+    assert "site.tsv: an input, which would be overwritten (write to another file or folder)" in capsys.readouterr().err
     assert table.read_text() == before and not (tmp_path / "other.tsv").exists()
 
 
@@ -165,7 +165,7 @@ def test_a_table_is_not_replaced_by_its_own_events_without_its_further_columns(
     before = table.read_text()
     for out in ("site.tsv", "link.tsv"):
         assert call(convert, table, "--out", tmp_path / out) == 2
-        assert f"{out}: the file that is read (give another" in capsys.readouterr().err
+        assert f"{out}: an input, which would be overwritten" in capsys.readouterr().err
         assert table.read_text() == before
 
 
