@@ -374,8 +374,8 @@ def _detections(problem: Problem, path: Path, events: RawEvents) -> EventTable:
     outside = len(table) - len(problem.inside(table))
     if outside:
         logger.warning(
-            "%s: %d detections of no length or beyond their recording: counted by the event-based F1, as sed_eval "
-            "does, and by the metric of --scores errors; left out by all other metrics",
+            "%s: %d detections of no length or beyond their recording: counted by event-based and onset F1, as "
+            "sed_eval does, and by the metric of --scores errors; left out by all other metrics",
             path,
             outside,
         )

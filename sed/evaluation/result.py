@@ -233,5 +233,5 @@ def log_summary(path: Path, result: Mapping[str, Any]) -> None:
 
 
 def _numbers(shown: Sequence[Entry], values: Mapping[str, Any]) -> str:
-    """Format the entries that `values` has; groups and raw scores lack some, such as piPSDS."""
+    """Format the entries that `values` has; raw scores lack some, such as piPSDS."""
     return ", ".join(f"{entry.heading} {entry.text(values[entry.key])}" for entry in shown if entry.key in values)

@@ -36,7 +36,7 @@ def _matrix_products(device: str) -> None:
 def loads(device: str, *, bf16: bool) -> list[Callable[[], object]]:
     """Return the functions that load what a detector and its post-processing need on a device; none for a CPU.
 
-    The fused attention runs in bf16 only (`sed.models.short_attention.usable`).
+    The fused attention does not run in float32 (`sed.models.short_attention.usable`).
     """
     if device == "cpu":
         return []

@@ -27,7 +27,7 @@ Place = Literal[
     "published",  # compared with published numbers: RESULTS.md, report.html, sed.bin.compare, ablations
     "main",  # the few that stand for a system: cards of report.html, tables over seeds, choice of learning rates
     "seeds",  # columns of a table of systems with several seeds
-    "margins",  # paired differences over several seeds
+    "margins",  # paired differences over seeds that `seeds.reduce.margin` computes; tables of them show those of "main"
     "runs",  # kept in runs.jsonl for the newest run; for earlier ones: "main" (`sed.evaluation.reports.seeds.store`)
 ]
 Values = dict[str, np.ndarray]

@@ -34,7 +34,7 @@ class Published(NamedTuple):
         return "–" if value is None else BY_KEY[key].plain(value)
 
     def shown(self) -> list[str]:
-        """Format the published numbers in the units and order of the metric table."""
+        """Format the numbers of the entries that are shown in `published` (EB-F1, PSDS1), as the metric table does."""
         return [self.text(entry.key) for entry in shown_in("published")]
 
 

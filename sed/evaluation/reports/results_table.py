@@ -43,8 +43,9 @@ class Row:
 def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
     """Merge experiments that differ only in their seed into one row; `_named` names it.
 
-    Options are compared as `of_any_seed` returns them; if it returns none, names are. Results on other numbers of clips
-    or with other post-processing, a second result of a seed, and results whose seed is unknown have rows of their own.
+    Options are compared as `of_any_seed` returns them; if it returns none, names are. Results on another set or number
+    of clips, of a student, or with other post-processing have rows of their own; so have a second result of a seed, and
+    results whose seed is unknown.
 
     found: (path, content) of each result.json.
     """
@@ -183,8 +184,9 @@ def markdown(rows: Sequence[Row], reference: Mapping[str, Any], name_of_referenc
         lines += [f"## {_safe(name)}", "", *_banner(chosen), *_table(chosen), ""]
         lines += [*_details(chosen, reference, name_of_reference), ""]
     lines += [
-        "PSDS1 and PSDS2 are psds_eval's at the number of thresholds given; exact is the threshold-free value of",
-        "sed_scores_eval; psds_eval up to 0.4 took the mean cross-trigger rate over K classes, since 0.5 it is K - 1.",
+        "PSDS1 and PSDS2 are psds_eval's at 50 thresholds, or as many as the command's --operating-points; exact is",
+        "the threshold-free value of sed_scores_eval; psds_eval up to 0.4 took the mean cross-trigger rate over K",
+        "classes, since 0.5 it is K - 1.",
         "Several seeds: mean ± standard deviation. One seed: 95 % bootstrap interval over clips where it was computed.",
     ]
     if any(on_their_set(row.results[0]) for row in rows):
@@ -202,7 +204,7 @@ def markdown(rows: Sequence[Row], reference: Mapping[str, Any], name_of_referenc
 
 
 def _banner(rows: Sequence[Row]) -> list[str]:
-    """Return the warnings above a table: missing or few clips, cross-fitting, no pretrained weights, no real data."""
+    """Return the warnings above a table: missing or few clips, cross-fitting, not pretrained, no real strong clips."""
     short = sorted(
         {(r["clips"], r["clips_expected"]) for row in rows for r in row.results if r["clips"] < r["clips_expected"]}
     )

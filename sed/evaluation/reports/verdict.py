@@ -46,7 +46,7 @@ class Found:
         right: number of detections that fit an event, each a different one.
         off: number of the others that share time with an event of the label.
         nothing: number of the others that share time with no event.
-        taken: {label: number of the others that share most time with an event of it}.
+        taken: {other label: number of those that share time with no event of their own label, and most with one of it}.
     """
 
     events: int = 0

@@ -49,7 +49,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def seen_and_unseen(names: Sequence[str], results: Results, training: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Split the EB-F1 gap of each system into underfitting and generalisation error.
+    """Split what the EB-F1 of each system on validation lacks to 100 % into underfitting and generalisation error.
 
     Args:
         names: configs, in order.
