@@ -139,7 +139,10 @@ def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
     first = sets[0].store
     for s in sets:
         if s.batch_size > len(s):
-            raise UserError(f"batch size {s.batch_size} of {s.name} is larger than the set, {len(s)} clips (lower it)")
+            raise UserError(
+                f"batch size {s.batch_size} of {s.name} is larger than the set, {len(s)} clips (lower it by "
+                "--batch-sizes of sed.bin.train, in a recipe within --train-args)"
+            )
         other = difference(s.store.front_end, first.front_end)
         if other:
             raise UserError(

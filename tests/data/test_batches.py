@@ -98,7 +98,9 @@ def test_a_pool_gives_the_rows_of_its_sets_in_any_order(dump: Path, sets: list[T
 
 
 def test_bad_sets_are_refused(dump: Path, sets: list[TrainingSet], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="batch size 10 of strong_real is larger than the set, 9 clips"):
+    with pytest.raises(
+        UserError, match=r"batch size 10 of strong_real is larger than the set, 9 clips \(.*--batch-sizes.*--train-args"
+    ):
         arrange([load_set(dump / "strong_real", LABELS, frames=50, frame_seconds=0.02, batch_size=10)])
     with pytest.raises(UserError, match="no training set with labels"):
         arrange([s for s in sets if s.name == "unlabelled"])
