@@ -7,7 +7,7 @@
 #                        tables of recordings that are linked one by one (desed)
 #   --parts LIST         parts to download, comma-separated; docs/reproduce.md explains desed's (synthetic,metadata,strong,public,
 #                        xares,ast; optional: soundbank, panns, atst_frame, beats)
-#   --archives DIR       folder of files that you downloaded by hand, used instead of the network; may be repeated
+#   --archives DIR       folder of files that you downloaded by hand; only what it lacks is downloaded; may be repeated
 #   --research-only LIST copies of the recordings to download too though their terms allow research only; local/<name>_copies.tsv
 #                        lists them: of desed, minhleduc ("")
 #   --mirror URL         server to use instead of all hosts (Zenodo, Hugging Face, GitHub, ...); paths on a host are appended to URL
@@ -18,7 +18,7 @@
 #   --fetch-pause N      seconds to wait between two fetches, on average (5)
 #   --keep-archives BOOL keep archives after unpacking (true)
 #   --timeout N          seconds without data after which a connection counts as stalled (60)
-#   --retries N          failures in a row after which a download is given up (8)
+#   --retries N          new attempts in a row without progress before a download is given up; 2 if the host never answered (8)
 #   --nj N               parts at once (3)
 #
 # Writes <downloads>/{audio,metadata}, <downloads>/ast.<pth|safetensors>, <downloads>/copies (others' copies of the recordings)

@@ -4,8 +4,8 @@
 # usage: local/prepare.sh [options] <downloads> <data>
 #
 #   --nj N              threads of the audio check (2)
-#   --max-bad X         refuse a set if more than X % of its audio files cannot be read, are shorter than 0.1 s or longer than
-#                       60 s, or have another length than their clip; fewer are listed in bad_audio.tsv and left out (5)
+#   --max-bad X         refuse a set if more than X % of its audio files cannot be read, are silent, shorter than 0.1 s or longer
+#                       than 60 s, or have another length than their clip; fewer are listed in bad_audio.tsv and left out (5)
 #   --max-dropped X     refuse a set if more than X % of its events have no length, begin beyond their clip's end, or end
 #                       more than 0.5 s beyond it (10)
 #   --min-coverage X    refuse a test set (validation, public_eval) with audio of less than X % of its clips (0)
