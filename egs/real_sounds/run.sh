@@ -11,7 +11,7 @@
 #   --seeds LIST          seeds of every config ("1 2 3")
 #   --systems LIST        configs of conf/real_sounds/ that stage 3 trains ("crnn ast_gru fte_only lgd_only ast_sed")
 #   --more LIST           configs of conf/real_sounds/ that stage 4 trains ("ratio_2 ratio_5")
-#   --boxes LIST          configs also scored with bounding boxes (cSEBBs), with tune.sh's settings for the same labels, if any (those of crnn, ast_gru, fte_only, lgd_only and ast_sed that are in --systems or --more)
+#   --boxes LIST          configs also scored with bounding boxes (cSEBBs), with tune.sh's settings if they are for the same labels, else the defaults of cSEBBs (those of crnn, ast_gru, fte_only, lgd_only and ast_sed that are in --systems or --more)
 #   --rates LIST          pairs head:encoder of learning rates instead of the config's, in exp/<config>_lr<h>_<e>_seed<k>
 #   --vary LIST           KEY=VALUE,VALUE...: train all combinations, in exp/<config>_<key>_<value>_seed<k> (a value that the config has is left out of the name)
 #   --jobs N              experiments that run at the same time (1)

@@ -10,8 +10,9 @@
 # Splits DIR's training sources into two parts, and mixes training clips from the first, validation clips from the second.
 # Pre-trains the encoders once, trains the CRNN with several pairs of learning rates and each AST system in several regimes,
 # and writes those with the highest PSDS1, averaged over seeds: tuning/rates.json, the CRNN's learning rates;
-# tuning/regime.json, the regimes of both protocols. It then tunes the bounding boxes (cSEBBs) of each system, in its chosen
-# regime and with the first seed, on a further set mixed from the second part: tuning/csebbs/.
+# tuning/regime.json, the regimes of both protocols. It then tunes the bounding boxes (cSEBBs) of the CRNN with
+# these rates and of each AST system in the regime of each protocol, all with the first seed, on a further set mixed from the
+# second part: tuning/csebbs/.
 # The chosen rates and regimes are then to be written into conf/real_sounds/ by hand. The values that are tried, the defaults
 # below, were chosen by hand.
 #

@@ -83,7 +83,7 @@ STEPS_MS = {"AST": 100, "ATST-Frame": 40, "BEATs": 160}
 OTHER_ENCODERS = tuple(
     config for encoder, configs in CARRIED.items() if encoder != "AST" for config in configs.values()
 )
-# AST systems in the table of the rivals, as protocols A and B train them; it ends with protocol B's AST-SED
+# AST systems in the table of the rivals, as protocols A and B train them; the table's last row is protocol B's AST-SED
 BOTH_WAYS = ("ast_gru", f"ast_gru{TUNED}", "ast_sed")
 GRID = ("clip_pooling", "frozen_epochs")
 """settings in which the rows of `grid` differ; all others are those of protocol A"""
