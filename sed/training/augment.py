@@ -218,7 +218,7 @@ def filter_gains(rng: np.random.Generator, options: AugmentOptions, *, clips: in
     bands = rng.integers(min(options.filter_min_bands, most), most + 1, clips)
     width = np.minimum(options.filter_min_width, bins // bands)
     # Inner edges: sorted draws from the bins left over by the minimum widths, then moved apart by these widths. All
-    # clips have an array of `most` bands; the edges of those beyond a clip's number are at the last bin.
+    # clips have an array of `most` bands; those beyond a clip's number are empty, after the last bin.
     spare = bins - bands * width
     inner = np.floor(rng.random((clips, most - 1)) * (spare[:, None] + 1)).astype(np.int64)
     nth = np.arange(1, most)

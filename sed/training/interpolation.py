@@ -29,7 +29,7 @@ class Mixture(NamedTuple):
     """Partners and weights with which the clips of one kind (strong, weak or unlabelled) are mixed."""
 
     slots: int
-    """number of slots of this kind (`inputs.StepInputs`): the clips, then partners that are not among them"""
+    """number of slots of this kind (`inputs.StepInputs`): of the clips and, where they have slots, of their partners"""
     partner: Tensor
     """index among these slots of the clip that each clip is mixed with (clips,)"""
     weight: Tensor
