@@ -8,8 +8,8 @@
 #   --only WHAT      all, python or shell (all)
 #   --campaign NAME  only the campaign of this name (CONTRIBUTING.md says what each tries): flips, kills, at_once, newest, fuzz, paths, servers, watch, trackers
 #
-# Arguments go to pytest; after `--`, options too: tests/run.sh -- -k psds. Unless `--only python` is given, all shell
-# tests run as well.
+# Arguments go to pytest; after `--`, options too: tests/run.sh -- -k psds. Unless `--only python` is given, the
+# shell tests run as well.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -5,7 +5,7 @@
 #
 #   --extras LIST   extras of setup.py that are also required, comma-separated, such as test,lint (none)
 #
-# Tried in this order: the python3 on PATH, if it has all packages; .venv of the repository; a new .venv, made from
+# It is the python3 on PATH, if that has all packages, else .venv of the repository, which is made or brought up to date by
 # setup.py and constraints.txt. Nothing is installed outside .venv. This script may run several times at once and may be
 # killed: .venv is used only if its marker, which is written last, has the checksum of the current requirements.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
