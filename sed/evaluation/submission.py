@@ -65,6 +65,8 @@ def read_submission(path: str | Path, exclude: Iterable[str | Path] = ()) -> Sub
         first = next((file for file in files if file.stat().st_size), files[0])  # a label file without events is empty
         header = _header(first)
         if "event_label" in header:
+            if (path / "scores.h5").is_file():  # one table of events would count as the one threshold of a PSD-ROC
+                raise UserError(f"{path}: has scores.h5 beside tables of events (give that file, or one of the tables)")
             return _detections(path, files, "operating points")
         if header[:2] != ["onset", "offset"] and recognised(first) is not None:
             return _detections(path, [path], "detections", others)

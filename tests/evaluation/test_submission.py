@@ -54,6 +54,13 @@ def test_one_table_is_detections_and_a_folder_of_them_operating_points(tmp_path:
     assert [path.name for path, _ in several.tables] == ["0.1.tsv", "0.2.tsv"]
 
 
+def test_a_folder_of_our_scores_and_events_is_not_scored_by_its_events_alone(scores: Scores, tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.h5", scores)
+    (tmp_path / "events.tsv").write_text(f"{HEAD}a.wav\t0\t1\tx\n")
+    with pytest.raises(UserError, match="beside tables of events"):
+        read_submission(tmp_path)
+
+
 def test_ground_truth_in_the_folder_is_no_output(tmp_path: Path) -> None:
     for name in ("truth.tsv", "found.tsv"):
         (tmp_path / name).write_text(HEAD + "a.wav\t0.5\t1.0\tx\n")
