@@ -40,7 +40,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from sed.cli import entry
+from sed.cli import entry, setup_logging
 from sed.config import Parser, default_options, load_config
 from sed.config.experiments import DEFAULTS, PSEUDO, Experiment, checkpoint, combinations, expand, find
 from sed.config.option_types import shell_words
@@ -186,13 +186,19 @@ def label_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple
 
 
 def score_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
-    """Yield the experiments to score: those whose training has ended, or whose packed model exists."""
+    """Yield the experiments to score: those whose training has ended, or whose packed model exists; name the others."""
+    untrained = []
     for e in experiments:
         folder = args.exp / e.name
         if (folder / (PACKED if e.is_imported else "final.pt")).exists():
             name = f"{e.name}/{args.folder}" if args.folder else e.name
             steps = _imported_steps(folder / TUNED) if e.is_imported else ""
             yield name, e.config, front_end(e, args)[1], f"{steps} {args.score_args}".strip()
+        else:
+            untrained.append(e.name)
+    if untrained:
+        more = f" and {len(untrained) - 5} more" if len(untrained) > 5 else ""
+        setup_logging().warning("not trained yet, so not scored: %s%s", ", ".join(untrained[:5]), more)
 
 
 def _imported_steps(tuned: Path) -> str:

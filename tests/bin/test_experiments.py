@@ -50,6 +50,19 @@ def test_an_experiment_is_named_by_its_config_its_rates_and_its_seed(listed):
     ]
 
 
+@pytest.mark.usefixtures("listed")
+def test_an_experiment_that_is_not_scored_because_it_is_not_trained_is_named(monkeypatch, capsys):
+    config("a")
+    Path("exp/a_seed2").mkdir(parents=True)
+    Path("exp/a_seed2/final.pt").touch()
+    monkeypatch.setattr(sys, "argv", ["x", "--conf-dirs", "own", "score", "a", "--seeds", "1 2 3 4 5 6 7"])
+    with pytest.raises(SystemExit):
+        experiments.main()
+    out, err = capsys.readouterr()
+    assert out.split("\t")[0] == "a_seed2"
+    assert "not trained yet, so not scored: a_seed1, a_seed3, a_seed4, a_seed5, a_seed6 and 1 more\n" in err
+
+
 def test_folders_of_configs_with_blanks_are_given_in_quotation_marks(listed):
     Path("my conf").mkdir()
     Path("my conf/a.yaml").write_text("lr: 1\n")
