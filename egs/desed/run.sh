@@ -64,6 +64,11 @@ for system in ${systems}; do
         *) others+=("${system}") ;;
     esac
 done
+call() { # call <option> <its command> <argument...>: run the command with these arguments, too
+    split_words "$2"
+    command -v "${words[0]-}" >/dev/null || die "$1: no such command in ${here}: ${words[0]-}"
+    "${words[@]}" "${@:3}"
+}
 list() { # list <what> [<config>...]: print this list of steps/experiments.sh
     steps/experiments.sh --dump "${dump}" --exp "${exp}" --seeds "${seeds}" --conf-dirs "$(quoted "$(dirname "${conf}")") conf" \
         --feature-conf "${feature_conf}" --pretrained "${pretrained}" --downloads "${downloads}" "$@"
@@ -75,15 +80,10 @@ train() { # train [<config>...]: make the pseudo-labels that they need, by model
     list import "$@" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --force "${force}" import - "${exp}"
 }
 front_ends=$(list features ${gru[@]+"${gru[@]}"} ${others[@]+"${others[@]}"}) # an unknown name is refused before any work
+((stage <= stop_stage && stage <= 5)) || die "no stage between --stage ${stage} and --stop-stage ${stop_stage} (there are 0 to 5)"
 
-if stage 0 "downloads"; then
-    split_words "${download}"
-    "${words[@]}" "${downloads}"
-fi
-if stage 1 "data directories"; then
-    split_words "${prepare}"
-    "${words[@]}" "${downloads}" "${data}"
-fi
+if stage 0 "downloads"; then call --download "${download}" "${downloads}"; fi
+if stage 1 "data directories"; then call --prepare "${prepare}" "${downloads}" "${data}"; fi
 if stage 2 "features"; then
     steps/dump_sets.sh --cmd "${train_cmd}" --nj "${nj}" --force "${force}" "${data}" - <<<"${front_ends}"
 fi

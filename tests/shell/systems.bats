@@ -50,12 +50,24 @@ trained() { # trained <experiment>: print the call that trained it
     echo 'lr: 1' >own.yaml
     # there is no stage 6: the configs are only looked for
     desed --stage 6 --conf egs/realdesed/conf/atst_f.yaml --systems "ast_sed ./own.yaml conf/mini/crnn.yaml"
-    [[ ${status} == 0 ]] || {
+    [[ ${output} == "run.sh: no stage between --stage 6 and"* ]] || {
         echo "${output}"
         return 1
     }
     desed --stage 6 --conf egs/none.yaml
     [[ ${status} == 2 && ${output} == *"egs/none.yaml: no such config"* ]]
+}
+
+@test "a run without a stage, and a command of stage 0 or 1 that does not exist, are refused" {
+    for stages in "--stage 6" "--stage 3 --stop-stage 2"; do
+        # shellcheck disable=SC2086
+        desed ${stages}
+        [[ ${status} == 2 && ${output} == "run.sh: no stage between --stage "*" (there are 0 to 5)" ]]
+    done
+    desed --stop-stage 0 --download "local/none.sh --nj 2"
+    [[ ${status} == 2 && ${lines[-1]} == "run.sh: --download: no such command in ${root}/egs/desed: local/none.sh" ]]
+    desed --stage 1 --stop-stage 1 --prepare "./none.sh"
+    [[ ${status} == 2 && ${lines[-1]} == "run.sh: --prepare: no such command in ${root}/egs/desed: ./none.sh" ]]
 }
 
 @test "stage 2 dumps the front ends of the systems, and no others" {
