@@ -38,8 +38,8 @@ SECONDS = 1.0
 SAME = 1e-6
 """distance up to which recordings count as copies of each other"""
 CONSTANT = 1e-5
-"""standard deviation over recordings up to which a dimension of the descriptors is not scaled: rounding gives 1e-7 to
-that of bins which are at the floor in all recordings, such as those above 4 kHz of recordings made at 8 kHz"""
+"""standard deviation over recordings up to which a dimension of the descriptors is not scaled: rounding alone gives
+1e-7 in bins that are at the floor in all recordings, such as those above 4 kHz of recordings made at 8 kHz"""
 
 
 class Doubt(NamedTuple):

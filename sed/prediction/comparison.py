@@ -87,8 +87,8 @@ def predict(
         sounds: samples of each recording, at the predictor's sample rate.
         predictor: the model.
         post: the model's post-processing.
-        windows: overlap of the windows, and whether the model runs again on each event that lies in two windows, with
-            the event in the middle of a window.
+        windows: overlap of the windows, and whether the model runs again on events that they share, each in the middle
+            of a window.
         batch_size: windows per batch.
 
     Returns:

@@ -9,9 +9,9 @@ and with --out-dir, where each recording has files of its own:
     {"format": 1}
     {"name": "1127/0600.wav", "stem": "1127/0600", "events": 3, "seconds": 60.0}
 
-`end` is the length in bytes of the table that all recordings share (--out FILE); standard output has none, even if it
-is a file. `seconds` is the recording's duration. Content beyond the last `end` belongs to a recording interrupted by
-a kill: it is removed at the next start, and the recording processed again. `tail` is the CRC-32 of the bytes before
+`end` is the length in bytes of the table that all recordings share (--out FILE); with standard output there is none,
+even if it is a file. `seconds` is the recording's duration. Content beyond the last `end` is of a recording cut short
+by a kill: it is removed at the next start, and the recording processed again. `tail` is the CRC-32 of the bytes before
 `end` (TAIL at most): a table with other bytes there is not the ledger's, and is refused. `header` is the table's
 header, which depends on its format and on the model's labels: both must stay the same as long as the table is
 continued. `stem` is the path of the recording's own files below --out-dir, without suffix. A recording with a

@@ -48,7 +48,7 @@ such sounds, without `--centre-events` (`sed.bin.benchmark_windows`; more in egs
     small AST-GRU    .323 / .115   .379 / .159   .380 / .164   .376 / .164
 
 Masking with the highest clip posterior instead changes the sparse F1 by -.010 (AST-SED) and -.018 (AST-GRU), the dense
-F1 by -.009 and +.005; masking with the unweighted mean lowers the dense F1 by .034 (of which of them was not noted).
+F1 by -.009 and +.005; masking with the unweighted mean lowers the dense F1 by .034 (of which system was not noted).
 """
 MOST_OVERLAP = 0.9
 """largest overlap as a share of a window; prediction then takes ten times as long as without overlap"""
