@@ -57,8 +57,8 @@ class FrequencyTransformer(nn.Module):
             heads: attention heads of a block.
             mlp_ratio: hidden width of a block's MLP, relative to `dim`.
             tokens: number of learned tokens: 1, or the number of patches in time.
-            token_spread: standard deviation of the tokens' initial values. Their normal distribution is cut at the
-                values +-2 (PyTorch's default, not 2 standard deviations).
+            token_spread: standard deviation of the normal distribution of the tokens' initial values, which is cut at
+                the values +-2 (PyTorch's default, not 2 standard deviations).
 
         Raises:
             ValueError: there are no blocks, or `dim` is not a multiple of `heads`.

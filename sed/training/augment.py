@@ -2,9 +2,9 @@
 
 The random numbers of a step are drawn on the host for the whole global batch from (seed, step), so they are the same on
 every device and for any number of processes; those of frequency warping and waveform mixing, which have separate
-modules, are drawn here, too. A few batched operations apply them on the device. Options are in seconds and decibels, so
-that they mean the same for every front end. Features are raw log-mel, in which a decibel is a constant difference;
-mixup adds amplitudes. Letters such as (F) name sources: see egs/desed/README.md.
+modules, are drawn here, too. A few batched operations apply them on the device. Shifts and masks are in seconds, gains
+in decibels, so that they mean the same for every front end. Features are raw log-mel, in which a decibel is a constant
+difference; mixup adds amplitudes. Letters such as (F) name sources: see egs/desed/README.md.
 """
 
 from __future__ import annotations
