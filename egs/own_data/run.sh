@@ -76,6 +76,8 @@ export RUN_OWNER=${RUN_OWNER:-$$} # all jobs end with this process
 recipe() { "${options_pass}" "${ours[@]}" --ngpu "${ngpu}" ${passed[@]+"${passed[@]}"} "$@"; }
 ((stage > 4)) || recipe "$@" --stage "${stage}" --stop-stage "$((stop_stage < 4 ? stop_stage : 4))"
 ((stop_stage > 4)) || exit 0
+[[ -e ${work}/data/validation || " ${passed[*]-} " == *' --test-sets '* ]] ||
+    die "${work}/data: no validation set to score on, so stage 5 is left out (--stop-stage 4 says so; the models are in ${work}/exp)"
 if [[ -f ${work}/data/validation/events.tsv ]]; then (
     cd "${here}/../desed"
     # shellcheck source=egs/desed/path.sh

@@ -146,6 +146,12 @@ s.write("sounds/a.wav", numpy.pad(x, (0, 20 * rate)), rate)'
     [[ ! -e downloads/metadata ]]
 }
 
+@test "without a validation set stage 5 says so, and does not ask for stage 2" {
+    mkdir -p work/data/strong_real
+    own --work work --ngpu 0 --stage 5
+    refused 'no validation set to score on'
+}
+
 @test "on a cluster the windows are chosen by a job, too" {
     mkdir -p bin work/exp/ast_sed work/data/validation
     touch work/data/validation/wav.scp
