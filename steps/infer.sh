@@ -37,7 +37,22 @@ if [[ ${force} == false && -f ${scores} ]] && { same "${out}/.infer" "${asked}"$
     { same "${out}/.infer" "${asked}" && [[ ! ${weights} -nt ${scores} && ! ${dump}/feats.scp -nt ${scores} ]]; }; }; then
     finished "${scores}: already done"
 fi
-rm -f "${out}/result.json" "${out}/.infer"
+# The scores of the posteriors to be replaced, and what those were made from, go first. They come back if this fails, over a
+# mistyped option for instance, unless model or dump are others now or the posteriors have been replaced.
+posteriors=$([[ ! -f ${scores} ]] || state_of "${scores}")
+aside=${out}/.before
+rm -rf "${aside}"
+[[ ! ${posteriors} || ! -f ${out}/.infer || $(<"${out}/.infer") != *$'\n'"${state}" ]] || mkdir "${aside}"
+# shellcheck disable=SC2317,SC2329  # the trap calls it
+put_back() {
+    [[ ! -d ${aside} || $(state_of "${scores}") != "${posteriors}" ]] || find "${aside}" -type f -exec mv {} "${out}" \;
+    rm -rf "${aside}"
+}
+trap put_back EXIT
+for file in result.json .infer; do
+    [[ ! -d ${aside} || ! -e ${out}/${file} ]] || mv "${out}/${file}" "${aside}"
+    rm -f "${out}/${file}"
+done
 inferred=${scores} labels=$(labels_of "${dump}")
 [[ ${labels} == "${dump}" ]] || inferred=${out}/windows.h5
 infer=(python3 -m sed.bin.infer --model "${model}" ${words[@]+"${words[@]}"})
@@ -61,5 +76,6 @@ else
     }
 fi
 [[ ${labels} == "${dump}" ]] || python3 -m sed.bin.stitch_scores "${inferred}" "${labels}" "${scores}"
+rm -rf "${aside}"
 remember "${out}/.infer" "${asked}"$'\n'"${state}"
 rm -rf "${out}/parts"

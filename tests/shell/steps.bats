@@ -386,6 +386,26 @@ train() {
     calls 8
 }
 
+@test "infer: options that are refused leave the posteriors and their result, unless the model is another" {
+    dump
+    train
+    infer() { run "${root}/steps/infer.sh" --ngpu 0 "$@" dump/strong exp/x exp/x/strong; }
+    infer
+    echo result >exp/x/strong/result.json
+    FAIL=sed.bin.infer infer --infer-args '--bandd 2'
+    [[ ${status} == 2 && $(<exp/x/strong/result.json) == result && ! -e exp/x/strong/.before ]]
+    calls 7
+    infer
+    [[ ${output} == *'already done' && -e exp/x/strong/result.json ]]
+    infer --infer-args '--band 2'
+    [[ ${status} == 0 && ! -e exp/x/strong/result.json && ! -e exp/x/strong/.before ]]
+    calls 8
+    echo result >exp/x/strong/result.json
+    echo another >exp/x/final.pt
+    FAIL=sed.bin.infer infer --infer-args '--band 2'
+    [[ ${status} == 2 && ! -e exp/x/strong/result.json && ! -e exp/x/strong/.infer ]]
+}
+
 @test "score: options that are refused leave the earlier result, unless it is of other scores or labels" {
     dump
     train
