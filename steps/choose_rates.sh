@@ -7,8 +7,9 @@
 #   --best CONFIG   print the name of this config's best experiment, without its seed, and the table of rates on standard
 #                   error (default: only the table, on standard output)
 #
-# <results>/runs.jsonl, which stage 5 of egs/real_sounds/run.sh writes, has one line per training, of configs named
-# <config>_lr<head>_<encoder>. <rates.json> gets, for each config, the rates whose PSDS1 has the highest mean over seeds.
+# <results>/runs.jsonl, which stage 5 of egs/real_sounds/run.sh writes, has one line per training; those of configs
+# named <config>_lr<head>_<encoder> are compared. <rates.json> gets, for each config, the rates whose PSDS1 has the highest
+# mean over seeds.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

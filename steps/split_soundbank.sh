@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Make a soundbank for tuning from a soundbank's train/ alone, so that its validation/ stays unseen. Recordings of one
-# source (a column of ATTRIBUTION.tsv) stay together.
+# source (column `source` of ATTRIBUTION.tsv, else `author`) stay together.
 #
 # usage: steps/split_soundbank.sh [options] <soundbank> <out>
 #
-#   --share P   fraction of each label's recordings that goes to the new validation part, 0.01 to 0.99 (0.25)
+#   --share P   fraction of each label's recordings for the new validation part, which gets whole sources until it has that
+#               share, 0.01 to 0.99 (0.25)
 #   --seed N    random seed of the split (0)
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

@@ -6,8 +6,8 @@
 #   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N            GPUs per machine; 0: the CPU, one process per machine (1)
 #   --nodes N           machines (1)
-#   --pretrained FILE   checkpoint that training starts from, or its name in sed/checkpoints/published_models.tsv; 'none':
-#                       random weights (the config's, if it names one)
+#   --pretrained FILE   checkpoint that training starts from, or its name in sed/checkpoints/published_models.tsv or on
+#                       Hugging Face; 'none': random weights (the config's, if it names one)
 #   --train-args ARGS   more options of sed.bin.train, one string
 #   --force BOOL        train again (false)
 #

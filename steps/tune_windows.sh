@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Choose how a model predicts on recordings longer than its window (overlap of windows, windows centred on events), by
-# event-based F1 on the long recordings that a set's clips were cut from (clip ids
+# event-based F1 on at most ten minutes (--minutes in ARGS) of the long recordings that a set's clips were cut from (clip ids
 # `<recording>_<start>_<end>`, times in seconds with three decimals).
 #
 # usage: steps/tune_windows.sh [options] <data/set> <exp/x>
