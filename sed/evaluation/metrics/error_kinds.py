@@ -125,7 +125,8 @@ class ErrorKinds(Metric):
         )
         for what, kinds, how in (
             ("detections", OF_DETECTIONS, "collar 200 ms / 20 %"),
-            ("events", OF_EVENTS, "more than half of a span in another"),
+            ("events", ("split",), "more than half of each of several detections lies in it"),
+            ("events", ("merged",), "more than half of it and of another event lies in one detection"),
         )
         for kind in kinds
     )

@@ -218,7 +218,7 @@ STANDARD_ENTRIES = (
         key=BY_04,
         title="PSDS2, psds_eval up to 0.4",
         heading="PSDS2 (psds_eval <= 0.4)",
-        counted_by="cross-triggers over K classes",
+        counted_by=f"{POINTS}, cross-triggers averaged over all K classes",
         per_cent=False,
         shown=frozenset({"results"}),
     ),
