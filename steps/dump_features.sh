@@ -29,6 +29,13 @@ if [[ ${force} == true ]]; then
 fi
 # recordings/: tables of whole recordings, of a set of windows (sed/data/windows.py)
 [[ ! -d ${data}/recordings ]] || mkdir -p "${dump}/recordings"
+# A data directory that stage 1 did not make has no list of its audio files: the paths are compared, before they are copied.
+other_path='NR == FNR { line[$1] = $0; next } ($1 in line) && line[$1] != $0'
+if [[ ! -e ${data}/.audio_check.tsv && -e ${dump}/wav.scp &&
+    -n $(awk "${other_path}" <(cat "${data}/wav.scp") <(cat "${dump}/wav.scp")) ]]; then
+    say "${dump}: ${data}/wav.scp names other files: all features are computed again"
+    rm -f "${dump}"/{,.}feats.*
+fi
 tables=(events.tsv soft.tsv tags.tsv durations.tsv coverage.tsv recordings/{windows,events,durations}.tsv)
 for file in wav.scp "${tables[@]}"; do # also if the features need not be computed again
     if [[ -e ${data}/${file} ]]; then copy "${data}/${file}" "${dump}/${file}"; else rm -f "${dump}/${file}"; fi

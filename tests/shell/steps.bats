@@ -97,6 +97,20 @@ train() {
     [[ ${status} == 0 && ${output} == *'already done'* ]]
 }
 
+@test "dump: all is computed again if wav.scp, without stage 1's list of audio files, names other files" {
+    dump
+    dump
+    [[ ${status} == 0 && ${output} == *'already done'* ]]
+    first=$(head -n 1 data/strong/wav.scp)
+    sed -i "1s#.*#${first%% *} ${PWD}/other.wav#" data/strong/wav.scp
+    touch other.wav
+    FAIL=sed.bin.dump_features dump
+    [[ ${status} == 2 && ${output} == *'data/strong/wav.scp names other files: all features are computed again'* ]]
+    [[ ! -e dump/strong/feats.scp ]] # nor is it done after a failure
+    dump
+    [[ ${status} == 0 && -s dump/strong/feats.scp && ${output} != *'already done'* ]]
+}
+
 @test "dump: jobs, then one feats.scp that covers wav.scp, with copies of labels and tables" {
     dump --nj 2
     [[ ${status} == 0 ]]
