@@ -69,7 +69,8 @@ class FrameTargets:
 
         Frame i lasts from i * frame_seconds to (i + 1) * frame_seconds. Onset and offset are rounded to the nearest
         frame boundary, halves up (`labels.boundary`). If both become the same boundary, the frame that holds the
-        event's middle is active, so that no event is lost. What lies beyond the last frame is cut.
+        event's middle is active, and an event that begins in the last frame has that frame, so that no event is lost.
+        What lies beyond the last frame is cut.
 
         Args:
             clips: each clip's events.
