@@ -11,8 +11,8 @@
 #   --nj N               downloads at once, and recordings that are cut at once (3)
 #
 # The development recordings become DESED's strong_real and validation, the 8 of evaluation public_eval, in clips of
-# 10 s. Each archive holds a folder with audio/street/<recording>.wav or meta/street/<recording>.ann, and
-# evaluation_setup/street_fold<N>_{train,test}.txt. Another layout is refused.
+# 10 s. Archives of audio hold a folder with audio/street/<recording>.wav, those of metadata one with
+# meta/street/<recording>.ann and, for development, evaluation_setup/street_fold<N>_{train,test}.txt. Another layout is refused.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

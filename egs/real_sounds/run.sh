@@ -4,7 +4,7 @@
 # usage: egs/real_sounds/run.sh --soundbank DIR [options]
 #
 # Stages: 0 corpus and pre-trained encoders, 1 data directories, 2 features, 3 main systems, 4 further configs, 5 scores and
-# RESULTS.md. Finished work is skipped, killed work is resumed. An experiment is exp/<config>_seed<k>. A LIST of configs may be none.
+# RESULTS.md. Finished work is skipped, killed work is resumed. An experiment is exp/<config>_seed<k>. The word none is an empty LIST of configs.
 #
 #   --soundbank DIR       recordings: {train,validation}/foreground/<label>/ of the labels to detect and, if any, {background,distractor}/<any name>/ beside foreground/ (docs/beyond.md)
 #   --scale X             factor of the corpus's size and of training steps; 0.1 for a CPU (1.0)
@@ -61,7 +61,7 @@ list() { # list <what> <configs> [<option>...]: print this list of steps/experim
     steps/experiments.sh --dump "${dump}" --exp "${exp}" --conf-dirs conf/real_sounds --seeds "${seeds}" --rates "${rates}" --vary "${vary}" \
         --pretrained "${pretrained:-${downloads}/ast.pth}" --checkpoints "${checkpoints}" "${@:3}" "$1" ${words[@]+"${words[@]}"}
 }
-sweep() { # sweep <what> [<option>...]: run steps/sweep.sh on a list from standard input; each system is scored once it is trained, while others train
+sweep() { # sweep <what> [<option>...]: run steps/sweep.sh on a list from standard input; if stage 5 is to run, each system is scored once it is trained, while others train
     steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --jobs "${jobs}" --force "${force}" --train-args "${train_args}" \
         --score "$( ((stop_stage >= 5)) && echo true || echo false)" "$@" - "${exp}"
 }
