@@ -29,10 +29,9 @@ if [[ ${force} == true ]]; then
 fi
 # recordings/: tables of whole recordings, of a set of windows (sed/data/windows.py)
 [[ ! -d ${data}/recordings ]] || mkdir -p "${dump}/recordings"
-# A data directory that stage 1 did not make has no list of its audio files: the paths are compared, before they are copied.
-other_path='NR == FNR { line[$1] = $0; next } ($1 in line) && line[$1] != $0'
-if [[ ! -e ${data}/.audio_check.tsv && -e ${dump}/wav.scp &&
-    -n $(awk "${other_path}" <(cat "${data}/wav.scp") <(cat "${dump}/wav.scp")) ]]; then
+# A data directory that stage 1 did not make has no list of its audio files: paths are compared, before they are copied.
+other_paths() { awk 'NR == FNR { line[$1] = $0; next } ($1 in line) && line[$1] != $0' <(cat "$1") <(cat "$2"); }
+if [[ ! -e ${data}/.audio_check.tsv && -e ${dump}/wav.scp && -n $(other_paths "${data}/wav.scp" "${dump}/wav.scp") ]]; then
     say "${dump}: ${data}/wav.scp names other files: all features are computed again"
     rm -f "${dump}"/{,.}feats.*
 fi
