@@ -213,8 +213,8 @@ class Model:
             batch_size: as in `detect`.
 
         Returns:
-            (frames, labels) float32 in [0, 1]; frame i begins at i * `frame_seconds`. The last window may
-            reach beyond the recording's end, after which frames are 0.
+            (frames, labels) float32 in [0, 1]; frame i begins at i * `frame_seconds`. Frames reach to the last
+            window's end; those beyond the recording's end are 0.
 
         Raises:
             UserError: as `detect`.
@@ -396,14 +396,14 @@ def score(
     """Score detected events against the truth, as `sed.bin.score` does.
 
     Args:
-        predicted: the detected events; or scores: scores.h5, a folder of score tables, or a folder of event tables, one
-            for each operating point (threshold).
+        predicted: the detected events; or scores, a scores.h5 or a folder of score tables; or a folder of event tables,
+            one for each operating point (threshold).
         truth: the true events.
         durations: a table of durations, a folder of the recordings, or {clip: seconds}; the clips that are scored.
         post_processing: steps for scores, as in `load`; None: those of the AST-SED paper (`weak_mask,median`) for a
             scores.h5 of this project, none for other scores.
-        labels: the labels to score: for scores, their own; for detected events, any set that has all labels of these
-            and of the truth. None: those of the scores, else those of the truth.
+        labels: the labels to score: of scores, exactly theirs; of events, any that include all labels of these and of
+            the truth. None: those of the scores, else those of the truth.
         bootstrap: number of bootstrap samples for 95 % intervals; 0 for none.
         scores: names of metrics that are computed on request, as in `--scores` of `sed.bin.score`.
 
