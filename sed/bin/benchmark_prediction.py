@@ -7,7 +7,7 @@ runs every contender once, in turn, so that other load affects all alike. Printe
 clock, and processor time of all threads) and the median, lowest and highest ratio to the first contender, computed per
 round. "whole" is all from audio to posteriors. "x real" is the seconds of audio per second of wall clock. "difference"
 is that of our posteriors from those of our first precision. The peer, transformers' AST, always takes 1024 frames
-(10.24 s): its ratios and its "x real" are only meant for models of ten-second clips.
+(10.24 s): ratios to it and its "x real" are only meant for models of ten-second clips.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
 usage: python3 -m sed.bin.choose --model model/ --count 20 --html page.html recordings/ > list.tsv
        python3 -m sed.bin.choose --model model/ --labelled corrected.tsv --html page.html recordings/ > next.tsv
 
-The list has the chosen recordings in order, each with its uncertainty (mean entropy of the decisions in its most
-uncertain second, in bits, 0 to 1), its distance from the nearest recording that was chosen or labelled before (empty if
-there is none), and the start (s) of that second and the most uncertain label in it. The page shows the recordings in
-that order, to correct and export their events. `sed/prediction/choice.py` describes the measures and names their
-source.
+The list has the chosen recordings in order, each with its uncertainty (in its most uncertain second, the mean over
+frames of the highest entropy of any label's decision, in bits, 0 to 1), its distance from the nearest recording that
+was chosen or labelled before (empty if there is none), and the start (s) of that second and the label of the highest
+mean entropy in it. The page shows the recordings in that order, to correct and export their events.
+`sed/prediction/choice.py` describes the measures and names their sources.
 """
 
 from __future__ import annotations

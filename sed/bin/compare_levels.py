@@ -2,9 +2,9 @@
 
 usage: python3 -m sed.bin.compare_levels dump/<set>...
 
-A set's level is the median over its clips of their mean power (sed/data/levels.py). The warning lists the sets with
-their levels in dB relative to the loudest, which comes first. Nothing is printed if the levels are closer. That the
-front end is the same is not checked.
+A set's level is the median over its clips (100 of them if it has more) of their mean power; see sed/data/levels.py. The
+warning lists the sets with their levels in dB relative to the loudest, which comes first. Nothing is printed if the
+levels are closer. That the front end is the same is not checked.
 """
 
 from __future__ import annotations

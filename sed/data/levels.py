@@ -20,7 +20,7 @@ LARGEST = 10.0
 
 
 def level(store: FeatureStore, decibel: float) -> float:
-    """Return a set's level: the median over clips of a clip's mean power over its frames and mel bins.
+    """Return a set's level: the median over at most CLIPS clips of a clip's mean power over its frames and mel bins.
 
     Args:
         store: the set's log-mel features.
