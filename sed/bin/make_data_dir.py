@@ -4,8 +4,8 @@ usage: python3 -m sed.bin.make_data_dir --labels labels.txt --kind strong|weak|u
 
 strong: filename onset offset event_label; weak: filename event_labels (comma-separated); unlabelled: filename.
 Audio is found by file name without its last suffix, at any depth. Bad files are left out and listed in
-<out>/bad_audio.tsv. With --absent there is no audio, and <audio> is not read: <out> is then a coverage.tsv with 0 of N
-clips of a set that has the file's name.
+<out>/bad_audio.tsv. With --absent there is no audio, and <audio> is not read: <out>, such as weak.tsv, is then the
+coverage.tsv of a set `weak` that has audio of 0 of its clips.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
     )
     parser.option("min-seconds", 0.1, "shorter files count as bad (s)", least=0)
     parser.option("max-seconds", 60.0, "longer files count as bad (s)", least=0)
-    parser.option("absent", False, "the set has no audio: only write <out>, a coverage.tsv with 0 clips of the set")
+    parser.option("absent", False, "the set has no audio: only write <out>, a coverage.tsv that states this")
     args = parser.parse_args()
     setup_logging()
     if args.absent:

@@ -4,9 +4,9 @@ usage: python3 -m sed.bin.score INPUT --ground-truth events.tsv --durations dura
 
 INPUT is our scores.h5, a folder of score TSVs (sed_scores_eval), detections as one TSV or as label files of another
 tool, or a folder of detection TSVs of any names, one for each operating point (then F1 is computed only with
---event-f1-from, which names one of them). By default the scores of this project's models (scores.h5) are post-processed
-as in the AST-SED paper, those of other systems not at all. events.tsv, beside the result, has the detections that F1 is
-computed from.
+--event-f1-from, which names one of them or another table). By default the scores of this project's models (scores.h5)
+are post-processed as in the AST-SED paper, those of other systems not at all. events.tsv, beside the result, has the
+detections that F1 is computed from.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def parser() -> Parser:
         required=True,
     )
     p.option("out", None, "result.json to write", required=True, type=output_file)
-    p.option("labels", None, "labels.txt (default: the labels of INPUT, or of the ground truth)")
+    p.option("labels", None, "labels.txt (default: the labels of INPUT if it has scores, else of the ground truth)")
     p.option("set", None, "name of the set in the result (default: the name in scores.h5, else the folder of --out)")
     p.option("only-scored", False, "score only the clips in INPUT")
     p.option("allow-missing", False, "count clips that have true events but no scores as silent instead of refusing")
