@@ -26,8 +26,8 @@ def _parser() -> Parser:
     parser.option(
         "events",
         "",
-        "DESED's TSV of events, or another tool's label files: file or folder (default, without --tags: beside the "
-        "audio)",
+        "DESED's TSV of events, or another tool's label files: file or folder; without it and --tags, the label files "
+        "beside the audio are read",
     )
     parser.option("tags", "", "TSV of tags for recordings that are annotated without times")
     parser.option("from", "", "packed model whose labels are kept besides those of the tables")
