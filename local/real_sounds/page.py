@@ -156,8 +156,8 @@ FRAGMENTS_TEXT = (
     "length; merged, a detection of the class holds more than half of it and of another one."
 )
 BOXES_TEXT = (
-    "The same models, decided by change-detection bounding boxes (cSEBBs) tuned on the split for each system "
-    "(`tuning/csebbs/`), and the gain over the median filters with its 95 % interval."
+    "The same models, decided by change-detection bounding boxes (cSEBBs) tuned for each system on a split of the "
+    "training sources (`tuning/csebbs/`), and the gain over the median filters with its 95 % interval."
 )
 
 
