@@ -44,8 +44,26 @@ if [[ ${force} == false && -f ${out}/feats.scp ]] && { same "${out}/.asked" "${a
         [[ -z $(find -L "${weights}" "${inputs[@]}" -newer "${out}/feats.scp") ]]; }; }; then
     finished "${out}: already done"
 fi
-# A set of another kind stays as it is; pseudo_label refuses it.
-[[ ! -f ${out}/pseudo_labels.json ]] || rm -f "${out}"/{feats.scp,.asked}
+# The note of what the labels are from goes first, and the list of clips with it if model or sets are others now. The note comes
+# back if this fails, over a mistyped option for instance, unless the labels have been replaced. A set of another kind stays
+# as it is; pseudo_label refuses it.
+origin=${out}/pseudo_labels.json aside=${out}/.before
+rm -f "${aside}"
+if [[ -f ${origin} ]]; then
+    sum=$(cksum <"${origin}")
+    if [[ -f ${out}/feats.scp && -f ${out}/.asked && $(<"${out}/.asked") == *$'\n'"${state}" ]]; then
+        mv "${out}/.asked" "${aside}"
+    else
+        rm -f "${out}"/{feats.scp,.asked}
+    fi
+fi
+# shellcheck disable=SC2317,SC2329  # the trap calls it
+put_back() {
+    [[ ! -f ${aside} || ! -f ${out}/feats.scp || $(cksum <"${origin}") != "${sum}" ]] || mv "${aside}" "${out}/.asked"
+    rm -f "${aside}"
+}
+trap put_back EXIT
 "${cmd[@]}" --gpu "$((ngpu > 0))" "${out}/log/label.log" \
     python3 -m sed.bin.pseudo_label --model "${model}" ${words[@]+"${words[@]}"} "${sets[@]}" "${out}"
+rm -f "${aside}"
 remember "${out}/.asked" "${asked}"$'\n'"${state}"

@@ -509,6 +509,28 @@ train() {
     [[ ${output} == *'already done' ]]
 }
 
+@test "pseudo_label: options that are refused leave the labels, unless the model is another" {
+    dump
+    train
+    label() { run "${root}/steps/pseudo_label.sh" --ngpu 0 "$@" exp/x dump/strong dump/pseudo; }
+    label
+    echo labels >dump/pseudo/pseudo_labels.json
+    before=$(wc -l <"${CALLS}")
+    FAIL=sed.bin.pseudo_label label --label-args '--thresholdd 0.4'
+    [[ ${status} == 2 && -e dump/pseudo/feats.scp && ! -e dump/pseudo/.before ]]
+    label
+    [[ ${output} == *'already done' ]]
+    calls $((before + 1))
+    label --label-args '--threshold 0.4'
+    [[ ${status} == 0 && ! -e dump/pseudo/.before ]]
+    calls $((before + 2))
+    label
+    [[ ${output} != *'already done' ]]
+    echo another >exp/x/final.pt
+    FAIL=sed.bin.pseudo_label label
+    [[ ${status} == 2 && ! -e dump/pseudo/feats.scp && ! -e dump/pseudo/.asked ]]
+}
+
 @test "pseudo_label: a refused set of another kind keeps its features" {
     dump
     train
