@@ -35,7 +35,7 @@ soundbank="" scale=1.0 seeds="1 2 3" systems="crnn ast_gru fte_only lgd_only ast
 more="ratio_2 ratio_5" boxes="" pretrained="" pretrain_args="" train_args="" rates="" vary="" analysis=true force=false
 source "${here}/../../utils/parse_options.sh"
 (($# == 0)) || usage
-((nj > 0 && jobs > 0)) || die "--nj and --jobs are at least 1"
+((nj > 0 && jobs > 0 && stage <= stop_stage && stage <= 5)) || die "--nj and --jobs are at least 1, --stage is at most --stop-stage and 5"
 [[ ${scale} =~ ^[0-9]*\.?[0-9]+$ && ${scale} == *[1-9]* ]] || die "--scale ${scale}: a number above 0 is expected"
 ((stage > 0)) || [[ -d ${soundbank} ]] || die "--soundbank '${soundbank}': no such folder (a folder of recordings is needed)"
 for list in systems more; do [[ ${!list} != none ]] || printf -v "${list}" ''; done

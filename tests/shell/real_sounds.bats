@@ -215,6 +215,8 @@ END
     expect "nothing_such: no such config" --soundbank bank --boxes "ast_gru nothing_such" --work new
     expect "unknown option '--seed'" --soundbank bank --seed 1 --work new
     expect "--stage is a whole number" --soundbank bank --stage two --work new
+    expect "--stage is at most --stop-stage and 5" --soundbank bank --stage 6 --work new
+    expect "--stage is at most --stop-stage and 5" --soundbank bank --stage 3 --stop-stage 2 --work new
     expect "usage" --soundbank bank more --work new
     [[ ! -e new ]]
     run "${root}/egs/real_sounds/tune.sh" --soundbank . --public 0 --work new --out new
