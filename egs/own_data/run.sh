@@ -41,6 +41,7 @@ options_pass=${here}/../desed/run.sh
 source "${here}/../../utils/parse_options.sh"
 
 [[ ${ngpu} =~ ^[0-9]{0,9}$ ]] || die "--ngpu is a whole number, not '${ngpu}'" # with "" as default it takes any text
+((stage <= stop_stage && stage <= 5)) || die "no stage between --stage ${stage} and --stop-stage ${stop_stage} (there are 0 to 5)"
 work=$(realpath -m "${work}")
 download="local/own_data.sh --validation $(quoted "${validation}") --max-bad $(quoted "${max_bad}")"
 download+=" --max-dropped $(quoted "${max_dropped}")"

@@ -69,6 +69,8 @@ refused() { # refused <pattern>: is the exit status 2, and does the only line of
     mkdir -p work/data/validation work/exp/ast_sed && touch work/data/validation/events.tsv work/exp/ast_sed/final.pt
     own --recordings sounds --work work --stage 5 --ngpu two
     refused "--ngpu is a whole number, not 'two'"
+    own --recordings sounds --work work --stage 6
+    refused 'no stage between --stage 6 and --stop-stage 5 (there are 0 to 5)'
     own --recordings sounds --colour red
     refused "unknown option '--colour'"
     local_own downloads
