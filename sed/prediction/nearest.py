@@ -131,13 +131,14 @@ class Nearest:
 
         lower = replace(post, threshold=Threshold(dict.fromkeys(self._labels, float(threshold))))
         attempts = [(f"--threshold {threshold}", events(lower, centred))]
+        # of the steps, the one that removes all events of a label, however long and sure they are
         steps = [step for step in post.steps if not isinstance(step, WeakMask)]
         if len(steps) < len(post.steps):
             text = f"--post-processing {','.join(step.name for step in steps) or 'none'}"
             attempts.append((text, events(replace(post, steps=steps), centred)))
         found = {label for counts in attempts[0][1].values() for label in counts}
         near = {self._labels[k] for k in np.flatnonzero(self._processed > float(threshold))}
-        if centred and near - found:  # labels whose events vanished when the model ran again on them
+        if centred and near - found:  # perhaps events vanished when the model ran again on them
             attempts.append((f"--threshold {threshold} --no-centre-events", events(lower, False)))
         return attempts
 

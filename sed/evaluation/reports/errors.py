@@ -129,8 +129,8 @@ class Confusion:
     Attributes:
         labels: the classes.
         right: (classes,) number of true events that are found.
-        taken: (classes, classes) number of false detections of the first class of which the share cttc or more lies on
-            events of the second; one that triggers several classes so counts for each.
+        taken: (classes, classes) number of false detections of the first class of which the share cttc (0.3) or more
+            lies on events of the second; a detection with that share on several classes counts for each.
         nowhere: (classes,) number of false detections that trigger no other class.
         missed: (classes,) number of true events that are not found.
     """

@@ -46,7 +46,7 @@ NO_BACKGROUND = 0.05  # probability
 BACKGROUND_GAIN = 0.5  # amplitude factor: -6 dB on the scale of snr_min and snr_max, so that SNRs are 6 dB above these
 
 
-SECTION = "soundscapes on the fly, where the sounds are a soundbank"
+SECTION = "soundscapes on the fly, if the source is a soundbank"
 OPTIONS = {
     "procedural": {
         "default": 1500,
@@ -287,7 +287,7 @@ class SoundscapeMaker:
         clip = np.repeat(np.arange(clips), number)
         kind = rng.choice(len(self._weights), len(clip), p=self._weights) if len(clip) else np.zeros(0, np.int64)
         order = np.arange(len(clip)) - np.repeat(np.cumsum(number) - number, number)  # position within the clip
-        # a texture occurs once in a clip, other kinds may be repeated
+        # a texture occurs once for each time that it is drawn, other kinds may be repeated
         repetitions = np.minimum(rng.poisson(config["repeats"], len(clip)), MOST_REPETITIONS)
         times = np.where(self._texture[kind], 1, 1 + repetitions)
         snr = rng.uniform(config["snr_min"], config["snr_max"], clips)
