@@ -51,6 +51,8 @@ except ImportError:
 found = {}
 for text in sys.argv[1:]:
     wanted = Requirement(text)
+    if wanted.marker and not wanted.marker.evaluate():
+        continue  # for another platform
     try:
         found[wanted.name] = version = importlib.metadata.version(wanted.name)
     except importlib.metadata.PackageNotFoundError:
