@@ -89,9 +89,9 @@ def result_of(
 def model_info(source: Path, model: str | None) -> dict[str, Any] | None:
     """Return info and config of the model that made the scores; None if they are not found.
 
-    source: the scores. They are searched in the experiment that the scores lie in (exp/<name>/<set>/scores.h5), then in
-    `model`, the folder that the scores name. An experiment has them in info.json and config.yaml, a packed model in
-    model.json.
+    source: the scores. Info and config are looked for in the experiment that the scores lie in
+    (exp/<name>/<set>/scores.h5), then in `model`, the folder that the scores name. An experiment has them in info.json
+    and config.yaml, a packed model in model.json.
     """
     for folder in (source.resolve().parent.parent, *([Path(model)] if model else [])):
         if (folder / PACKED).is_file():

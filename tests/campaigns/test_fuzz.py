@@ -1,6 +1,6 @@
 """Hostile files of every kind through the commands that read them: a refusal in one line, or success.
 
-No traceback, no hang, no crash, no memory without end. A sample; 2,000 inputs are a campaign.
+No traceback, no hang, no crash, no memory without end. A sample has one of each kind, the campaign 48.
 """
 
 from __future__ import annotations

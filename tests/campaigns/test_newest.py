@@ -1,6 +1,6 @@
 """The newest versions that setup.py allows, in an environment of their own without constraints.txt.
 
-Some minutes and gigabytes: `tests/run.sh --campaign newest`. It prints which packages are newer than the pinned ones.
+Some minutes and gigabytes: `tests/run.sh --campaign newest`. It prints which packages are not as pinned there.
 """
 
 from __future__ import annotations

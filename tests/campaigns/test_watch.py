@@ -1,4 +1,4 @@
-"""The command itself on a folder of 500 recordings that is filled while it is killed ten times.
+"""The command itself, killed ten times while 500 recordings are written into the folder that it watches.
 
 `tests/run.sh --campaign watch`: three minutes; for two of them recordings come in. A sample of it is in
 `tests/prediction/test_watch.py`.

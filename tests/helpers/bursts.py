@@ -1,4 +1,4 @@
-"""A bank of one label: white noise over near silence, so that where an event is can be measured."""
+"""A bank of one label whose events and background are white noise: mixed by `ISOLATED`, events are where it is loud."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def bytes_edit(rng: random.Random, path: Path) -> None:
 
 
 def table_edit(rng: random.Random, path: Path) -> None:
-    """Change fields, columns, line ends or the encoding of a table of tabs, commas or blanks."""
+    """Change fields, columns, rows, line ends or the encoding of a table of tabs, commas or blanks."""
     text = path.read_text()
     mark = next((mark for mark in "\t, " if mark in text), "\t")
     rows = [line.split(mark) for line in text.splitlines()]

@@ -1,4 +1,4 @@
-"""A recorder that writes files into a folder in the manners of real ones, each with one event at its own onset."""
+"""A recorder that writes files into a folder as real ones do; `burst_file` makes one with an event at its own onset."""
 
 from __future__ import annotations
 

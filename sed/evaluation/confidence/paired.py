@@ -97,8 +97,8 @@ def find_result(folder: str | Path, set_name: str | None = None) -> Path:
 def other_seeds(path: Path, given: Collection[Path] = ()) -> list[Path]:
     """Return the results beside this one (`exp/*/<set>/result.json`) that differ only in the seed, one for each seed.
 
-    Config and post-processing are the same; results without bootstrap.npz are left out, and with a warning those on
-    other clips or with other bootstrap draws.
+    Config (by `of_any_seed`) and post-processing (by `comparable`) are the same; results without bootstrap.npz are left
+    out, and with a warning those on other clips or with other bootstrap draws.
 
     given: resolved paths of the results to be compared. If another of them is of the same system, seeds are compared
     one by one, and the list is empty.
