@@ -73,7 +73,7 @@ class Detector(nn.Module):
     """Sound event detector, from normalised features (batch, input_frames, mel_bins) to `DetectorOutput`.
 
     `frame_seconds` is the time from one output frame to the next, `num_frames` the number of output frames; together
-    they cover `clip_seconds`, unless `input_frames` are fewer. `encoder_seconds` is the time between two patches.
+    they cover `clip_seconds`, unless `input_frames` are too few. `encoder_seconds` is the time between two patches.
     `run_classifier` applies the classifier to frames; training on a GPU replaces it. `freeze_batchnorm` keeps the
     encoder's batch norms as they are loaded, also in training.
     """

@@ -20,12 +20,12 @@ from sed.models.detector import Detector, DetectorOutput
 from sed.training.losses import PARTS, tags_of
 
 ABSENT, PRESENT = 0.01, 0.99
-"""targets up to the first are rounded to 0, from the second on to 1; those in between (from mixup) are ignored. The
-values are pb_sed's, the authors' code (source E in egs/desed/README.md)."""
+"""targets up to the first are rounded to 0, from the second on to 1; those in between (such as from mixup) are ignored.
+The values are pb_sed's, the authors' code (source E in egs/desed/README.md)."""
 
 
 def known(targets: Tensor) -> Tensor:
-    """Return where targets are about 0 or 1, rather than soft (from mixup) or NaN (unknown)."""
+    """Return where targets are about 0 or 1, rather than soft (such as from mixup) or NaN (unknown)."""
     return (targets <= ABSENT) | (targets >= PRESENT)
 
 

@@ -263,8 +263,8 @@ class TrainingStep:
         """Freeze or unfreeze the student's encoder.
 
         A frozen encoder requires no gradients, so that autograd records nothing of it. It is left out of the gradient
-        norm, the optimiser's moments and the moving average: only the first epochs are frozen, in which the teacher's
-        encoder still has the student's initial weights.
+        norm, the optimiser's moments and the moving average: an encoder is frozen in the first epochs or in all, in
+        which the teacher's encoder still has the student's initial weights.
         """
         self.frozen = frozen
         for group in self.flat.names:
