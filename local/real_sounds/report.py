@@ -260,8 +260,7 @@ def _corpus(args: Any, truth: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """Return the numbers of clips, the median length of each label's events in `truth`, and the content of `--sources`.
 
     `truth` is {clip: its events} of the set that was scored. `--sources` has, for each split of the soundbank, {label:
-    [number of sources, number of recordings]}; recordings of one source, such as one upload, are never in both training
-    and validation (`sed.bin.split_soundbank`).
+    [number of sources, number of recordings]}; a source, such as an upload, may have several recordings.
     """
     from sed.data.tables import read_durations_tsv
 
