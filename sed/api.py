@@ -182,8 +182,8 @@ class Model:
             The events; for a list or tuple of recordings, the events of each, in its order.
 
         Raises:
-            UserError: a recording cannot be read, an array comes without its rate, a label is unknown, or a threshold,
-                the overlap, the rate or the batch size is out of range.
+            UserError: a recording cannot be read or is too short, an array comes without its rate, a label is unknown,
+                or a threshold, the overlap, the rate or the batch size is out of range.
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
         sources: Sequence[Recording] = recording if isinstance(recording, list | tuple) else [recording]
@@ -257,7 +257,8 @@ class Model:
         Raises:
             UserError: samples are not finite, a block has another number of channels than the first with two axes, a
                 label is unknown, a threshold or the rate is out of range, the stream or the hop is shorter than the
-                front end's analysis window, hop or lookahead is negative, or both together exceed the model's window.
+                shortest audio that the front end takes, hop or lookahead is negative, or both together exceed the
+                model's window.
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
         with _argument_names():

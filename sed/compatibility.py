@@ -159,8 +159,8 @@ def complete(stored: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str
 
     Args:
         stored: settings as some version wrote them; of an option under two names, today's counts.
-        defaults: {option: default} of the options that the result must have; the values of `ADDED` take precedence.
-            Stored settings of other options are kept.
+        defaults: {option: default} of the options that the result must have. A missing one that is in `ADDED` gets the
+            value there instead of this default. Stored settings of other options are kept.
 
     Raises:
         UserError: an option that is gone has a value that the program no longer supports.

@@ -12,8 +12,8 @@ from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1  # from Linux's <sys/prctl.h>
 OWNER = "RUN_OWNER"
-"""environment variable that recipes and utils/jobs.sh set: id of the process that this one works for, which need not
-be its parent"""
+"""environment variable with the id of the process that this one works for, which need not be its parent; recipes,
+steps, utils/jobs.sh and `sed.bin.launch` set it"""
 
 
 def end_with_parent(starter: int | None = None) -> None:

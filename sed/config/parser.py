@@ -41,7 +41,7 @@ class _Yaml(configargparse.ConfigFileParser):
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Formatter that shows flags only in the spelling with dashes.
 
-    A default is added to an option's help unless the help states one, or the default is None or an empty sequence.
+    A default is added to an option's help unless the help states one, or the default is None or an empty list or tuple.
     """
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
