@@ -12,8 +12,8 @@ ONNX files then use unless an option overrides it. `benchmark_windows` refuses t
 seed that its windows were chosen on. After another training, tune again.
 
 With --clips, the long recordings are those that the clips of a data directory were cut from, such as your own; --seed,
---kinds, --short and --long have no effect. The F1 of the chosen setting is then optimistic, because the setting was
-chosen on the same recordings.
+--kinds, --short, --long and --jobs have no effect. The F1 of the chosen setting is then optimistic, because the setting
+was chosen on the same recordings.
 """
 
 from __future__ import annotations

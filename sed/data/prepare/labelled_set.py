@@ -45,8 +45,8 @@ def lay_out_set(
 ) -> None:
     """Link recordings into `audio`, or cut those longer than a clip into clips, and write their events to `tsv`.
 
-    Does nothing if `tsv` was made from these label files and recordings of these names, and in clips of this length,
-    already.
+    Do nothing if `tsv` was made from these label files and recordings of these names, in clips of this length, and all
+    clips exist.
 
     Args:
         recordings: folder of audio, at any depth.

@@ -60,7 +60,7 @@ class Sounds:
 
     @property
     def names(self) -> list[str]:
-        """The name of every kind; the corpus's labels come first, in the order of its labels.txt."""
+        """The name of every kind; labels come first, in the order of labels.txt of a corpus made from the soundbank."""
         return [kind.name for kind in self.kinds]
 
     @classmethod
@@ -95,9 +95,10 @@ class Sounds:
 
 
 def chances(origins: Sequence[str]) -> np.ndarray:
-    """Return the probability of each sound of a kind, given its source; a source of n sounds has a weight of sqrt(n).
+    """Return the probability of each sound of a kind; `origins`: the source of each.
 
-    A compromise between equal sounds, where a source with many files would dominate, and equal sources.
+    A source of n sounds has a weight of sqrt(n), shared equally by them: a compromise between equal sounds, where a
+    source with many files would dominate, and equal sources.
     """
     counts = Counter(origins)
     weight = np.array([counts[origin] ** -0.5 for origin in origins])
