@@ -282,9 +282,9 @@ class Benchmark:
             frozen: whether the encoder is frozen, like during `frozen_epochs`.
 
         Returns:
-            The measurement; without work in another precision than the config's, which `limits` are of.
+            The measurement. Its `work` is None if the precision is not that of `self.limits`.
         """
-        detector = self._detector()
+        detector, precision = self._detector(), timed_precision(precision, self.device)
         config = {**self.config, "accelerate": accelerate_as, "precision": precision}
         step = make_step(config, detector, self.front_end, device=self.device, world=World())
         cache = ("device" if self.device.type == "cuda" else "ram") if cache == "auto" else cache
@@ -297,8 +297,7 @@ class Benchmark:
             _, shares = next(source)
             step([maker.fetched(inputs) for inputs in shares], values)
 
-        same = timed_precision(precision, self.device) == self.precision
-        work = self.step_work("detector", frozen=frozen) if same else None
+        work = self.step_work("detector", frozen=frozen) if precision == self.precision else None
         return self.row(name, call, work=work)
 
     def bare_encoder(self, name: str = "bare encoder, compiled", *, compiled: bool = True) -> Row:
@@ -373,7 +372,11 @@ class Benchmark:
         return self.row(name, call)
 
     def heads(self, name: str = "heads", *, graph: bool) -> Row:
-        """Time everything after the encoder: student forward and backward, teacher forward."""
+        """Time everything after the encoder: student forward and backward, teacher forward.
+
+        graph: with all that training on a GPU has (compiled pooling, the persistent GRU where it fits, a CUDA graph);
+        else eagerly, with the library's GRU.
+        """
         detector = self._detector()
         teacher = make_teacher(detector)
         if self.bf16:
@@ -509,6 +512,7 @@ class Benchmark:
         return self.row(name, call)
 
     def _autocast(self) -> Any:
+        # no cache of weights in bf16: the replay of a graph would read those of its capture
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False)
 
 

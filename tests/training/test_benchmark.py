@@ -49,6 +49,19 @@ def test_data_are_timed_also_if_a_set_gives_more_clips_to_a_batch_than_the_dump_
 
 
 @pytest.mark.thorough
+def test_a_step_on_a_cpu_is_in_fp32_like_the_other_parts(tiny_config, monkeypatch):
+    taken = []
+
+    def make_step(config, *_args, **_options):
+        taken.append(config["precision"])
+        return lambda _inputs, _values: None
+
+    monkeypatch.setattr("sed.training.benchmark.make_step", make_step)
+    row = Benchmark(tiny_config(), device=CPU, repeats=1).step("step", accelerate_as="eager", precision="bf16")
+    assert taken == ["fp32"] and row.work is not None
+
+
+@pytest.mark.thorough
 def test_parts_after_a_step_in_another_precision_are_timed_in_the_config_s(tiny_config, tf32_switches, monkeypatch):
     matmul, cudnn = tf32_switches
     benchmark = Benchmark(tiny_config(), device=CPU, repeats=1)
