@@ -41,7 +41,8 @@ for file in wav.scp "${tables[@]}"; do # also if the features need not be comput
 done
 copy "$(dirname "${data}")/labels.txt" "$(dirname "${dump}")/labels.txt"
 # Stage 1 lists every audio file with its size and time of modification. Two lists are compared without the files'
-# folders, which may have been moved. Files that only the list in data has do not count: feats.scp lacks their clips.
+# folders, which may have been moved. Files that only the list in data has do not count: feats.scp lacks their clips. Those
+# that only the dump's list has, changed or removed ones, do: a removed clip's features are in a shard with those of others.
 checked=.audio_check.tsv changed=0
 files() { awk '{ sub(/^[^\t]*\//, ""); print }' <"$1/${checked}" | LC_ALL=C sort; }
 if [[ -e ${data}/${checked} && -e ${dump}/${checked} ]]; then

@@ -63,8 +63,9 @@ if [[ ${small} == true ]]; then
     ours+=(--pretrained none --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml --gru-conf conf/mini/ast_gru.yaml)
     train_args="--epochs 20 --lr 2e-3 --encoder-lr 1e-3 --batch-sizes 8,8,8,8${train_args:+ ${train_args}}"
 fi
-# Few clips need fewer steps than the configs have: the limit of 200 passes allows all of --small's 1,080 steps of 8
-# clips from 44 labelled clips on. There may be no tagged or unlabelled clips, so missing sets are left out.
+# Few clips need fewer steps than the configs have: the limit of 200 passes over the labelled clips, 8 a step, allows all of
+# --small's 1,080 steps (20 epochs of 54) from 44 of them on. There may be no tagged or unlabelled clips, so missing sets
+# are left out.
 ours+=(--train-args "--missing-sets leave_out --most-passes 200${train_args:+ ${train_args}}")
 ((stage != 3)) || ours+=(--systems "ast_gru ast_sed") # stage 3 is AST-GRU's alone: who starts there wants it
 if [[ -n ${from} ]]; then

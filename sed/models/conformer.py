@@ -200,7 +200,8 @@ class Conformer(nn.Module):
         """Map (batch, patches, input dim) to hidden (batch, frames * upsample, width) and summary (batch, width)."""
         x = repeated(x[:, : self.frames], self.upsample)
         x = self.input(torch.cat([self.token(x).to(x.dtype), x], 1))
-        # times sqrt(width): as Vaswani et al. 2017 scale what they add position embeddings to
+        # Positions are added to the input although attention is relative, and interleaved, as in ConformerSED; times
+        # sqrt(width): as Vaswani et al. 2017 scale what they add position embeddings to.
         x = self.drop_places(x * math.sqrt(self.dim) + self.places)
         for block in self.blocks:
             x = block(x, self.distances)

@@ -45,8 +45,9 @@ LOADING, RUNNING, WINDOW, THREAD = 1 << 30, 1 << 29, 1 << 28, 1 << 24
 """memory in bytes that a model may take: while it is loaded, LOADING + THREAD per thread + 3 times its file's size; for
 a batch of windows, RUNNING + (WINDOW + its file's size) per window.
 
-Untrusted graphs may request any amount; AST-SED of 104 M parameters (a file of 422 MB) takes 0.6 GB to load and 0.33 GB
-per window.
+Untrusted graphs may request any amount; these limits are far above what ours need: AST-SED of 104 M parameters (a
+file of 422 MB) takes 0.6 GB to load and 0.33 GB per window. The file's size stands for that of the activations, too,
+which grows with the model.
 """
 
 
