@@ -1,9 +1,10 @@
 """The two protocols of egs/real_sounds and the grid of trainings behind them, as tables.
 
-Protocol A is the regime of the AST-SED paper ("the paper" below): one clip pooling, number of frozen epochs and pair of
-learning rates for all AST systems. In protocol B each system has those with which it is best (`<system>_tuned`). None
-was chosen on validation: those of protocol A on a split of the training sources, those of protocol B on such a split of
-a smaller soundbank.
+Protocol A is the regime of the AST-SED paper ("the paper" below): its clip pooling and ratio of learning rates, and one
+number of frozen epochs, for all AST systems. In protocol B each system has the clip pooling, frozen epochs and rates
+that gave it the highest PSDS1 (`<system>_tuned`). None was chosen on validation: the frozen epochs of protocol A on a
+split of the training sources, the regimes of protocol B on such a split of the soundbank's smaller version before
+(docs/beyond.md, "Two protocols").
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ PAPER = {"crnn": ("50.50", "0.4006"), "ast_gru": ("55.20", "0.4537"), "ast_sed":
 TUNED = "_tuned"
 FROZEN = "_frozen_epochs_6_encoder_lr_0.0003"
 """end of the name of a rival that is trained as protocol B trains AST-SED (run.sh --vary)"""
-# Titles of the paper's rivals, whose encoders are pre-trained on the AST's soundscapes. Each is trained in two ways: at
+# Titles of the paper's rivals, whose encoders are pre-trained on the soundscapes that the AST of this recipe is
+# pre-trained on (conf/real_sounds/pretrain*.yaml). Each is trained in two ways: at
 # one learning rate from the first epoch on, and as protocol B trains AST-SED.
 COMPARATORS = {
     f"{name}{end}": title
@@ -231,8 +233,9 @@ def grid(results: Results, margins: Margins = (), remarks: Remarks = ()) -> list
     Args:
         results: {config: the results of its seeds}; those with the settings of the grid are chosen.
         margins: differences between two configs, from `reduce.margin`.
-        remarks: remarks on trainings. Marks that all cells of a row have stand at its clip pooling; others at the gain
-            of the system that they name, since in the first table a number in parentheses is that of the seeds.
+        remarks: remarks on trainings. Those of AST-GRU are marked at the row's clip pooling, since all gains are over
+            it; a system with other marks has its own at its gain. In the first table's other cells a number in
+            parentheses is that of the seeds.
 
     Returns:
         Lines of Markdown, with a second table of the gains over AST-GRU if there are margins; none if the first table
@@ -247,13 +250,13 @@ def grid(results: Results, margins: Margins = (), remarks: Remarks = ()) -> list
         by_system = cells[pooling, frozen]
         names = {system: _config_of(results, runs) for system, runs in by_system.items()}
         own = {system: marked(remarks, names[system], list(runs.values())) for system, runs in by_system.items()}
-        common = next(iter(own.values())) if len(set(own.values())) == 1 else ""
-        first = [CLIP_POOLINGS.get(pooling, pooling) + common, f"{frozen:g} epochs" if frozen else "no"]
+        of_row = own.get(PLAIN_AST, "")
+        first = [CLIP_POOLINGS.get(pooling, pooling) + of_row, f"{frozen:g} epochs" if frozen else "no"]
         rows.append([*first, *(_cell(list(by_system.get(system, {}).values())) for system in AST_SYSTEMS)])
         over = {system: _differences(margins, names.get(PLAIN_AST, ""), names.get(system, "")) for system in OTHER_AST}
         if any(one != NO_MARGIN for one in over.values()):
             shown = (
-                ", ".join(one) + ("" if common else own[system]) if one != NO_MARGIN else "–"
+                ", ".join(one) + ("" if own[system] == of_row else own[system]) if one != NO_MARGIN else "–"
                 for system, one in over.items()
             )
             gains.append([*first, *shown])

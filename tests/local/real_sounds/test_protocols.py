@@ -228,7 +228,7 @@ def test_the_grid_shows_the_gains_over_ast_gru_of_the_same_row() -> None:
     assert grid(results, margins)[-2:] == [f"| attention, softmax over classes (D) | 6 epochs | – | – | {gain} |", ""]
 
 
-def test_the_grid_has_the_marks_of_remarks_at_the_gain_or_where_all_cells_have_them_at_the_row() -> None:
+def test_the_grid_has_ast_gru_s_remarks_at_the_row_and_others_at_the_gain() -> None:
     names = [f"{system}_clip_pooling_attention" for system in ("ast_gru", "ast_sed")]
     results = {
         "ast_gru": [run(1, 0.30, "mean")],
@@ -243,6 +243,9 @@ def test_the_grid_has_the_marks_of_remarks_at_the_gain_or_where_all_cells_have_t
     assert grid(results, margins, [later])[-2] == f"{row} (1) | 6 epochs | – | – | {gain} |"
     assert any(line.startswith(f"{row} (1) | 6 epochs | 35.00") for line in grid(results, margins, [later]))
     assert grid(results, margins, [lost])[-2] == f"{row} | 6 epochs | – | – | {gain} (1) |"
+    assert grid(results, margins, [later, lost])[-2] == f"{row} (1) | 6 epochs | – | – | {gain} (1) (2) |"
+    plain = {"names": [f"{names[0]}_seed1"], "text": "All gains of the row are over this one."}
+    assert grid(results, margins, [plain])[-2] == f"{row} (1) | 6 epochs | – | – | {gain} |"
 
 
 def test_the_first_of_two_configs_with_the_same_settings_counts_and_the_other_is_named(
