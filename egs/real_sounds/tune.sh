@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Choose learning rates, training regimes and settings of bounding boxes for run.sh, on training sources only.
+# Choose learning rates, training regimes and settings of cSEBBs (change-detection-based sound event bounding boxes, a
+# post-processing) for run.sh, on training sources only.
 #
 # usage: egs/real_sounds/tune.sh --soundbank DIR [options]
 #

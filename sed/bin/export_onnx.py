@@ -4,9 +4,10 @@ usage: python3 -m sed.bin.export_onnx exp/ast_sed model.onnx
        python3 -m sed.bin.predict --onnx model.onnx recording.wav
 
 Batch and length are dynamic: input `waveforms` (batch, samples) float32 at the model's rate, outputs `frame` (batch,
-frames, classes), `clip` (batch, classes) and `logmel` (batch, windows, frames, bins). Recordings longer than the
-model's clips are cut into overlapping windows inside the graph. Labels, frame length and post-processing are in the
-file's metadata. The file is compared with torch in ONNX Runtime before it is renamed to its final name.
+frames, classes), `clip` (batch, classes), the highest of all windows, and for pictures `logmel` (batch, windows,
+feature frames, bins). Recordings longer than the model's clips are cut into overlapping windows inside the graph.
+Labels, frame length and post-processing are in the file's metadata. The file is compared with torch in ONNX Runtime
+before it is renamed to its final name.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ TABLES = ("durations.tsv", "events.tsv", "tags.tsv", "soft.tsv")
 def data_state(dump: Path, sets: Sequence[str]) -> dict[str, str]:
     """Return a checksum of what training reads of each set: labels.txt, its tables, its clips and their features.
 
-    It is quick: of features only the seals of their shards are read, which cover the checksums of all clips.
+    It is quick: of features only the seals of their shards are read, which cover the stored checksum of each clip
+    (`sed.data.store`).
 
     Args:
         dump: folder of the dumped sets and labels.txt.
