@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from sed.data.audio import BLOCK
+from sed.data.audio import BLOCK, fault_of
 from sed.errors import UserError
 
 
@@ -19,7 +19,7 @@ def mono_blocks(samples: np.ndarray, name: str) -> Iterator[np.ndarray]:
         name: of the array, for messages.
 
     Raises:
-        UserError: another type or shape, no samples, or values that are not finite in float32.
+        UserError: another type or shape, no samples, or values that are not finite in float32 or above LOUDEST.
     """
     samples = np.asarray(samples)
     _check(samples, name)
@@ -85,8 +85,8 @@ def _blocks(samples: np.ndarray, axis: int, name: str) -> Iterator[np.ndarray]:
         with np.errstate(over="ignore", invalid="ignore"):  # the check below reports float64 beyond float32, too
             block = (samples[start : start + BLOCK].astype(np.float32) - np.float32(offset)) * np.float32(scale)
             block = block if block.ndim == 1 else block.mean(axis=1)
-        if not np.isfinite(block).all():
-            raise UserError(f"{name}: holds values that are not finite in float32 (replace these values)")
+        if fault := fault_of(block):
+            raise UserError(f"{name}: holds {fault} (replace these values)")
         yield block
 
 

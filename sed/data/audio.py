@@ -31,6 +31,7 @@ BLOCK = 1 << 16  # samples per channel and block
 LOWEST, HIGHEST = 100, 1_000_000  # sample rates in Hz (our choice); others are a damaged header's, or in kHz
 UNRECOGNISED = 1  # libsndfile's error code of an unknown format
 UNKNOWN = 1 << 40  # samples; a length from this value on is unknown: libsndfile then states 2^63 - 1
+LOUDEST = 1e10  # of full scale 1, above int32's 2^31; the power of a window's samples is finite in float32 up to here
 HALF_STEP = 0.5 / 32768  # half a quantisation step of 16-bit audio; a file that stays below it is silent
 _TIMES = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)$")  # `_START_END` of an AudioSet clip id, in seconds
 
@@ -38,7 +39,8 @@ _TIMES = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)$")  # `_START_END` of an 
 def read_audio(path: str | Path, rate: int) -> np.ndarray:
     """Read a file as mono (the mean of its channels) float32 (samples,), resampled to `rate` Hz.
 
-    Raises UserError if it is missing, empty, truncated, not audio, or holds values that are not finite.
+    Raises UserError if it is missing, empty, truncated, not audio, or holds values that are not finite or
+    above LOUDEST.
     """
     return np.concatenate(list(read_blocks(path, rate)))
 
@@ -287,7 +289,7 @@ def _samples(path: str, sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
 def _checked(path: str | Path, blocks: Iterable[np.ndarray], channels: bool) -> Iterator[np.ndarray]:
     """Yield blocks (samples, channels) as they are or, without `channels`, as the mean of the channels (samples,).
 
-    Raises UserError if there are no samples, or any is not finite.
+    Raises UserError if there are no samples, or any is not finite or above LOUDEST.
     """
     empty = True
     for block in blocks:
@@ -295,12 +297,20 @@ def _checked(path: str | Path, blocks: Iterable[np.ndarray], channels: bool) -> 
         if not channels:
             with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
                 block = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-        if not np.isfinite(block).all():
-            raise UserError(f"{path}: holds values that are not finite (replace the file)")
+        if fault := fault_of(block):
+            raise UserError(f"{path}: holds {fault} (replace the file)")
         if len(block):
             yield block
     if empty:
         raise UserError(f"{path}: no samples (replace the file)")
+
+
+def fault_of(block: np.ndarray) -> str:
+    """Return what is wrong with the values of samples, such as those of another type read as floating point, or ""."""
+    if not np.isfinite(block).all():
+        return "values that are not finite in float32"
+    peak = float(np.abs(block).max(initial=0))
+    return f"values of up to {peak:.1g}, where full scale is 1" if peak > LOUDEST else ""
 
 
 def resampled(blocks: Iterable[np.ndarray], source: int, target: int) -> Iterator[np.ndarray]:

@@ -8,6 +8,7 @@ from typing import IO
 
 import numpy as np
 
+from sed.data.audio import fault_of
 from sed.errors import UserError
 
 KINDS = {"s16": ("<i2", 1 / 32768), "s32": ("<i4", 1 / 2147483648), "f32": ("<f4", 1.0), "u8": ("u1", 1 / 128)}
@@ -33,7 +34,7 @@ def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: 
 
     Raises:
         BrokenStream: the stream ends inside a sample of all channels.
-        UserError: a sample is not finite.
+        UserError: a sample is not finite, or above `sed.data.audio.LOUDEST`.
     """
     dtype, scale = KINDS[kind]
     size = np.dtype(dtype).itemsize * channels  # bytes of one sample of all channels
@@ -52,8 +53,8 @@ def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: 
 def _mono(samples: np.ndarray, channels: int, scale: float, offset: int) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
         mono = ((samples.astype(np.float32) - offset) * scale).reshape(-1, channels).mean(1)
-    if not np.isfinite(mono).all():
-        raise UserError("standard input: holds values that are not finite (is --live-kind right?)")
+    if fault := fault_of(mono):
+        raise UserError(f"standard input: holds {fault} (is --live-kind right?)")
     return mono
 
 

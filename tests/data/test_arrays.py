@@ -48,6 +48,7 @@ def test_a_long_array_comes_in_blocks() -> None:
         (np.array([np.inf, 0.0]), "not finite"),
         (np.array([[0.0, 0.0]] * 2 + [[np.inf, -np.inf]]), "not finite"),
         (np.array([1e39, 0.0]), r"not finite in float32 \(replace these values\)"),
+        (np.array([0.0, -1e18]), r"values of up to 1e\+18, where full scale is 1 \(replace these values\)"),
         (np.zeros(3, complex), "type"),
         (np.array([16384, -32768], np.int64), "type int64, whose full scale is unknown"),
     ],

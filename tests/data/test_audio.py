@@ -61,6 +61,15 @@ def test_channels_without_a_finite_mean_are_refused(tmp_path, frame):
         read_audio(tmp_path / "x.wav", 16000)
 
 
+def test_values_whose_power_is_not_finite_are_refused_not_those_of_integers_without_their_scale(tmp_path):
+    path = tmp_path / "x.wav"
+    soundfile.write(path, np.array([0, -(2.0**31)], np.float32), 16000, subtype="FLOAT")
+    assert read_audio(path, 16000).tolist() == [0, -(2**31)]
+    soundfile.write(path, np.array([0, -1e18], np.float32), 16000, subtype="FLOAT")
+    with pytest.raises(UserError, match=r"x\.wav: holds values of up to 1e\+18, where full scale is 1 \(replace the"):
+        read_audio(path, 16000)
+
+
 @pytest.mark.parametrize("name", ["x.wav", "x.flac", "x.ogg"])
 @pytest.mark.parametrize("kept", [0.02, 0.5, 0.97])
 def test_truncated_files_are_refused(tmp_path, name, kept):

@@ -40,3 +40,12 @@ def test_samples_that_are_not_finite_are_refused(samples: list[float] | np.ndarr
     os.close(out)
     with os.fdopen(into, "rb") as stream, pytest.raises(UserError, match="not finite"):
         list(read_pcm(stream, "f32", 2, 1.0, 100))
+
+
+def test_loud_16_bit_samples_that_are_read_as_floating_point_are_refused() -> None:
+    into, out = os.pipe()
+    os.write(out, np.array([0, 28000, 0, -28000], "<i2").tobytes())
+    os.close(out)
+    message = r"input: holds values of up to 4e\+27, where full scale is 1 \(is --live-kind right\?\)"
+    with os.fdopen(into, "rb") as stream, pytest.raises(UserError, match=message):
+        list(read_pcm(stream, "f32", 1, 1.0, 100))
