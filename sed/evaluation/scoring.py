@@ -57,6 +57,7 @@ def score_events(
     """
     if bootstrap < 0:
         raise UserError(f"bootstrap {bootstrap}: out of range (give 0, for no intervals, or more)")
+    labels = None if labels is None else list(labels)  # of an array, an index or a generator, too
     if labels is not None and (twice := [label for label, count in Counter(labels).items() if count > 1]):
         raise UserError(f"labels: '{twice[0]}' comes twice (keep one)")
     submission = _submission(predicted, [file for file in (truth, durations) if isinstance(file, str | Path)])

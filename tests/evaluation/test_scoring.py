@@ -40,6 +40,13 @@ def test_a_label_that_the_truth_lacks_is_named() -> None:
         score_events({"a": [Event(1.0, 2.0, "Bird")]}, truth, {"a": 10.0})
 
 
+@pytest.mark.parametrize("kind", [np.array, iter])
+def test_labels_may_be_an_array_or_a_generator(kind: Any) -> None:
+    events = {"a": [Event(1.0, 2.0, "Dog")]}
+    result = score_events(events, events, {"a": 10.0}, labels=kind(["Cat", "Dog"]))
+    assert result == score_events(events, events, {"a": 10.0}, labels=["Cat", "Dog"])
+
+
 @pytest.mark.parametrize("times", [(float("nan"), 2.0), (1.0, float("inf")), (-1.0, 2.0), (2.0, 1.0)])
 def test_times_that_a_table_could_not_hold_are_refused(times: tuple[float, float]) -> None:
     good, bad = {"a": [Event(1.0, 2.0, "Dog")]}, {"a": [Event(*times, "Dog")]}
