@@ -312,6 +312,9 @@ class Model:
         """Return a recording's mono samples at the model's rate, block by block."""
         if isinstance(source, str | Path):
             return read_recording(str(source), self.sample_rate)
+        if (dtype := np.asarray(source).dtype).kind in "OSU":  # a column of file names, a generator, None
+            found = f"neither a file nor an array of numbers, but {type(source).__name__} of {dtype}"
+            raise UserError(f"{name}: {found} (give several files as a list)")
         if rate is None:
             raise UserError(f"{name}: samples without their rate (detect(samples, 44100))")
         return resampled(mono_blocks(source, name), rate, self.sample_rate)

@@ -145,6 +145,12 @@ def test_recordings_and_models_that_cannot_be_read_are_refused_in_one_line(model
         sed.load(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("files", [np.array(["a.wav", "b.wav"]), (name for name in ["a.wav"]), [["a.wav"]], None])
+def test_a_column_of_files_is_not_taken_for_samples_that_lack_their_rate(model: sed.Model, files: Any) -> None:
+    with pytest.raises(sed.UserError, match=r"^array 0: neither a file nor .* \(give several files as a list\)$"):
+        model.detect(files)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
