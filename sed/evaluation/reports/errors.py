@@ -11,6 +11,7 @@ from sed.evaluation.metrics import f1
 from sed.evaluation.metrics.decode import stack
 from sed.evaluation.metrics.events import EventTable
 from sed.evaluation.metrics.intersections import point_counts
+from sed.evaluation.metrics.pairing import fitting, pairs
 from sed.evaluation.metrics.task import Problem
 
 DURATIONS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, np.inf)  # seconds: bins of recall by duration
@@ -26,7 +27,8 @@ class Matches:
         index: row of the detection in the table of detections, -1 without one.
         onset: detected minus true onset in seconds, NaN without a detection.
         offset: detected minus true offset in seconds, NaN without a detection.
-        hit: whether the detection meets the collars of event-based F1.
+        hit: whether event-based F1 counts the event as found: as many events as possible are paired with a detection
+            each that meets the collars, which need not be the one that shares most time.
         others: number of true events of other classes that overlap the event.
     """
 
@@ -41,13 +43,16 @@ def match(problem: Problem, detections: EventTable) -> Matches:
     """Pair every true event with the detection of its class and clip that shares most time with it."""
     truth = problem.truth
     index = np.full(len(truth), -1)
-    others = np.zeros(len(truth), int)
+    others, hit = np.zeros(len(truth), int), np.zeros(len(truth), bool)
     for rows, found in _by_clip(problem, truth, detections):
         shared = _shared(truth, rows, detections, found)
-        shared[truth.label[rows][:, None] != detections.label[found][None, :]] = 0.0
+        same = truth.label[rows][:, None] == detections.label[found][None, :]
+        shared[~same] = 0.0
         if len(found):
             best = shared.argmax(1)
             index[rows] = np.where(shared.max(1) > 0, found[best], -1)
+        spans = (np.stack([t.onset[r], t.offset[r]], 1) for t, r in ((truth, rows), (detections, found)))
+        hit[rows[list(pairs(fitting(*spans) & same))]] = True
         together = _shared(truth, rows, truth, rows) > 0
         together &= truth.label[rows][:, None] != truth.label[rows][None, :]
         others[rows] = together.sum(1)
@@ -55,9 +60,6 @@ def match(problem: Problem, detections: EventTable) -> Matches:
     onset, offset = np.full(len(truth), np.nan), np.full(len(truth), np.nan)
     onset[known] = detections.onset[index[known]] - truth.onset[known]
     offset[known] = detections.offset[index[known]] - truth.offset[known]
-    collar = np.maximum(f1.ONSET_COLLAR, f1.OFFSET_SHARE * (truth.offset - truth.onset))
-    with np.errstate(invalid="ignore"):
-        hit = known & (np.abs(onset) <= f1.ONSET_COLLAR) & (np.abs(offset) <= collar)  # as in `pairing.fitting`
     return Matches(index=index, onset=onset, offset=offset, hit=hit, others=others)
 
 
@@ -85,7 +87,7 @@ class Recall:
     Attributes:
         name: name of the group.
         events: number of its events.
-        hit: number of those whose best detection meets the collars.
+        hit: number of those that are found (`Matches.hit`).
         touched: number of those that any detection of their class overlaps.
     """
 
