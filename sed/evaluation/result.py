@@ -217,7 +217,11 @@ def log_summary(path: Path, result: Mapping[str, Any]) -> None:
     """Log the closing lines: classes without a score, incomplete coverage, scores of groups, raw scores, all clips."""
     absent = result["classes_without_ground_truth"]
     if absent:
-        logger.warning("no ground truth in these clips, so no score, and in no average: %s", ", ".join(absent))
+        logger.warning(
+            "no ground truth in these clips, so no score, and in no average over classes (micro F1 counts what is "
+            "detected of them): %s",
+            ", ".join(absent),
+        )
     clips, expected, output = (result[key] for key in ("clips", "clips_expected", "clips_with_output"))
     if clips < expected or output < clips:
         logger.warning("%d of %d clips scored, %d of them with output", clips, expected, output)

@@ -127,6 +127,7 @@ def test_the_closing_line_has_units_and_what_is_missing(
     with caplog.at_level(logging.INFO):
         module.log_summary(Path("r.json"), found)
     lines = [record.getMessage() for record in caplog.records]
+    assert "in no average over classes" in lines[0] and "micro F1" in lines[0]
     assert lines[0].endswith("Dog") and lines[1] == "6 of 7 clips scored, 5 of them with output"
     assert lines[2].startswith("r.json: 6 of 7 clips: EB-F1 38.62 %, ") and ", PSDS1 0.3050, " in lines[2]
     assert "PSDS2" not in lines[2]

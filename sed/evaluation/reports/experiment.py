@@ -114,7 +114,10 @@ def _summary(name: str, result: Mapping[str, Any]) -> list[str]:
         parts.append(f'<p class="warn">{few}</p>')
     if result["classes_without_ground_truth"]:
         absent = ", ".join(result["classes_without_ground_truth"])
-        parts.append(f'<p class="warn">Without ground truth here, hence in no average: {escape(absent)}.</p>')
+        parts.append(
+            '<p class="warn">Without ground truth here, hence in no average over classes; numbers of all classes '
+            f"together, such as micro F1, count what is detected of them as false: {escape(absent)}.</p>"
+        )
     if lacks_weights(result):
         parts.append(f'<p class="warn">{escape(warning([name]))}</p>')
     comparable = on_their_set(result)

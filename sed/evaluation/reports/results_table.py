@@ -258,7 +258,7 @@ def _details(rows: Sequence[Row], reference: Mapping[str, Any], name_of_referenc
         if members := ensemble_of(result):
             lines.append(f"- Mean posteriors of: {_safe(', '.join(members))}")
         if absent:
-            lines.append(f"- Without ground truth, hence in no average: {_safe(', '.join(absent))}")
+            lines.append(f"- Without ground truth, hence in no average over classes: {_safe(', '.join(absent))}")
         for one in row.results:
             model = one.get("model") or {}
             seed = "unknown" if seed_of(one) is None else seed_of(one)

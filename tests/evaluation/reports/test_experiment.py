@@ -91,6 +91,14 @@ def check_page(text):
     return page
 
 
+def test_a_class_without_ground_truth_is_said_to_count_in_micro_f1_and_in_no_average_over_classes(scored):
+    made, result, evaluation, decisions, _ = scored[0]
+    result = result | {"classes_without_ground_truth": ["<Dog>"]}
+    page = check_page(report("name", result, made, evaluation, decisions, Sources(None, None)))
+    assert "in no average over classes" in page.text and "micro F1, count what is detected" in page.text
+    assert "<Dog>" in page.text
+
+
 def test_report_holds_all_sections_and_nothing_active(scored):
     made, result, evaluation, decisions, _ = scored[0]
     text = report("<i>name</i>", result, made, evaluation, decisions, Sources(None, None))
