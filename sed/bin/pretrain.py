@@ -71,7 +71,7 @@ def main() -> None:
                 return
             _check_made(args.out, config, {key: parser.get_default(key) for key in config})
             if args.source.is_dir():  # it may be gone
-                _check_labels(args.out, source_labels(args.source))
+                _check_labels(args.out, args.source, source_labels(args.source))
                 _check_features(args.out, args.source, config)
             drop_resume_state(folder_of(args.out))  # left by a run killed just before its end
             logging.getLogger("sed.pretrain").info("%s: pre-trained already (--force trains again)", args.out)
@@ -99,10 +99,19 @@ def _check_made(out: Path, config: Mapping[str, Any], defaults: Mapping[str, Any
         raise UserError(f"{stored}: {out} was made with another {changed[0]} (--force trains again)")
 
 
-def _check_labels(out: Path, labels: Sequence[str] | None) -> None:
-    """Raise UserError if a checkpoint's classes are not these labels of a dumped set; None: a soundbank, unchecked."""
+def _check_labels(out: Path, source: Path, labels: Sequence[str] | None) -> None:
+    """Raise UserError if a checkpoint's classes are not those of the source; `labels`: from `source_labels`."""
     names = out.with_suffix(".labels.txt")
-    if labels is not None and names.exists() and names.read_bytes() != "".join(f"{x}\n" for x in labels).encode():
+    if not names.exists():
+        return
+    made = names.read_bytes().decode("utf-8", "surrogateescape").split("\n")[:-1]
+    if labels is None:
+        from sed.data.synthesis.sound_table import PROCEDURAL, recorded_names
+        from sed.data.synthesis.soundbank import SoundBank
+
+        labels = recorded_names(SoundBank(source))
+        made = [name for name in made if not name.startswith(PROCEDURAL)]
+    if made != list(labels):
         raise UserError(f"{names}: {out} was made with other labels (--force trains again)")
 
 

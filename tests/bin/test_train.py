@@ -339,6 +339,19 @@ def test_a_checkpoint_of_a_set_with_other_labels_is_not_taken_for_finished(tmp_p
     assert call(pretrain, tmp_path / "gone", tmp_path / "ast.pt") == 0
 
 
+def test_a_checkpoint_of_a_soundbank_with_other_kinds_is_not_taken_for_finished(tmp_path, capsys):
+    for kind in ("train/foreground/Dog", "validation/foreground/Dog", "train/distractor/car"):
+        (tmp_path / "bank" / kind).mkdir(parents=True)
+        (tmp_path / "bank" / kind / "one.wav").touch()
+    (tmp_path / "ast.pt").touch()
+    (tmp_path / "ast.labels.txt").write_text("Dog\ndistractor/car\nprocedural/Cat\n")
+    assert call(pretrain, tmp_path / "bank", tmp_path / "ast.pt") == 0
+    (tmp_path / "bank/train/foreground/Bird").mkdir()
+    (tmp_path / "bank/train/foreground/Bird/one.wav").touch()
+    assert call(pretrain, tmp_path / "bank", tmp_path / "ast.pt") == 2
+    assert "ast.pt was made with other labels (--force trains again)" in capsys.readouterr().err
+
+
 def test_a_checkpoint_is_not_taken_for_finished_if_the_set_has_another_front_end_now(dump, tmp_path, capsys):
     (tmp_path / "ast.pt").touch()
     stored = FeatureStore(dump / "weak").front_end

@@ -26,6 +26,8 @@ LOOPED = 14.0
 by 1.37 (2 to the power MOST_OCTAVES of `sed.training.pretraining.soundscape_inputs`)"""
 IN_PROCESS = 100
 """procedural sounds up to which starting processes costs more time than it saves"""
+PROCEDURAL = "procedural/"
+"""prefix of the names of procedural sounds"""
 ROLES = ("foreground", "distractor", "procedural", "background")
 
 
@@ -105,6 +107,19 @@ def chances(origins: Sequence[str]) -> np.ndarray:
     return weight / weight.sum()
 
 
+def recorded_names(bank: SoundBank) -> list[str]:
+    """Return the names of the kinds of a soundbank's training recordings as in `Sounds.names`, reading none of them."""
+    return [
+        _recorded(role, kind)
+        for role in ("foreground", "distractor", "background")
+        for kind in bank.files("train", role)
+    ]
+
+
+def _recorded(role: str, kind: str) -> str:
+    return kind if role == "foreground" else f"{role}/{kind}"
+
+
 def _groups(
     bank: SoundBank, split: str, procedural: int, seed: int, nj: int
 ) -> Iterator[tuple[str, str, bool, list[np.ndarray], np.ndarray]]:
@@ -119,7 +134,7 @@ def _groups(
     for role in ("foreground", "distractor"):
         for label, files in bank.files(split, role).items():
             texture = role == "foreground" and bank.sustained(label)
-            name = label if role == "foreground" else f"{role}/{label}"
+            name = _recorded(role, label)
             yield name, role, texture, [_prepared(read_audio(file, RATE), texture) for file in files], chances_of(files)
     rendered = _render_all(procedural, seed, nj)
     for name, found in rendered.items():
@@ -128,7 +143,7 @@ def _groups(
             yield name, "procedural", False, found, np.full(len(found), 1 / len(found))
     for kind, files in bank.files(split, "background").items():
         found = [_prepared(read_audio(file, RATE), True) for file in files]
-        yield f"background/{kind}", "background", True, found, chances_of(files)
+        yield _recorded("background", kind), "background", True, found, chances_of(files)
     for name, found in rendered.items():
         if name.endswith("/background"):
             yield name, "background", True, found, np.full(len(found), 1 / len(found))
@@ -154,7 +169,7 @@ def _render_all(count: int, seed: int, nj: int) -> dict[str, list[np.ndarray]]:
         waves = [render(i, name) for i, name in enumerate(todo)]
     found: dict[str, list[np.ndarray]] = {}
     for name, wave in zip(todo, waves, strict=True):
-        found.setdefault(f"procedural/{name}", []).append(wave)
+        found.setdefault(f"{PROCEDURAL}{name}", []).append(wave)
     return found
 
 
