@@ -66,11 +66,13 @@ def main() -> None:
             known = made.pop("recordings", recordings)  # not stored by earlier versions
             if made != config:
                 raise UserError(
-                    f"{out}: holds a corpus made with other options, see {stamp} (--force, or another folder)"
+                    f"{out}: holds a corpus made with other options, see {stamp} "
+                    "(give another folder, or remove this one)"
                 )
             if known != recordings:
                 raise UserError(
-                    f"{out}: made of other recordings than {args.soundbank} has now (--force, or another folder)"
+                    f"{out}: made of other recordings than {args.soundbank} has now "
+                    "(give another folder, or remove this one)"
                 )
         if (out / MARKER).exists():
             log.info("%s: complete, nothing to do", out)
