@@ -57,7 +57,13 @@ def parser() -> Parser:
         "labels.txt: the labels of the class map, in the order of the model's outputs (default: the map's order)",
     )
     p.option("classes", None, "names of the head's classes, one per line (default: AudioSet-strong's 447)")
-    p.option("config", None, "YAML with the options of the detector, if it is not of the published size")
+    p.option(
+        "config",
+        None,
+        "YAML with the options of the detector, if it is not of the published size: its `base` should be "
+        "conf/zero_shot.yaml (BEATs: conf/zero_shot_beats.yaml), since a front end and input_frames that the file does "
+        "not state are those of the AST",
+    )
     p.section("model card")
     p.option("name", None, "the model's name (default: the folder's)")
     p.option("data", None, "training data of the model (default: AudioSet-strong; not stated with --classes)")
