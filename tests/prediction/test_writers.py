@@ -1,9 +1,11 @@
 import csv
 import io
 import os
+import re
 
 import numpy as np
 import pytest
+from paths import ROOT
 
 from sed.data.tables import Event
 from sed.errors import UserError
@@ -30,6 +32,13 @@ def test_posteriors_come_in_pieces_with_running_times():
     assert rows[0] == ["filename", "onset", "offset", *labels] and len(rows) == 58
     assert [row[1] for row in rows[35:37]] == ["0.34", "0.35"]
     np.testing.assert_allclose(np.array([row[3:] for row in rows[1:]], float), values, rtol=1e-5)
+
+
+def test_the_manual_says_of_which_tool_each_format_of_events_is():
+    page = (ROOT / "docs/own-sounds.md").read_text(encoding="utf-8")
+    rows = page.split("| tool | read | written by", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    written = [name for row in rows for name in re.findall(r"`([\w-]+)`", row.split("|")[3])]
+    assert sorted(written) == sorted(FORMATS.keys() - {"csv"})  # csv holds posteriors
 
 
 def test_live_posteriors_do_not_wait_for_a_full_buffer(tmp_path):

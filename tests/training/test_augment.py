@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.stats import beta, kstest
 
+from sed.config import default_options
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.training import augment
@@ -40,6 +41,10 @@ def test_draws_are_in_the_default_ranges():
     gains = np.stack([d.student_gain for d in found])
     assert gains.min() >= -4.5 and gains.max() <= 6
     assert not np.allclose(found[0].student_gain, found[0].teacher_gain)
+
+
+def test_the_options_are_those_of_the_command_with_the_same_defaults():
+    assert vars(AugmentOptions()) == default_options("sed.training.augment")
 
 
 def test_a_lower_limit_above_the_upper_one_is_refused():

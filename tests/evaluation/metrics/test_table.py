@@ -37,6 +37,12 @@ def test_every_number_of_a_result_is_in_the_table_and_the_other_way_round(measur
     assert len(BY_KEY) == len(ENTRIES)
 
 
+def test_the_manual_lists_every_name_of_scores() -> None:
+    page = (ROOT / "docs/reproduce.md").read_text(encoding="utf-8")
+    table = page.split("`--scores NAME,...`", 1)[1].split("\n\n", 2)[1]
+    assert sorted(re.findall(r"(?m)^\| `(\w+)` \|", table)) == sorted(ON_REQUEST)
+
+
 def test_columns_of_the_table_of_classes_are_class_wise_numbers_of_a_result(measured) -> None:
     _, _, result = measured
     for row in result["per_class"].values():
