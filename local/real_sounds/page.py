@@ -156,8 +156,8 @@ FRAGMENTS_TEXT = (
     "length; merged, a detection of the class holds more than half of it and of another one."
 )
 BOXES_TEXT = (
-    "The same models, decided by change-detection bounding boxes (cSEBBs) tuned for each system on a split of the "
-    "training sources (`tuning/csebbs/`), and the gain over the median filters with its 95 % interval."
+    "The same models, decided by change-detection bounding boxes (cSEBBs) {settings}, and the gain over the median "
+    "filters with its 95 % interval."
 )
 
 
@@ -356,7 +356,13 @@ class Page:
             rows.append([f"`{name}`{marks}", str(len(self.results[name + BOXES])), *means, *cells])
         heads = ["system", "seeds", *(entry.column for entry in shown_in("main"))]
         heads += [f"gain: {tables.unit_of_difference(entry)}" for entry in shown_in("main")]
-        return ["## Change-detection bounding boxes", "", BOXES_TEXT, "", *tables.table(heads, rows)]
+        defaults = [name for name in found if not all(run.get("tuned_on") for run in self.results[name + BOXES])]
+        but = f"; {', '.join(f'`{name}`' for name in defaults)}: with default settings" if defaults else ""
+        settings = f"tuned for each system on a split of the training sources (`tuning/csebbs/`{but})"
+        if defaults == found:
+            settings = "with default settings"
+        text = BOXES_TEXT.format(settings=settings)
+        return ["## Change-detection bounding boxes", "", text, "", *tables.table(heads, rows)]
 
     def _bands(self) -> list[str]:
         """Return the picture of the paper's figure 3: EB-F1 by class and frequency band."""

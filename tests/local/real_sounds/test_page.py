@@ -60,6 +60,20 @@ def test_faulty_trainings_are_left_out_of_sums_over_runs() -> None:
     assert "| `ast_sed` | 40.00, 0.4000 (1) | 40.00, 0.4000 (1) | 40.00 ± 0.00 | 0.4000 ± 0.0000 | – |" in all_runs()
 
 
+def test_bounding_boxes_with_default_settings_are_not_said_to_be_tuned() -> None:
+    tuned, plain = [run_of(1, 0.4, tuned_on="validation (csebbs)")], [run_of(1, 0.4)]
+
+    def text(**boxes: Any) -> str:
+        scored = {f"{name}_csebbs": runs for name, runs in boxes.items()}
+        return Page(results={**dict.fromkeys(boxes, plain), **scored}).markdown().split("(cSEBBs) ")[1]
+
+    assert text(crnn=tuned, mine=tuned).startswith(
+        "tuned for each system on a split of the training sources (`tuning/csebbs/`), and"
+    )
+    assert "(`tuning/csebbs/`; `mine`: with default settings), and" in text(crnn=tuned, mine=plain)
+    assert text(crnn=plain, mine=plain).startswith("with default settings, and")
+
+
 def test_sections_without_results_are_left_out() -> None:
     text = Page(results={"mine": [run_of(1, 0.4)]}).markdown()
     assert [line for line in text.splitlines() if line.startswith("#")] == [
