@@ -169,7 +169,8 @@ class _Peaks(BaseSink):
 def _counted(events: Counter[str]) -> str:
     """Return the numbers of events, such as `dog 7, alarm 1`."""
     listed = [f"{label} {count}" for label, count in events.most_common(LISTED)]
-    return ", ".join(listed + [f"{len(events) - LISTED} labels more"] * (len(events) > LISTED))
+    left = len(events) - LISTED
+    return ", ".join(listed + [f"{left} more label{'s' * (left != 1)}"] * (left > 0))
 
 
 def _just_below(posterior: float) -> str:

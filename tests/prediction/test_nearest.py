@@ -8,7 +8,7 @@ import pytest
 from sed.data.tables import Event
 from sed.evaluation.postprocessing.options import options_of, resolve
 from sed.prediction.decisions import Detection
-from sed.prediction.nearest import TRIED, Nearest, _just_below
+from sed.prediction.nearest import LISTED, TRIED, Nearest, _counted, _just_below
 from sed.prediction.recording import Result
 
 NAMES = ["cat", "dog"]
@@ -85,3 +85,10 @@ def test_options_are_tried_on_the_nearest_recordings_of_a_limited_length_only():
 )
 def test_the_threshold_that_is_tried_is_a_little_below_the_highest_posterior(posterior, text):
     assert _just_below(posterior) == text
+
+
+def test_labels_that_are_not_listed_are_counted() -> None:
+    for more, text in ((0, "l0 1"), (1, ", 1 more label"), (2, ", 2 more labels")):
+        events = Counter(f"l{k}" for k in range(LISTED + more))
+        counted = _counted(events)
+        assert text in counted and counted.endswith(text if more else f"l{LISTED - 1} 1")

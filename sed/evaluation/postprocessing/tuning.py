@@ -37,7 +37,8 @@ def few_events(problem: Problem) -> str:
     ]
     if not few:
         return ""
-    listed = ", ".join([*few[:5], *[f"{len(few) - 5} labels more"] * (len(few) > 5)])
+    left = len(few) - 5
+    listed = ", ".join([*few[:5], *[f"{left} more label{'s' * (left != 1)}"] * (left > 0)])
     return f"few events to tune on ({listed}): what is tuned on fewer than about {FEW} is guesswork (label more)"
 
 

@@ -44,8 +44,10 @@ def test_labels_with_few_events_are_named_in_one_line_with_their_counts(material
     assert len(few) > 0 and f"({', '.join(few)})" in line
     assert few_events(problem(2, clips=40, events=400, length=9.0)) == ""
     many = problem(2)
-    many = type(many)(clips=many.clips, labels=[f"l{k}" for k in range(8)], durations=many.durations, truth=many.truth)
-    assert ", l4 0, 3 labels more)" in few_events(many)
+    for count, rest in ((6, "1 more label"), (8, "3 more labels")):
+        labels = [f"l{k}" for k in range(count)]
+        made = type(many)(clips=many.clips, labels=labels, durations=many.durations, truth=many.truth)
+        assert f", l4 0, {rest})" in few_events(made)
 
 
 @pytest.mark.parametrize("what", ["median", "csebbs"])
