@@ -342,7 +342,7 @@ def load(
         model: an experiment's folder, a checkpoint, a packed model, `hf://organisation/name` of one on a hub, or an
             exported `.onnx` file.
         device: `cpu`, `cuda`, `cuda:1`; `auto`: a GPU if there is one.
-        which: network of the mean-teacher pair: `teacher` or `student`.
+        which: network of the mean-teacher pair: `teacher` or `student`; unused for a packed model, which has one.
         precision: number format of the matrix products: `float32`, `bfloat16`, or, on a CPU only, `int8`. For an
             `.onnx` file, `which`, `device` and `precision` are unused.
         threads: processor threads, 1 to 1024; None: as many as there are idle processors.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from sed.checkpoints.checkpoint import LoadedModel
     from sed.evaluation.postprocessing.pipeline import PostProcessing
+
+logger = logging.getLogger(__name__)
 
 PAPER = "the AST-SED paper, the default of sed.bin.score"
 """origin of the post-processing of a model that stores none"""
@@ -42,7 +45,7 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
 
     Args:
         path: an experiment's folder, a checkpoint or a packed model, or `hf://organisation/name` of one on a hub.
-        which: `teacher` or `student`; ignored for a packed model, which has only one network.
+        which: `teacher` or `student`; not used, with a warning, for a packed model, which has only one network.
         device: where the model runs.
 
     Returns:
@@ -57,6 +60,8 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
 
     path = local_model(path)
     if path.is_dir() and is_packed(path):
+        if which != "teacher":
+            logger.warning("--which %s is not used: a packed model has one network", which)
         model, stored = load_pack(path, device)
         facts = str(path / FACTS)
         post = from_stored(stored["post_processing"], model.labels, facts)

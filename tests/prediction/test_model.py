@@ -36,6 +36,16 @@ def test_post_processing_comes_from_the_pack_or_the_result_of_the_experiment(pac
     assert alone.post_processing is None and alone.source.startswith("the AST-SED paper")
 
 
+def test_a_network_that_a_packed_model_lacks_is_not_asked_for_silently(
+    packed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_model(packed / "exp", which="student")
+    open_model(packed / "model")
+    assert not caplog.messages
+    open_model(packed / "model", which="student")
+    assert caplog.messages == ["--which student is not used: a packed model has one network"]
+
+
 def test_no_model_and_broken_results_are_one_line(packed: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such model"):
         open_model(tmp_path / "nothing")
