@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,15 @@ def ast_sed(*arguments: str, python: tuple[str, ...] = (sys.executable,)) -> sub
 
 def test_every_module_of_bin_is_a_command_once() -> None:
     modules = {path.stem.replace("_", "-") for path in (ROOT / "sed" / "bin").glob("[a-z]*.py")}
-    assert sorted(COMMANDS) == sorted(modules)
+    assert sorted(COMMANDS) == sorted(modules), "COMMANDS of sed/__main__.py and sed/bin/ differ"
+
+
+def test_contributing_lists_every_command_and_campaign_once() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = page.split("## The commands", 1)[1].split("## ", 1)[0].split("| group | commands |", 1)[1]
+    assert sorted(re.findall(r"`(\w+)`", table)) == sorted(name.replace("-", "_") for name in COMMANDS)
+    campaigns = [path.stem.removeprefix("test_") for path in (ROOT / "tests/campaigns").glob("test_*.py")]
+    assert sorted(re.findall(r"--campaign (\w+)", page)) == sorted(campaigns)
 
 
 def test_help_names_every_command_once_with_what_it_does() -> None:
