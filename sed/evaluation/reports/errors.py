@@ -51,8 +51,8 @@ def match(problem: Problem, detections: EventTable) -> Matches:
         if len(found):
             best = shared.argmax(1)
             index[rows] = np.where(shared.max(1) > 0, found[best], -1)
-        spans = (np.stack([t.onset[r], t.offset[r]], 1) for t, r in ((truth, rows), (detections, found)))
-        hit[rows[list(pairs(fitting(*spans) & same))]] = True
+        true, there = (np.stack([t.onset[r], t.offset[r]], 1) for t, r in ((truth, rows), (detections, found)))
+        hit[rows[list(pairs(fitting(true, there) & same))]] = True
         together = _shared(truth, rows, truth, rows) > 0
         together &= truth.label[rows][:, None] != truth.label[rows][None, :]
         others[rows] = together.sum(1)
