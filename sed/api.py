@@ -312,12 +312,13 @@ class Model:
         """Return a recording's mono samples at the model's rate, block by block."""
         if isinstance(source, str | Path):
             return read_recording(str(source), self.sample_rate)
-        if (dtype := np.asarray(source).dtype).kind in "OSU":  # a column of file names, a generator, None
-            found = f"neither a file nor an array of numbers, but {type(source).__name__} of {dtype}"
+        samples = np.asarray(source)
+        if samples.dtype.kind in "OSU":  # a column of file names, a generator, None
+            found = f"neither a file nor an array of numbers, but {type(source).__name__} of {samples.dtype}"
             raise UserError(f"{name}: {found} (give several files as a list)")
         if rate is None:
             raise UserError(f"{name}: samples without their rate (detect(samples, 44100))")
-        return resampled(mono_blocks(source, name), rate, self.sample_rate)
+        return resampled(mono_blocks(samples, name), rate, self.sample_rate)
 
     def _with_threshold(self, threshold: float | Mapping[str, float]) -> PostProcessing:
         """Return the model's post-processing with other thresholds."""
