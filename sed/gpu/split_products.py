@@ -58,7 +58,7 @@ class SplitProducts(TorchFunctionMode):
 
     def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         value, rest = parted(input.contiguous())
-        x = torch.cat([value, value, rest], -1)
+        x = torch.cat([rest, value, value], -1)
         allowed = torch.backends.cuda.matmul.allow_tf32
         torch.backends.cuda.matmul.allow_tf32 = True
         try:
@@ -70,7 +70,7 @@ class SplitProducts(TorchFunctionMode):
         if isinstance(weight, nn.Parameter) and weight in self._weights:
             return self._weights[weight]
         value, rest = parted(weight.detach().contiguous())
-        found = torch.cat([value, rest, value], 1)
+        found = torch.cat([value, rest, value], 1)  # the small products first
         if isinstance(weight, nn.Parameter):
             self._weights[weight] = found
         return found
