@@ -34,7 +34,7 @@ def main() -> None:
     found = spread(levels)
     if found:
         logging.getLogger("sed.dump").warning(
-            "%s: sets differ in level: %s (wave_norm: peak in the front end's config makes levels equal)",
+            "%s: sets differ in level: %s (wave_norm: peak in the front end's config gives all the same peak)",
             *(args.dumps[0].parent, found),
         )
 

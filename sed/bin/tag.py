@@ -77,7 +77,8 @@ def parse() -> Any:
     parser.option(
         "input_padding",
         "raw",
-        "padding of short recordings that the checkpoint was trained with (published checkpoints: raw)",
+        "padding of short recordings, as in the training of the checkpoint: raw: zeros, before normalising; silence: "
+        "features of silence, before normalising; normalised: zeros, after normalising (published checkpoints: raw)",
         choices=["raw", "silence", "normalised"],
     )
     parser.options_of("sed.models.ast")

@@ -154,6 +154,7 @@ def read_rows(path: str | Path, rules: Rules = METADATA, exclude: Collection[Pat
         )
     for file in files:
         clip, found = rules.clip_id(recording_of(file)), list(_rows_of(file, rules, clips, in_folder=True))
+        # In one folder a recording may have several label files, such as one for each label.
         if any(row.clip == clip for row in found) and named.setdefault(clip, file).parent != file.parent:
             raise UserError(
                 f"{file} and {named[clip]} both have labels of recording '{clip}' (folders do not count: rename one, "

@@ -3,6 +3,11 @@
 Tensor cores multiply TF32 values, whose fraction has 10 bits instead of 23. Each float32 value is therefore taken as
 the sum of a TF32 value and a rest, which a tensor core rounds to TF32 itself, and a product of two is three products:
 that of the two rests is left out. This omission and the rounding of the rests are errors of about 2^-22 of the result.
+
+A larger error is that of the sum: a tensor core cuts off the bits of each summand that are below the last bit of the
+sum so far (seen on an H200). The two products with rests are therefore summed first, while the sum is small: for 768
+inputs this makes the mean error 4 times that of float32 products on the same GPU instead of 18 times, for 3072 inputs 8
+times instead of 36.
 """
 
 from __future__ import annotations

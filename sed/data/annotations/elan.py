@@ -61,7 +61,8 @@ def _interpolated(slots: Sequence[tuple[str | None, ...]]) -> list[tuple[float |
     """Return onset and offset of a tier's annotations in seconds, None where they are unknown.
 
     ELAN may store no time for the border between two adjoining annotations, and draws the annotations between two known
-    borders with equal lengths; so do we.
+    borders with equal lengths; so do we. Times that stay unknown: those after a start that has none, such as a
+    start after a gap, and those of which no known border follows.
 
     Args:
         slots: start and end of each annotation in milliseconds, as text; None if it has no time.

@@ -233,7 +233,7 @@ def xing_frame(head: bytes, frames: int) -> bytes:
         # without a CRC, with this bit rate and without padding; sample rate and channel mode as in `head`
         four = bytes([head[0], head[1] | 1, rate << 4 | head[2] & 0x0C, head[3]])
         frame = frame_of(four)
-        if frame is not None and frame.size >= 4 + frame.side + 16:  # the header has 12 bytes; four to spare
+        if frame is not None and frame.size >= 4 + frame.side + 16:  # 12 of the header, 4 in reserve (our choice)
             break
     else:
         raise ValueError("no frame has room for a Xing header")

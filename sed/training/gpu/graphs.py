@@ -90,17 +90,18 @@ class CompiledStep(TrainingStep):
             The output, and the event after which the student's decoder may begin.
         """
         assert self._side is not None
-        side, alone = self._side, []
+        side = self._side
+        room: list[torch.cuda.Event] = []  # with last launches: their start, from which on the student's GRU has room
 
-        def between() -> None:  # before the last launches, which leave room for the student's GRU
-            alone.append(side.record_event())
+        def before_last() -> None:
+            room.append(side.record_event())
             side.wait_event(encoded)
 
-        run = run_by(self.teacher, beside_equal(clips, between)) if self._persistent else nullcontext()
+        run = run_by(self.teacher, beside_equal(clips, before_last)) if self._persistent else nullcontext()
         with torch.no_grad(), torch.cuda.stream(side), run:
             teacher = self.teacher.decode(frames)
             ended = side.record_event() if self._persistent else encoded
-        return teacher, alone[0] if alone else ended
+        return teacher, room[0] if room else ended
 
 
 def compiled(detector: Detector) -> Callable[[Tensor], Tensor]:
