@@ -41,11 +41,13 @@ class ClassOption:
     Attributes:
         name: name of the option, without its dashes.
         help: help text.
-        default: number for labels that a given table lacks, or that neither the given text nor a stored model names.
+        default: number for labels that a given table lacks; without `unset` also for those that the given text does not
+            name and a stored model does not have.
         least: smallest number that is allowed.
         most: largest number that is allowed.
         tables: predefined numbers that can be given by name: {name: {label: number}}.
-        unset: text that applies when the option is not given; empty: the default for all labels.
+        unset: text that applies when the option is not given, and to labels that it does not name; empty: the
+            default for all labels.
     """
 
     name: str
@@ -68,8 +70,8 @@ class ClassOption:
         """
         own = "the model's own, else " if stored else ""
         unset = self.unset or f"{self.default:g}"
-        rest = f"labels that are not named get {own}{self.default:g} (default: {own}{unset})"
-        parser.option(self.name, None, f"{self.help}; {rest}")
+        text = f"{self.help}; labels that are not named get the default (default: {own}{unset})"
+        parser.option(self.name, None, text)
 
     def text(self, args: argparse.Namespace) -> str | None:
         """Return the option's text; None when it is not given."""
@@ -85,7 +87,7 @@ class ClassOption:
             args: the parsed options.
             labels: the classes.
             stored: {label: number} of a model, which `label=number,...` leaves as they are for labels that it does not
-                name; None if there is no model.
+                name; labels that it lacks, all without a model, then have those of `defaults`.
 
         Returns:
             {label: number}; None when the option is not given.
@@ -94,7 +96,7 @@ class ClassOption:
             UserError: an unknown label, one that comes twice, no number, or one out of range.
         """
         text = self.text(args)
-        return None if text is None else self._parsed(text, labels, stored or {})
+        return None if text is None else self._parsed(text, labels, {**self.defaults(labels), **(stored or {})})
 
     def defaults(self, labels: Sequence[str]) -> dict[str, float]:
         """Return {label: number} that applies when the option is not given."""

@@ -4,9 +4,7 @@
 median filters (FDY-SED's). Each step has options for its parameters, one value for all classes or `label=value,...`;
 `--tuned` takes steps and parameters from a file of `sed.bin.tune` instead. For an option that is not given, and for
 labels that `label=value,...` does not name, the value stored with the model applies, if the command reads a model for
-prediction. Else an option that is not given has its default (`ClassOption.unset`), and a label that is not named
-`ClassOption.default`: 0.32 s for median filters, not the paper's. The parsed value of an option that is not given is
-None.
+prediction, else the default: for median filters the paper's. The parsed value of an option that is not given is None.
 """
 
 from __future__ import annotations
