@@ -75,7 +75,8 @@ def export(
     except ImportError:
         raise UserError("ONNX export needs the package onnx (pip install onnx onnxruntime onnxscript)") from None
     if (size := 4 * sum(weight.numel() for weight in model.detector.state_dict().values())) > MOST:
-        raise UserError(f"the model's weights take {size / 1e9:.1f} GB, an ONNX file at most 2 GB (pack the model)")
+        remedy = "use the model itself, by sed.load or predict"
+        raise UserError(f"the model's weights take {size / 1e9:.1f} GB, an ONNX file at most 2 GB ({remedy})")
     graph = PredictionGraph(detector=model.detector, front_end=model.front_end, plan=plan).eval()
     example = torch.zeros(2, plan.samples + plan.hop * plan.frame_samples)  # two recordings of two windows each
     axes = {

@@ -42,7 +42,8 @@ class Sink(Protocol):
     """Receiver of one recording's results as they arrive; either `finish` or `abandon` comes last."""
 
     uses_logmel: bool
-    """whether `logmel` does something: only then it is called"""
+    """whether `logmel` does something: only then it is called; False for sinks of `live`, whose windows begin at other
+    distances"""
 
     def audio(self, samples: np.ndarray) -> None: ...
     def logmel(self, frames: np.ndarray) -> None: ...

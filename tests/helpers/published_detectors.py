@@ -29,7 +29,7 @@ def sizes(encoder: str, *, dim: int, depth: int, heads: int) -> dict[str, Any]:
 
 
 def config_of(encoder: str, **size: Any) -> dict[str, Any]:
-    """Return the config of a published detector, of another size: `dim`, `depth` and `heads`, or options by name."""
+    """Return the config of a published detector of another size: `dim`, `depth`, `heads`, and other options by name."""
     named = sizes(encoder, **{key: size.pop(key) for key in ("dim", "depth", "heads")})
     return complete_config({**CONFIGS[encoder], **named, **size})
 

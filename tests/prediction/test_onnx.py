@@ -113,7 +113,7 @@ def test_short_clips_are_padded_alike_everywhere(padding, wave_norm, tmp_path):
 def test_weights_that_exceed_one_file_are_refused_at_once(tmp_path, experiment, monkeypatch, capsys):
     monkeypatch.setattr(onnx_module, "MOST", 1000)
     assert call(monkeypatch, export_onnx, experiment, tmp_path / "model.onnx") == 2
-    assert "GB, an ONNX file at most 2 GB (pack the model)" in capsys.readouterr().err
+    assert "GB, an ONNX file at most 2 GB (use the model itself, by sed.load or predict)" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

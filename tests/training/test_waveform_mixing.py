@@ -45,7 +45,7 @@ def test_features_are_mixed_like_waveforms_and_mixup_s_are_not(decibels: float, 
     assert amplitude == 0.1 or means[True] == pytest.approx(10 * np.log10(share), abs=0.5), "share**2 instead of share"
 
 
-def test_levels_are_uniform_and_powers_keep_their_sum() -> None:
+def test_the_level_between_the_clips_of_a_mixture_is_uniform() -> None:
     mixed, share = draw_levels(np.random.default_rng(0), 0.5, 5.0, clips=4000)
     assert abs(mixed.mean() - 0.5) < 0.03
     level = 10 * np.log10((1 - share) / share)

@@ -1,7 +1,8 @@
 """Choose post-processing for each class on one set, to be used on others.
 
-Median filters and boxes are chosen by the area under the class's own PSDS1 curve (cross-triggers have no weight in
-PSDS1, so classes are independent); then each threshold is that of the class's highest event-based F1 (sed_scores_eval).
+Median filters and bounding boxes (cSEBBs) are chosen by the area under the class's own PSDS1 curve (cross-triggers have
+no weight in PSDS1, so classes are independent); then each threshold is that of the class's highest event-based F1
+(sed_scores_eval).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def few_events(problem: Problem) -> str:
 
 
 def class_areas(problem: Problem, scores: FrameScores, points: int = 100) -> dict[str, float]:
-    """Return each class's area under its PSDS1 curve.
+    """Return each class's area under its PSDS1 curve, 0 to 1: the mean true positive rate up to `e_max`.
 
     Args:
         problem: clips, classes and ground truth of the scores.

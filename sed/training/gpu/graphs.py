@@ -147,11 +147,11 @@ class GraphedStep(CompiledStep):
     """`CompiledStep` replayed from CUDA graphs. Shapes of inputs must not change.
 
     The graphs are captured at the first call, and again when the encoder has been frozen or unfrozen.
-    Compiled code can be silently wrong, and in some processes only (see `compiled`: of 141 trainings on H200s, 17 had
-    a teacher whose outputs changed from call to call). So the models' replayed outputs are checked against eager
-    execution, once at capture and once 99 calls later. If they differ, the graphs are captured again without compiled
-    encoders and without the second stream; if they still differ, the step runs without graphs. Models with dropout or
-    batch norm cannot be compared.
+    Compiled code can be silently wrong, and in some processes only: before `compiled` left out the embedding, 17 of 141
+    trainings on H200s had a teacher whose outputs changed from call to call. So the models' replayed outputs are
+    checked against eager execution, once at capture and once 99 calls later. If they differ, the graphs are captured
+    again without compiled encoders and without the second stream; if they still differ, the step runs without graphs.
+    Models with dropout or batch norm cannot be compared.
     """
 
     _WARM_UP = 3  # eager calls before the capture, as PyTorch requires: they compile and allocate

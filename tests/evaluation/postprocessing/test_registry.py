@@ -49,7 +49,7 @@ def test_each_stored_key_and_each_option_belongs_to_one_component() -> None:
     assert not {"tuned", "post-processing"} & set(options)
 
 
-def test_the_registry_lists_the_tunable_filter_before_csebbs() -> None:
+def test_median_filters_are_tuned_before_csebbs_which_are_made_of_what_they_filtered() -> None:
     order = list(TUNABLE)
     assert order.index("median") < order.index("csebbs")
 

@@ -36,6 +36,7 @@ def test_a_result_is_reduced_to_what_the_page_needs(exp):
     small = reduce.reduced(exp / "ast_sed_seed2" / "validation" / "result.json", "ast_sed", 2, TRUTH)
     assert small["event_f1_macro"] == 0.5 and small["psds2"] is None and small["steps"] == 2000
     assert set(small["per_class"]) == set(LABELS)
+    # [events found, events, false detections]
     assert small["by_length"]["Dog"]["under 0.5 s"] == [1, 1, 0]
     assert small["by_length"]["Frying"]["over 3 s"] == [0, 1, 1]
     assert small["by_collar"]["0.02"]["Dog"] == [0, 2, 1] and small["by_collar"]["0.1"]["Dog"] == [1, 2, 0]
