@@ -351,7 +351,7 @@ class Page:
         for name in found:
             numbers = by_pair.get((name, f"{name}{BOXES}"), {})
             cells = [tables.difference(numbers.get(entry.key), entry) for entry in shown_in("main")]
-            means = [over_seeds(entry, values_of(self.results[name + BOXES], entry.key)) for entry in shown_in("main")]
+            means = [over_seeds(entry, self.results[name + BOXES]) for entry in shown_in("main")]
             marks = protocols.marked(self.remarks, name + BOXES, self.results[name + BOXES])
             rows.append([f"`{name}`{marks}", str(len(self.results[name + BOXES])), *means, *cells])
         heads = ["system", "seeds", *(entry.column for entry in shown_in("main"))]

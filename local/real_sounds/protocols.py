@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sed.evaluation.metrics.table import BY_KEY, over_seeds
@@ -20,6 +21,7 @@ from sed.evaluation.reports.seeds.tables import Margins, Results, difference, ta
 
 log = logging.getLogger("sed")
 F1, PSDS1, PSDS2 = BY_KEY["event_f1_macro"], BY_KEY["psds1"], BY_KEY["psds2"]
+CLASS_MEAN = replace(PSDS1, key="psds1_class_mean")
 AST_SYSTEMS = ("ast_gru", "lgd_only", "fte_only", "ast_sed")
 PLAIN_AST, *OTHER_AST = AST_SYSTEMS
 TITLES = {
@@ -354,10 +356,7 @@ def _numbers(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return cells: EB-F1, PSDS1, its mean over classes, PSDS2, the lowest PSDS1 of a seed, the number of seeds."""
     psds1 = values_of(runs, "psds1")
     return [
-        over_seeds(F1, values_of(runs, "event_f1_macro")),
-        over_seeds(PSDS1, psds1),
-        over_seeds(PSDS1, values_of(runs, "psds1_class_mean")),
-        over_seeds(PSDS2, values_of(runs, "psds2")),
+        *(over_seeds(entry, runs) for entry in (F1, PSDS1, CLASS_MEAN, PSDS2)),
         PSDS1.plain(min(psds1)) if psds1 else "–",
         str(len(runs)),
     ]
@@ -416,4 +415,4 @@ def _cell(runs: Sequence[Mapping[str, Any]]) -> str:
     """Format EB-F1 in per cent, PSDS1 and number of seeds: `33.87 ± 0.64, 0.3504 ± 0.0030 (2)`; a dash without runs."""
     if not runs:
         return "–"
-    return f"{over_seeds(F1, values_of(runs, F1.key))}, {over_seeds(PSDS1, values_of(runs, PSDS1.key))} ({len(runs)})"
+    return f"{over_seeds(F1, runs)}, {over_seeds(PSDS1, runs)} ({len(runs)})"

@@ -6,8 +6,9 @@ ON_REQUEST if it is computed only when `--scores` names it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
+from typing import Any
 
 from sed.errors import UserError
 from sed.evaluation.metrics import error_kinds, error_rate, f1, pipsds, psds_metric, segment_auc
@@ -53,9 +54,16 @@ def shown_in(place: Place) -> tuple[Entry, ...]:
     return tuple(entry for entry in ENTRIES if place in entry.shown)
 
 
-def over_seeds(entry: Entry, values: Sequence[float]) -> str:
-    """Format the mean over seeds: `59.60`, `59.60 ± 0.31` with the sample standard deviation; a dash without values."""
+def over_seeds(entry: Entry, results: Sequence[Mapping[str, Any]]) -> str:
+    """Format the mean of a number over the results of several seeds.
+
+    Returns:
+        `59.60`, `59.60 ± 0.31` with the sample standard deviation, `59.60 ± 0.31 (2 of 3)` if only two of three results
+        have the number, a dash if none has it.
+    """
+    values = [result[entry.key] for result in results if result.get(entry.key) is not None]
     if not values:
         return "–"
     mean = entry.plain(fmean(values))
-    return mean if len(values) == 1 else f"{mean} ± {entry.plain(stdev(values))}"
+    spread = f" ± {entry.plain(stdev(values))}" if len(values) > 1 else ""
+    return mean + spread + (f" ({len(values)} of {len(results)})" if len(values) < len(results) else "")

@@ -159,7 +159,7 @@ def terminal_table(rows: Sequence[Row]) -> str:
     head = ["system", "set", "clips", *(entry.column for entry in columns)]
     table = [head]
     for row in rows:
-        numbers = [over_seeds(entry, row.values(entry.key)) for entry in columns]
+        numbers = [over_seeds(entry, row.results) for entry in columns]
         table.append([row.name, row.set, coverage(row), *numbers])
     widths = [max(len(line[column]) for line in table) for column in range(len(head))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in table]
@@ -234,7 +234,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
     ]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for row in rows:
-        numbers = [over_seeds(entry, row.values(entry.key)) + interval(row, entry) for entry in columns]
+        numbers = [over_seeds(entry, row.results) + interval(row, entry) for entry in columns]
         lines.append(
             f"| {_safe(row.name)} | {len(row.results)} | {coverage(row)} | {parameters(row)} | "
             f"{_safe(weights(row))} | "

@@ -61,7 +61,7 @@ def latex_text(rows: Sequence[Row]) -> str:
         lines += [f"% {_one_line(name)}", f"\\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}", "\\toprule"]
         lines += [_line(titles), "\\midrule"]
         for row in chosen:
-            numbers = [over_seeds(entry, row.values(entry.key)) for entry in columns]
+            numbers = [over_seeds(entry, row.results) for entry in columns]
             cells = [row.name, str(len(row.results)), parameters(row), *numbers]
             lines.append(_line([*cells, *_published_cells(_counterpart(row))] if beside else cells))
         if beside:

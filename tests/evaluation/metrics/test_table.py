@@ -78,9 +78,16 @@ def test_a_number_has_one_unit_and_its_heading_says_which() -> None:
 
 def test_the_mean_over_seeds_has_the_standard_deviation_of_a_sample() -> None:
     # 1, 2 and 6 have the mean 3 and the variance ((-2)^2 + (-1)^2 + 3^2) / 2 = 7
-    assert over_seeds(BY_KEY["event_f1_macro"], [0.01, 0.02, 0.06]) == "3.00 ± 2.65"
-    assert over_seeds(BY_KEY["psds1"], [0.25]) == "0.2500"
-    assert over_seeds(BY_KEY["psds1"], []) == "–"
+    f1, psds1 = BY_KEY["event_f1_macro"], BY_KEY["psds1"]
+    assert over_seeds(f1, [{f1.key: 0.01}, {f1.key: 0.02}, {f1.key: 0.06}]) == "3.00 ± 2.65"
+    assert over_seeds(psds1, [{psds1.key: 0.25}]) == "0.2500"
+    assert over_seeds(psds1, []) == over_seeds(psds1, [{psds1.key: None}]) == "–"
+
+
+def test_a_mean_over_some_of_the_seeds_says_of_how_many() -> None:
+    f1 = BY_KEY["event_f1_macro"]
+    assert over_seeds(f1, [{f1.key: 0.01}, {f1.key: None}, {}]) == "1.00 (1 of 3)"
+    assert over_seeds(f1, [{f1.key: 0.01}, {f1.key: 0.03}, {}]) == "2.00 ± 1.41 (2 of 3)"
 
 
 def test_lower_is_better_is_marked() -> None:

@@ -39,7 +39,7 @@ def all_runs(runs: Mapping[str, Results], pairs: Sequence[Pair]) -> tuple[list[s
         [
             f"`{config}`",
             *(_of_run(results.get(config, [])) for results in runs.values()),
-            *(over_seeds(entry, values_of(_by_seed(found), entry.key)) for entry in NUMBERS),
+            *(over_seeds(entry, _by_seed(found)) for entry in NUMBERS),
         ]
         for config, found in trainings.items()
     ]
@@ -69,7 +69,7 @@ def _of_run(runs: Sequence[Mapping[str, Any]]) -> str:
     """Format the means of the first two of NUMBERS and the number of seeds: `36.81, 0.2615 (3)`; a dash if none."""
     if not runs:
         return "–"
-    means = (over_seeds(entry, values_of([_mean(runs)], entry.key)) for entry in NUMBERS[:2])
+    means = (over_seeds(entry, [_mean(runs)]) for entry in NUMBERS[:2])
     return f"{', '.join(means)} ({len(runs)})"
 
 

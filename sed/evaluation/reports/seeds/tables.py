@@ -84,7 +84,7 @@ def systems(results: Results, remarks: Remarks) -> list[str]:
             [
                 f"`{name}`{marks(remarks, *(training(name, run['seed']) for run in runs))}",
                 str(len(runs)),
-                *(over_seeds(entry, values_of(runs, entry.key)) for entry in columns),
+                *(over_seeds(entry, runs) for entry in columns),
                 f"{parameters / 1e6:.2f} M" if parameters else "–",
                 str(runs[0].get("steps") or "–"),
                 f"{settings.get('lr', '–')} / {settings.get('encoder_lr', '–')}",
