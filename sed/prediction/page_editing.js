@@ -181,6 +181,7 @@ class Editing {   // the corrections of one recording; an event is [onset, offse
         const e = this.selected, r = this.recording;
         for (const control of this.ours) control.disabled = !e;
         this.back.disabled = !this.past.length;
+        if (this.bar.contains(document.activeElement) && document.activeElement.disabled) r.section.focus({preventScroll: true});   // hidden controls get no keys
         this.done.checked = this.reviewed;
         this.accept.setAttribute("aria-pressed", String(Boolean(e) && e.state === "accepted"));
         this.reject.setAttribute("aria-pressed", String(Boolean(e) && e.state === "rejected"));

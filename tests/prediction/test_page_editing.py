@@ -201,3 +201,19 @@ def test_a_browser_that_keeps_nothing_asks_before_the_page_is_left(chromium, pag
     chromium.js("document.querySelector('#export select').value = 'all'")
     chromium.js("document.querySelector('#export button').click()")
     assert not chromium.js(asks)
+
+
+def test_keys_correct_an_event_that_was_clicked_in_the_list(chromium, page):
+    chromium.open(page)
+    given = on_page(chromium)
+    chromium.tap("recordings[0].list.querySelectorAll('button')[1]")
+    chromium.js("recordings[0].player.pause()")
+    chromium.key("x")
+    assert on_page(chromium) == [given[0], *given[2:]]
+    chromium.key("e")
+    chromium.tap("recordings[0].editing.reject")  # removes the added event, and thereby hides this button
+    chromium.key("u")  # the event is there again
+    chromium.key("u")
+    chromium.tap("recordings[0].editing.back")  # undoes all, and is then disabled
+    chromium.key("r")
+    assert on_page(chromium) == given and chromium.js("recordings[0].editing.reviewed")
