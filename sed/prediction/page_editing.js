@@ -155,6 +155,9 @@ class Editing {   // the corrections of one recording; an event is [onset, offse
         this.reject = button("✗ Reject", "Reject the event (X)", () => this.mark("rejected"));
         this.label = field("Label", "select");
         this.label.onchange = () => this.choose();
+        this.label.onkeydown = e => { this.typed = e.key !== "Enter"; };   // each arrow or letter changes a closed list: more may follow
+        this.label.onpointerdown = () => { this.typed = false; };
+        this.label.onkeyup = e => { if (e.key === "Escape") r.section.focus({preventScroll: true}); };
         this.times = ["Start", "End"].map((text, side) => {
             const f = field(text, "input");
             Object.assign(f, {type: "number", step: "any", min: 0, max: r.duration, inputMode: "decimal"});
@@ -175,7 +178,7 @@ class Editing {   // the corrections of one recording; an event is [onset, offse
         let label = this.recording.labels[Number(this.label.value)];
         if (this.label.value === "") label = (prompt("New label (no commas)") || "").replace(/[\p{Cc}\s,]+/gu, " ").trim();
         if (label) this.edit(() => this.rename(label)); else this.refresh();
-        this.recording.section.focus({preventScroll: true});
+        if (!this.typed) this.recording.section.focus({preventScroll: true});   // its keys correct again
     }
     refresh() {
         const e = this.selected, r = this.recording;

@@ -217,3 +217,18 @@ def test_keys_correct_an_event_that_was_clicked_in_the_list(chromium, page):
     chromium.tap("recordings[0].editing.back")  # undoes all, and is then disabled
     chromium.key("r")
     assert on_page(chromium) == given and chromium.js("recordings[0].editing.reviewed")
+
+
+def test_a_name_typed_in_the_list_of_labels_only_changes_the_label(chromium, page):
+    chromium.open(page)
+    given = on_page(chromium)
+    chromium.js("recordings[0].section.focus(), recordings[0].editing.select(recordings[0].all[1])")
+    for key in ["l", *"a&b"]:  # `a` alone finds the label; in the recording it would accept the event
+        chromium.key(key)
+    for key in "rex":  # no label begins like this
+        chromium.key(key)
+    assert on_page(chromium) == [given[0], given[1]._replace(label="a&b"), *given[2:]]
+    assert chromium.js("recordings[0].editing.past.length") == 1
+    for key in ["Escape", "r"]:
+        chromium.key(key)
+    assert chromium.js("recordings[0].editing.reviewed")
