@@ -232,3 +232,23 @@ def test_a_name_typed_in_the_list_of_labels_only_changes_the_label(chromium, pag
     for key in ["Escape", "r"]:
         chromium.key(key)
     assert chromium.js("recordings[0].editing.reviewed")
+
+
+def test_counts_are_those_of_the_events_that_are_exported(chromium, page):
+    """Recordings, contents and filters count rejected events as little as the export does, also after a reload."""
+    chromium.open(page)
+    chromium.js("recordings[0].section.focus(), recordings[0].editing.select(recordings[0].all[0])")
+    counts = (
+        "[recordings[0].section.querySelector('.note').textContent.split(' · ')[1],"
+        " document.querySelector('#links a').textContent.split(' · ')[1], document.getElementById('count').textContent]"
+    )
+    assert chromium.js(counts) == ["4 events", "4 events", "8 events in 2 recordings"]
+    for key in "xee":
+        chromium.key(key)
+    assert len(on_page(chromium)) == 5
+    for _ in range(2):
+        assert chromium.js(counts) == ["5 events", "5 events", "9 events in 2 recordings"]
+        chromium.load(page)
+    chromium.js("for (const v of recordings[0].all) (e => { e.select(v); e.mark('rejected') })(recordings[0].editing)")
+    chromium.tap("document.getElementById('only')")
+    assert not chromium.js("recordings[0].section.hidden")  # it is not reviewed yet
