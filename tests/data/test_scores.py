@@ -290,11 +290,19 @@ def test_unexpected_content_is_one_line(tmp_path, edit, message):
     assert "scores.h5" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_file_that_crashes_the_library_is_one_line(tmp_path):
-    data = bytearray((FIXTURES / "scores_segv.h5").read_bytes())
-    (tmp_path / "scores.h5").write_bytes(data)
-    with pytest.raises(UserError, match=r"scores\.h5: damaged HDF5"):
-        read_scores(tmp_path / "scores.h5")
+CRASHING = FIXTURES / "scores_segv.h5"  # of infer, damaged: its clip ids are stored as sequences of bytes, not as text
+
+
+def test_clip_ids_that_would_crash_the_library_are_refused_by_their_type():
+    with pytest.raises(UserError, match=r"scores_segv\.h5: damaged HDF5 \(clip_id is of type object, not text\)"):
+        read_scores(CRASHING)
+
+
+def test_a_crash_of_the_library_is_one_line(monkeypatch):
+    monkeypatch.setattr("sed.data.scores.plain", lambda file, name, *_: file[name])  # without the check of the type
+    with pytest.raises(UserError, match=r"scores_segv\.h5: damaged HDF5 \(.*crashes") as error:
+        read_scores(CRASHING)
+    assert "\n" not in str(error.value)
 
 
 def test_a_command_with_names_that_are_not_utf_8_is_kept(tmp_path):

@@ -1,4 +1,4 @@
-"""Scores of annotators, compared with values computed by hand and a count of frames."""
+"""Scores of annotators, compared with values computed by hand."""
 
 import pytest
 
@@ -26,6 +26,12 @@ def test_three_annotators_are_compared_in_pairs():
     mean = (own + own + other) / 3
     assert found["a"] == found["b"] == pytest.approx(own / 6 + 5 / 6 * mean)
     assert found["c"] == pytest.approx(other / 6 + 5 / 6 * mean)
+
+
+def test_events_are_compared_in_frames_of_40_ms_that_count_by_their_middle():
+    # a has frames 0 and 1 (middles at 20 and 60 ms; its offset is the middle of the next), b has frames 0 to 4
+    found = annotator_scores([{"a": [Event(0, 0.1, "x")], "b": [Event(0, 0.2, "x")]}])
+    assert found == pytest.approx(dict.fromkeys("ab", 2 * 2 / (2 + 5)))
 
 
 def test_overlapping_events_of_one_annotator_count_once():
