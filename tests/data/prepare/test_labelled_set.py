@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import label_files
 import numpy as np
 import pytest
 import soundfile
@@ -111,14 +112,23 @@ def test_a_blank_label_file_is_a_recording_without_events(corpus: Path) -> None:
     assert lay_out(corpus)["a"] == []
 
 
+@pytest.mark.parametrize("name", label_files.FILES)
+def test_label_files_of_all_formats_that_convert_reads_are_read(corpus: Path, name: str) -> None:
+    """Once, DESED's own columns were refused."""
+    soundfile.write(corpus / "audio" / "a.wav", np.full(RATE * 3, 0.1), RATE)  # the events end at 2.5 s
+    label_files.write(corpus / "labels", "a.ann", label_files.FILES[name][1])
+    found = lay_out(corpus, known=[label_files.DOG.label, label_files.CAT.label, *KNOWN], seconds=5.0)
+    assert found["a"] == [label_files.DOG, label_files.CAT]
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "filename\tonset\toffset\tevent_label\ndeep/a.wav\t0.5\t1\tcar\n",  # DESED's own columns, once refused
+        "filename\tonset\toffset\tevent_label\ndeep/a.wav\t0.5\t1\tcar\n",
         "C:\\audio\\a.wav\t0.5\t1\tcar\n",
     ],
 )
-def test_label_files_of_all_formats_that_convert_reads_are_read(corpus: Path, text: str) -> None:
+def test_a_recording_in_a_label_file_may_have_another_folder(corpus: Path, text: str) -> None:
     (corpus / "labels" / "a.ann").write_text(text)
     assert lay_out(corpus)["a"] == [Event(0.5, 1, "car")]
 
