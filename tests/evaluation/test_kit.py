@@ -1,4 +1,4 @@
-"""Real system outputs with values that were computed elsewhere; both are in the development kit (SED_KIT)."""
+"""Real system outputs of the development kit (SED_KIT), with the values that its README states for them."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ def score(out, *arguments):
 
 
 @pytest.mark.thorough
-def test_the_dcase_2023_baseline_has_the_values_computed_elsewhere_on_20_clips(tmp_path):
+def test_the_dcase_2023_baseline_has_the_values_of_the_kit_on_20_clips(tmp_path):
     folder = KIT / "dcase2023_20clips"
     result = score(
         tmp_path / "result.json",
@@ -37,7 +37,7 @@ def test_the_dcase_2023_baseline_has_the_values_computed_elsewhere_on_20_clips(t
 
 
 @pytest.mark.thorough
-def test_the_example_of_psds_eval_has_the_psds_computed_elsewhere(tmp_path):
+def test_the_example_of_psds_eval_has_the_psds_of_the_kit(tmp_path):
     folder = KIT / "psds_eval_example"
     result = score(
         tmp_path / "result.json",

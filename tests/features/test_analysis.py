@@ -31,7 +31,7 @@ def test_traced_equals_condition(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FRONT_ENDS)
-def test_samples_beyond_the_valid_ones_have_no_influence(kind: str) -> None:
+def test_zeros_beyond_the_valid_samples_have_no_influence(kind: str) -> None:
     analysis, x = FrontEnd(front_end=kind).analysis, torch.randn(2, 100)
     padded = torch.cat([x, torch.zeros(2, 30)], 1)
     found = analysis.prepare(padded, torch.full((2, 1), 100.0))

@@ -10,11 +10,13 @@ from analysed_signals import RATE
 from sed.features.logmel import FrontEnd
 from sed.features.mel import frequency_mel_bank, kaldi_mel_bank, mel_bank, mel_edges
 
+UNWARPED = (100.0, -500.0, 1.0)  # torchaudio's vtln_low, vtln_high and vtln_warp_factor; 1 warps nothing
+
 
 @pytest.mark.parametrize("bins, low, high", [(64, 20, 8000), (40, 0, 7600), (128, 300, 3400)])
 def test_mel_bank_equals_torchaudio(bins, low, high):
     bank = kaldi_mel_bank(bins, 512, RATE, low, high)
-    theirs = torchaudio.compliance.kaldi.get_mel_banks(bins, 512, RATE, low, high, 100.0, -500.0, 1.0)[0]
+    theirs = torchaudio.compliance.kaldi.get_mel_banks(bins, 512, RATE, low, high, *UNWARPED)[0]
     torch.testing.assert_close(bank[:-1].T, theirs, rtol=0, atol=0)
 
 
@@ -37,6 +39,7 @@ def test_edges_are_where_triangles_begin_and_end(mel_scale: str) -> None:
 
 def test_slaney_s_scale_bends_at_1_khz() -> None:
     """66.7 Hz per mel up to 15 mels, then a factor of 6.4 per 27 mels (Auditory Toolbox)."""
+    # 6.4 kHz are 42 mels, so the 43 edges of 41 bins are 1 mel apart
     assert mel_edges("slaney", 41, 0.0, 6400.0)[::14] == pytest.approx([0, 2800 / 3, 1000 * 6.4 ** (13 / 27), 6400])
 
 

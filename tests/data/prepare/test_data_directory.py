@@ -198,6 +198,7 @@ def test_weak_sets_have_tags_and_unlabelled_sets_none(raw):
     [
         ("validation", "strong", 1168, 4239 - 15, 15),  # 4239 rows, 15 of them of clips without events
         pytest.param("public", "strong", 692, 2765, 0, marks=pytest.mark.slow),
+        # 2247 tags, three of which repeat one of their row
         pytest.param("weak", "weak", 1578, 2247, None, marks=pytest.mark.slow),
         pytest.param("unlabel_in_domain", "unlabelled", 14412, 0, None, marks=pytest.mark.slow),
     ],

@@ -47,7 +47,7 @@ def test_the_first_sample_is_the_set_itself(jobs: int) -> None:
 
 
 class Total(Measured):
-    """A metric with one number, the clips drawn times a factor; its sampler has the name of any other's."""
+    """A metric with one number, the clips drawn times a factor; samplers of all instances have one name."""
 
     def __init__(self, key: str, factor: float) -> None:
         self.key, self.factor = key, factor

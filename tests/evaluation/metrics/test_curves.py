@@ -1,4 +1,4 @@
-"""The reduction of points to PSDS, against the same integral summed up from one rate of a point to the next."""
+"""PSDS of points (false positive rate, true positive rate), against the same integral, interval by interval."""
 
 from __future__ import annotations
 

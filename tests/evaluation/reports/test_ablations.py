@@ -55,7 +55,7 @@ def test_a_config_that_equals_another_reference_has_the_numbers_of_that_one():
 def test_an_option_that_only_the_reference_sets_is_a_difference():
     plain = Ablation(name="plain", config={}, result=ablation("plain", 0.5).result)
     table = rows([plain], Reference(name="slow", config={"ema_decay": 0.99, "epochs": 10}))
-    assert table[0][1] == "ema_decay 0.999"
+    assert table[0][1] == "ema_decay 0.999"  # the default; that of epochs is 10
 
 
 def test_the_paper_stands_beside_no_other_set():

@@ -15,8 +15,9 @@ from sed.evaluation.reports.seeds import reduce, trials
 
 
 def test_rows_name_the_options_that_vary_within_a_system_best_first(tmp_path: Path) -> None:
-    for name, lr, upsample, psds1 in (("a", 1e-3, 10, 0.2), ("b", 1e-4, 10, 0.3), ("c", 1e-4, 1, 0.1)):
-        config = {"encoder": "ast", "pooling": "fte", "upsample": upsample, "lr": lr, "seed": psds1, "epochs": 7}
+    trained = (("a", 1e-3, 10, 0.2), ("b", 1e-4, 10, 0.3), ("c", 1e-4, 1, 0.1))
+    for seed, (name, lr, upsample, psds1) in enumerate(trained):  # of several seeds, which is not named
+        config = {"encoder": "ast", "pooling": "fte", "upsample": upsample, "lr": lr, "seed": seed, "epochs": 7}
         folder = tmp_path / name / "validation"
         folder.mkdir(parents=True)
         result = dict.fromkeys(reduce.NUMBERS, 0.25) | {"psds1": psds1, "per_class": {}}
