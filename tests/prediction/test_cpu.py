@@ -70,8 +70,11 @@ def test_without_onednn_torchs_own_products_are_used(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     gru = torch.nn.GRU(8, 4, batch_first=True, bidirectional=True)
     x = torch.randn(2, 5, 8)
+    packed = PackedGRU(gru, 1)
     with torch.inference_mode():
-        torch.testing.assert_close(PackedGRU(gru, 1)(x, 1), gru(x)[0], atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(packed(x, 1), gru(x)[0], atol=1e-6, rtol=1e-5)
+    products = [*packed._inputs[0], *packed._products.values()]
+    assert len(products) == 4 and not any(product.packed for product in products)
 
 
 @pytest.mark.thorough
