@@ -128,7 +128,17 @@ def test_a_second_run_does_not_read_what_the_first_wrote_below_its_input(
         assert call(convert, "in", *output) == 0
         written.append({path: path.read_text() for path in (tmp_path / "in").rglob("*.tsv")})
     assert written[0] == written[1] and len(written[0]) == 1
+
+
+def test_the_folder_that_is_read_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "site.csv").write_text("filename,onset,offset,label\na,1,2,Dog\n")
     assert call(convert, "in", "--out-dir", "in/../in") == 2
+    assert "--out-dir in/../in: the folder that is read" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["site.csv"]
 
 
 @pytest.mark.parametrize("output", [["--out", "in/only.tsv"], ["--out-dir", "in/below"]])
