@@ -35,7 +35,7 @@ def test_an_mlp_with_its_gelu_in_the_product_is_as_near_to_float32_as_under_auto
 def test_compiled_code_runs_joined_gelus_within_the_context_only(
     tiny_config: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # On a CPU the joined product gives the same bits.
+    # On a CPU the joined product gives the same bits as the model's own code, so a tanh stands in for it.
     monkeypatch.setattr("sed.gpu.joined_gelu.joined_gelu", lambda linear, x: linear(x).tanh())
     detector = build_detector(tiny_config(), 3).eval()
     x = torch.randn(2, detector.input_frames, detector.mel_bins)

@@ -77,7 +77,7 @@ def emulated(tmp_path, monkeypatch):
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     ("plan", "held", "clips"),
-    [
+    [  # Plan(units, slice, warps, groups, resident)
         (Plan(64, 32, 2, 1, 1), 6, 5),  # clips that do not fill a group
         (Plan(64, 16, 1, 1, 1), 10, 20),  # two launches, columns in several chunks, weights in shared memory
         (Plan(64, 64, 2, 2, 1), 12, 17),  # two groups in one launch
@@ -151,18 +151,18 @@ def test_many_blocks_agree_with_cudnn_and_are_deterministic(units, clips, repeat
 
 @pytest.mark.parametrize(
     ("units", "clips", "sharers", "blocks"),
-    [
-        (768, 48, 1, 96),
-        (768, 12, 1, 96),
-        (768, 24, 1, 96),
-        (768, 64, 1, 128),
-        (768, 48, 2, 64),
-        (256, 48, 8, 32),
+    [  # blocks: 2 directions x slices of the units x groups of 16 clips per launch
+        (768, 48, 1, 2 * 768 // 48 * 3),
+        (768, 12, 1, 2 * 768 // 16 * 1),
+        (768, 24, 1, 2 * 768 // 32 * 2),
+        (768, 64, 1, 2 * 768 // 48 * 4),
+        (768, 48, 2, 2 * 768 // 48 * 2),  # a second launch for the third group, as 2 x 96 blocks do not fit on 132
+        (256, 48, 8, 2 * 256 // 32 * 2),  # two blocks on each multiprocessor: 8 x 32 on 132
         (768, 1, 20, None),
     ],
 )
 def test_the_blocks_of_all_sharers_of_a_gpu_are_resident_at_once(units, clips, sharers, blocks):
-    found = plan(units, clips, multiprocessors=132, shared_bytes=228 * 1024, sharers=sharers)
+    found = plan(units, clips, multiprocessors=132, shared_bytes=228 * 1024, sharers=sharers)  # an H100's or H200's
     assert (found.blocks if found else None) == blocks
     if found:
         assert found.blocks * sharers <= 132 * found.resident
@@ -171,7 +171,8 @@ def test_the_blocks_of_all_sharers_of_a_gpu_are_resident_at_once(units, clips, s
 
 @pytest.mark.parametrize(
     ("units", "clips", "sharers", "blocks"),
-    [(768, 48, 1, 32), (768, 12, 1, 32), (256, 48, 2, None), (768, 64, 1, None)],
+    # one group per launch in slices of 48 units, in what the other's 96 blocks leave; None: these are 2 x 96 or 128
+    [(768, 48, 1, 2 * 768 // 48), (768, 12, 1, 2 * 768 // 48), (256, 48, 2, None), (768, 64, 1, None)],
 )
 def test_the_blocks_of_a_kernel_beside_another_are_resident_with_the_other_s(
     units, clips, sharers, blocks, monkeypatch
@@ -188,8 +189,9 @@ def test_the_blocks_of_a_kernel_beside_another_are_resident_with_the_other_s(
 
 
 def test_a_gpu_with_less_shared_memory_has_smaller_blocks_and_more_launches():
-    found = plan(768, 48, multiprocessors=170, shared_bytes=100 * 1024, sharers=1)
-    assert found and found.slice == 16 and found.groups == 1 and found.shared_bytes < 99 * 1024
+    found = plan(768, 48, multiprocessors=170, shared_bytes=100 * 1024, sharers=1)  # an RTX 5090's
+    assert found and found.slice == 16 and found.launches(48) == 3  # above, an H100: 48 units, one launch
+    assert found.shared_bytes <= 99 * 1024  # 1 KiB is reserved for each block
 
 
 def test_layers_that_the_kernel_does_not_compute_have_no_plan(monkeypatch):
@@ -231,7 +233,7 @@ def test_what_the_second_stream_reads_is_kept_until_it_is_done(monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["0", "two", "1.5", "-1"])
-def test_a_number_of_sharers_that_is_none_is_refused(text, monkeypatch):
+def test_a_number_of_sharers_that_is_not_a_whole_number_above_0_is_refused(text, monkeypatch):
     monkeypatch.setenv("SED_GPU_SHARERS", text)
     with pytest.raises(UserError, match="SED_GPU_SHARERS="):
         persistent.gpu_sharers()

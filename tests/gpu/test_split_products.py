@@ -24,7 +24,7 @@ def test_parts_are_tf32_values_and_small_rests():
 
 @pytest.fixture
 def tensor_cores(monkeypatch):
-    """Let the CPU's float32 products read TF32 values alone; collect the sizes of these products."""
+    """Let the CPU's float32 products read TF32 values alone; collect the shapes of their weights."""
     sizes, linear = [], F.linear
 
     def coarse(x, weight, bias=None):
@@ -47,7 +47,7 @@ def test_products_are_as_accurate_as_float32(tensor_cores, bias):
         with SplitProducts() as mode:
             split = [layer(x), layer(x.transpose(0, 1)).transpose(0, 1)]
             part = F.linear(x, layer.weight[:32], layer.bias[:32] if bias else None)
-    assert tensor_cores == [(64, 2304), (64, 2304), (32, 2304)]
+    assert tensor_cores == [(64, 3 * 768), (64, 3 * 768), (32, 3 * 768)]  # three products as one
     assert all((found - exact).abs().max() < 4 * plain for found in split)
     assert (part - exact[..., :32]).abs().max() < 4 * plain
     assert len(mode._weights) == 1  # parts of slices of a parameter are not kept
