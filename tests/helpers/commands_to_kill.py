@@ -102,7 +102,8 @@ def of_one_file(made: Path, name: str) -> Command:
     rng = np.random.default_rng(0)
     frame, clip = rng.random((3, 40, 2), dtype=np.float32), np.ones((3, 2), np.float32)
     for number, letter in enumerate("xy"):
-        scores = Scores(clips=list("abc"), labels=["x", "y"], frame=frame**number, clip=clip, frame_seconds=0.1)
+        posteriors = frame if number else np.ones_like(frame)
+        scores = Scores(clips=list("abc"), labels=["x", "y"], frame=posteriors, clip=clip, frame_seconds=0.1)
         write_scores(made / f"{letter}.h5", scores)
     (made / "truth.tsv").write_text("filename\tonset\toffset\tevent_label\na.wav\t0.0\t1.0\tx\nb.wav\t0.5\t2.0\ty\n")
     (made / "durations.tsv").write_text("filename\tduration\na.wav\t4.0\nb.wav\t4.0\nc.wav\t4.0\n")

@@ -166,8 +166,8 @@ def json_edit(rng: random.Random, path: Path) -> None:
     for _ in range(rng.randint(1, 2)):
         value = changed_value(rng, value)
     if sealed and isinstance(value, dict):
-        with_numbers = json.loads(json.dumps(value), parse_constant=lambda _: 1e300)
-        lines[at] = sealed_json(with_numbers)
+        finite = json.loads(json.dumps(value), parse_constant=lambda _: 1e300)  # sealed_json refuses NaN and infinities
+        lines[at] = sealed_json(finite)
     else:
         lines[at] = json.dumps(value, indent=None if path.suffix == ".jsonl" else 1)
     odd = rng.random()

@@ -149,12 +149,12 @@ def test_realdesed_is_trained_on_soft_labels_and_scored_by_recordings(serve, tmp
     assert {event.share for event in soft["train_5_0.000_10.000"]} == {1.0}, "reviewed"
     disputed, agreed = sorted(soft["train_1_0.000_10.000"])[:2]
     assert (disputed.onset, agreed.onset, agreed.share) == (0.3, 0.8, 1.0)
-    assert 2 / 3 < disputed.share < 1, "the third annotator's event begins later"
+    assert 2 / 3 < disputed.share < 1, "a2's event begins later; a2 agrees least with the others, so it weighs less"
     folder = work / "exp" / "tiny" / "public_eval"
     windows = ["test_0_0.000_10.000", "test_0_10.000_12.000", "test_0_5.000_12.000"]  # sorted as text
     assert read_scores(folder / "windows.h5").clips[:3] == windows
     result = json.loads((folder / "result.json").read_text())
-    assert (result["clips"], result["post_processing"]["median_seconds"]["keychain"]) == (15, 0.36)
+    assert (result["clips"], result["post_processing"]["median_seconds"]["keychain"]) == (15, 0.36)  # of run.sh
     assert {"psds1_exact_class_mean", "psds_exact", "segment_mpauc"} <= set(result)
     assert "15 of 15" in (work / "RESULTS.md").read_text()
 

@@ -33,7 +33,15 @@ def test_samples_are_scaled_and_channels_averaged_across_reads(kind: str, dtype:
 
 
 @pytest.mark.filterwarnings("error")  # numpy's would be printed beside the message
-@pytest.mark.parametrize("samples", [[0, np.nan], [np.inf, -np.inf], [3e38, 3e38], np.array([0x7FA00000] * 2, "<u4")])
+@pytest.mark.parametrize(
+    "samples",
+    [
+        [0, np.nan],
+        [np.inf, -np.inf],
+        [3e38, 3e38],  # whose sum is not finite
+        np.array([0x7FA00000] * 2, "<u4"),  # signalling NaNs: NumPy warns at the first operation on them
+    ],
+)
 def test_samples_that_are_not_finite_are_refused(samples: list[float] | np.ndarray) -> None:
     into, out = os.pipe()
     os.write(out, samples.tobytes() if isinstance(samples, np.ndarray) else np.float32(samples).tobytes())

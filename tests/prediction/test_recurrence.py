@@ -15,7 +15,7 @@ def test_steps_are_torchs_gru_compiled_or_not(backward, repeat):
         expected = gru(frames.flip(1))[0].flip(1) if backward else gru(frames)[0]
         gates, new = torch.nn.functional.linear(x, gru.weight_ih_l0, gru.bias_ih_l0).split((10, 5), 2)
         for run in (recurrence.steps, recurrence.compiled()):
-            found = run(gates, new, gru.weight_hh_l0, gru.bias_hh_l0, repeat, backward, False, [])
+            found = run(gates, new, gru.weight_hh_l0, gru.bias_hh_l0, repeat, backward, packed=False, scalars=[])
             torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 

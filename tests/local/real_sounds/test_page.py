@@ -104,4 +104,5 @@ def test_gains_of_encoder_decoder_and_ratio_are_described() -> None:
     text = Page(results=results, margins=margins).markdown()
     assert "moves by +0.0500 from the CRNN" in text and "by +0.1100 from" in text
     assert "from 0.1500 (`fte_only`) to 0.2500 (`ratio_2`); seeds of `ast_sed` spread by 0.0141" in text
+    # +4.40 and +0.06 are the paper's gains
     assert "| AST-SED over AST-GRU | 1 | – | +4.40 | +0.1100 [+0.0000, +0.2000] | +0.06 | – |" in text
