@@ -137,6 +137,7 @@ def test_desed_validation_keeps_every_event():
     kept, tally = fit(
         "x", read_rows(folder / "validation.tsv"), read_durations_tsv(folder / "validation_durations.tsv")
     )
+    # of 4239 rows, 15 are of clips without events
     assert tally.events == 4224 == sum(row.event is not None for row in kept) and tally.suspect == 0
 
 
