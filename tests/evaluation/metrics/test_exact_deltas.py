@@ -17,7 +17,7 @@ from sed.evaluation.metrics.exact_deltas import TOGETHER, StreamedDeltas, exact_
 from sed.evaluation.metrics.psds import Deltas, exact
 from sed.evaluation.metrics.psds_resampling import Truth, from_deltas
 
-EDGE = replace(OWN, dtc=0.0, gtc=0.0, cttc=0.0)
+EDGE = replace(OWN, dtc=0.0, gtc=0.0, cttc=0.0)  # criteria that are met without any overlap
 
 
 def changes(deltas: Iterable[Deltas]) -> list[dict[tuple[float, int, str], int]]:
