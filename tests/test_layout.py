@@ -254,11 +254,7 @@ def test_scripts_call_only_the_layer_below(path: Path) -> None:
     elif layer == "steps":
         assert all(name.startswith("sed.bin.") for name in modules), modules
         assert not re.search(r"\b(local|egs)/", text), "steps know no corpus and no recipe"
-        others = {
-            name
-            for name in re.findall(r"python3 -m ([a-z_.]+)", text)
-            if not name.startswith("sed.bin.") and name != "torch.distributed.run"
-        }
+        others = {name for name in re.findall(r"python3 -m ([a-z_.]+)", text) if not name.startswith("sed.bin.")}
         assert not others, others
     elif layer == "utils":
         # validate_data_dir.sh keeps the name of Kaldi's script; the check itself is in Python.
