@@ -21,7 +21,7 @@ from sed.training.trainer import Trainer
 
 @pytest.fixture
 def trainer(dump: Path, tiny_config: Callable[..., dict[str, Any]], tmp_path: Path) -> Trainer:
-    return trainer_of(tiny_config(lr=1e-2, encoder_lr=1e-3, clip_norm=0.5), dump, tmp_path)
+    return trainer_of(tiny_config(lr=1e-2, encoder_lr=1e-3, clip_norm=0.5, weight_decay=1e-4), dump, tmp_path)
 
 
 def copy_of(trainer: Trainer, config: dict[str, Any]) -> Detector:
@@ -39,8 +39,8 @@ def average(teacher: nn.Module, student: nn.Module, weight: float) -> None:
 
 
 def test_steps_equal_a_mean_teacher_written_out(trainer: Trainer, tiny_config: Callable[..., dict[str, Any]]) -> None:
-    step, config = trainer.training_step, tiny_config(weight_decay=1e-4)
-    student = copy_of(trainer, config)
+    step = trainer.training_step
+    student = copy_of(trainer, tiny_config())
     teacher = make_teacher(student).train()
     groups = parameter_groups(student, student.encoder)
     optimiser = torch.optim.AdamW(
@@ -85,7 +85,7 @@ def test_steps_equal_a_mean_teacher_written_out(trainer: Trainer, tiny_config: C
         assert torch.allclose(found.clip, wanted.clip, atol=1e-4)
 
 
-def test_a_batch_in_equal_parts_is_one_step(trainer: Trainer, dump: Path, tmp_path: Path) -> None:
+def test_two_identical_shares_of_a_batch_take_the_step_of_one(trainer: Trainer, dump: Path, tmp_path: Path) -> None:
     inputs, values = trainer.maker.make(0), trainer.values(0)
     other = trainer_of(dict(trainer.identity["config"], **_runtime(trainer)), dump, tmp_path / "b")
     once, twice = trainer.training_step([inputs], values), other.training_step([inputs, inputs], values)
