@@ -30,7 +30,7 @@ QUICK = [
     CONF / "mini" / f"{system}.yaml"
     for system in ("ast_gru", "ast_sed", "beats_sed", "conformer", "dasheng_sed", "eat_sed")
 ]
-"""configs that train a step in every run of the tests, as those of BEST do; those of other systems only with --slow"""
+"""configs that train a step with --thorough, as those of BEST do; those of other systems do with --slow only"""
 
 BEST = sorted((CONF / "best").glob("*.yaml"))
 """configs of the published encoders, which train at a tiny size here"""
