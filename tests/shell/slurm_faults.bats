@@ -92,7 +92,6 @@ nothing_queued() {
         nothing_queued
     }
     touch file
-    chmod 555 work/dump
     step=("${root}/steps/train.sh" --cmd "${root}/utils/slurm.sh" --ngpu 0)
     refused 'cannot be made' "${step[@]}" tiny.yaml work/dump file/x
     refused 'no such config' "${step[@]}" none.yaml work/dump exp/x
