@@ -94,7 +94,7 @@ def test_bytes_are_read_from_files_up_to_the_limit_only(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^/dev/zero: a device, not a file"):
         read_bytes("/dev/zero")
     with pytest.raises(OSError) as failure:
-        read_bytes("/proc/self/mem")
+        read_bytes("/proc/self/mem")  # opens, but reading it at 0, where no process has memory, is an I/O error
     assert failure.value.filename == "/proc/self/mem"
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(1 << 36)

@@ -199,7 +199,7 @@ def test_what_may_not_be_read_is_one_line_each_and_the_rest_is_found(shared):
     for name in ("in/closed", "in/3.wav", "shut"):
         (shared / name).chmod(0)
     if os.geteuid() == 0:
-        os.seteuid(65534)
+        os.seteuid(65534)  # nobody
     found, problems = find_recordings([f"{shared}/in", f"{shared}/shut", f"{shared}/shut/4.wav"])
     assert found == [f"{shared}/in/1.wav", f"{shared}/in/3.wav"]
     denied = "permission denied (check its owner and mode)"

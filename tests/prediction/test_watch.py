@@ -112,7 +112,7 @@ def test_each_recording_is_predicted_once_though_killed_at_file_system_calls(
     assert kill_at_every_call(work, prepare, events, place, most=6) >= 4
 
 
-def test_files_of_their_own_lie_as_the_recordings_do(tmp_path: Path, sounds: list[bytes]) -> None:
+def test_outputs_in_out_dir_have_the_folders_and_names_of_their_recordings(tmp_path: Path, sounds: list[bytes]) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     (folder / "a").mkdir(parents=True)
     for name in ("x.wav", "a/x.wav", "a/x.flac"):
@@ -185,7 +185,8 @@ def test_what_cannot_be_read_is_named_once_and_holds_nothing_up(
 def test_a_name_too_long_for_an_output_holds_nothing_up(
     tmp_path: Path, sounds: list[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, place, long = tmp_path / "in", tmp_path / "out", "a" * 248
+    folder, place = tmp_path / "in", tmp_path / "out"
+    long = "a" * 248  # of the 255 bytes that a name may have, .wav and .tsv fit, .events.tsv does not
     folder.mkdir()
     for name in (long, "b"):
         (folder / f"{name}.wav").write_bytes(sounds[0])

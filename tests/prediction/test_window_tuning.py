@@ -12,7 +12,9 @@ from sed.prediction.window_tuning import Measured, best, candidates, measure
 def test_the_default_comes_first_and_is_kept_if_nothing_is_better() -> None:
     settings = candidates(Loudness(), [0.0, 0.5, 0.8])
     assert settings[0] == WindowSettings() and len(settings) == len(set(map(str, settings))) == 6
-    assert [one.overlap for one in settings[::2]] == [None, 0.0, 5.0]  # seconds of windows of 10 s
+    # every second one, since each overlap comes with and without centring; in seconds of windows of 10 s, None: the
+    # default, 0.8 of a window
+    assert [one.overlap for one in settings[::2]] == [None, 0.0, 5.0]
     assert best([Measured(one, {"dense": 0.5}) for one in settings]).settings == WindowSettings()
 
 

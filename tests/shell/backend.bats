@@ -25,7 +25,7 @@ has() { # has <file> <pattern>: does a line of the file match?
     run "${cmd}" log/x.log bash -c 'echo "$1"' _ "it's a  test"
     [[ ${status} == 0 ]]
     [[ $(sed -n 1p log/x.log) == "bash -c 'echo \"\$1\"' _ 'it'\''s a  test'" ]]
-    [[ $(sed -n 3p log/x.log) == '# Started at 2'* ]]
+    [[ $(sed -n 3p log/x.log) == '# Started at 2'* ]] # a year
     [[ $(tail -n 1 log/x.log) == '# Ended (code 0)' ]]
     [[ $(bash -c "$(sed -n 1p log/x.log)") == "it's a  test" ]]
 }

@@ -90,13 +90,14 @@ refused() { # refused <pattern>: is the exit status 2, and does the only line of
     local_own --recordings sounds --events events.tsv --max-bad 14.2 --max-dropped 14.3 downloads
     [[ ${status} == 2 && ${lines[-1]} == *'1 of 7 recordings cannot be used'* ]]
     local_own --recordings sounds --events events.tsv --max-bad 14.3 --max-dropped 14.3 --seconds 1.5 downloads
-    [[ ${status} == 0 && ${output} == *'strong: 4 recordings, 8 clips'* ]]
+    [[ ${status} == 0 && ${output} == *'strong: 4 recordings, 8 clips'* ]] # 3 s each; two more are for validation
     own --recordings sounds --events events.tsv --max-bad 14.3 --max-dropped 14.3 --stop-stage 0 --work work
     [[ ${status} == 0 && -e work/downloads/metadata/labels.txt ]]
 }
 
 @test "silent clips are left out up to --max-bad, and the advice to raise it can be followed" {
     sounds
+    # 23 s, of which clips of 10 s make three, the last two silent
     python3 -c 'import numpy, soundfile as s
 x, rate = s.read("sounds/a.wav")
 s.write("sounds/a.wav", numpy.pad(x, (0, 20 * rate)), rate)'

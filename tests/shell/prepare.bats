@@ -40,8 +40,8 @@ prepare() {
     done
     [ "$(wc -l <"${data}/validation/wav.scp")" -eq 2 ] # the clip without events stays
     [ "$(wc -l <"${data}/labels.txt")" -eq 10 ]
-    grep -qx "$(printf 'validation\tall\t2\t2\t1\t1')" "${data}/coverage.tsv"
-    [ "$(cut -f1 "${data}/coverage.tsv" | sort -u | wc -l)" -eq 8 ]
+    grep -qx "$(printf 'validation\tall\t2\t2\t1\t1')" "${data}/coverage.tsv" # 2 of 2 clips, 1 of 1 event
+    [ "$(cut -f1 "${data}/coverage.tsv" | sort -u | wc -l)" -eq 8 ]           # seven sets and the header
 }
 
 @test "the origin of each clip is that of stage 0's table" {

@@ -60,7 +60,8 @@ END
     [[ ${status} == 0 && -e x/strong/result.json ]]
 }
 
-calls() { # calls <number>: was the stand-in called this number of times?
+# A dump without --nj is four calls, one per job; the second dump of a set, one: check_dump.
+calls() { # calls <number>: was the stand-in called this number of times since the test began, or ${CALLS} was emptied?
     [[ $(wc -l <"${CALLS}") == "$1" ]] || {
         cat "${CALLS}"
         return 1
@@ -92,7 +93,7 @@ train() {
     [[ ! -e dump/strong/.feats.1.h5.part && ! -e dump/strong/.feats.1.h5.journal ]]
     dump --nj 2
     [[ ${status} == 0 && ${output} != *changed* && -e dump/strong/feats.scp ]]
-    calls 9
+    calls 9 # check_dump, two jobs that fail, and two that succeed
     dump --nj 2
     [[ ${status} == 0 && ${output} == *'already done'* ]]
 }
@@ -296,7 +297,8 @@ train() {
 
 @test "train: several nodes, also on CPUs" {
     dump
-    printf '#!/bin/sh\nshift 4\nshift\nexec "$@"\n' >bin/nodes # instead of a backend that has them
+    # instead of a backend that has nodes: drops --gpu, --nodes, their values and the log's name, and runs the command
+    printf '#!/bin/sh\nshift 4\nshift\nexec "$@"\n' >bin/nodes
     chmod +x bin/nodes
     run "${root}/steps/train.sh" --cmd bin/nodes --ngpu 0 --nodes 2 x.yaml dump exp/x
     [[ ${status} == 0 ]]

@@ -32,7 +32,7 @@ def many(**changes):
 def test_draws_are_in_the_default_ranges():
     found = many()
     shift = np.concatenate([d.shift for d in found]) * 0.1
-    assert abs(shift.std() - 1.44) < 0.1 and abs(shift.mean()) < 0.1
+    assert abs(shift.std() - 1.44) < 0.1 and abs(shift.mean()) < 0.1  # `shift_seconds`, the standard deviation
     width = np.concatenate([d.mask_width[:6] for d in found]) * 0.1
     assert width.min() >= 0.5 and width.max() < 2.0 and abs(width.mean() - 1.2) < 0.05  # 5 to 19 frames
     assert all((d.mask_width[6:] == 0).all() for d in found)  # strong clips alone

@@ -129,7 +129,7 @@ def test_a_frame_shift_between_samples_is_named_with_the_nearest_whole_one(log_l
     for rate in (16000, 44100):
         warn_of_drift(FrontEnd(sample_rate=rate))
     assert not log_lines
-    front_end = FrontEnd(sample_rate=22050)  # 220.5 samples
+    front_end = FrontEnd(sample_rate=22050)  # 10 ms are 220.5 samples, taken as 220: 0.5 / 220.5 of 10 s are 23 ms
     warn_of_drift(front_end)
     assert "times are wrong by 23 ms" in log_lines[0]
     whole = log_lines[0].removesuffix(")").split()[-1]
@@ -192,7 +192,7 @@ def test_weights_of_the_parts() -> None:
     config = {"strong_weight": 1.0, "weak_weight": 0.5, "consistency_weight": 2.0}
     config |= {"frame_consistency_weight": 0.25, "clip_consistency_weight": 3.0, "strong_tag_weight": 0.7}
     config |= {"pseudo_weight": 1.5}
-    assert loss_weights(config) == (1.0, 0.5, 0.5, 6.0, 0.7, 1.5)
+    assert loss_weights(config) == (1.0, 0.5, 2 * 0.25, 2 * 3.0, 0.7, 1.5)  # in the order of losses.PARTS
 
 
 def test_the_validation_set_is_strong_or_none(dump: Path, tiny_config: Config) -> None:

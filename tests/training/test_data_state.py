@@ -33,6 +33,6 @@ def test_features_count_and_the_paths_of_recordings_do_not(sets):
     before = data_state(sets, ["weak", "unlabelled"])
     (sets / "weak" / "wav.scp").write_text("weak_000 /somewhere/else.wav\n")
     shutil.rmtree(sets / "unlabelled")
-    write_set(sets / "unlabelled", clips=30, supervision="none", seed=9)
+    write_set(sets / "unlabelled", clips=30, supervision="none", seed=9)  # the clips of before, with other features
     after = data_state(sets, ["weak", "unlabelled"])
     assert after["weak"] == before["weak"] and after["unlabelled"] != before["unlabelled"]

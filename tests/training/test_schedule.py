@@ -9,6 +9,7 @@ from sed.training.schedule import Schedule, scale_steps
 
 
 def paper(**changes):
+    """Return AST-SED's schedule on all of DESED, ten epochs of 394 steps, with changes."""
     return Schedule(**{"epochs": 10, "steps_per_epoch": 394, **changes})
 
 
@@ -21,6 +22,7 @@ def test_five_constant_epochs_then_exponential_to_the_final_factor():
 
 
 def test_the_laboratory_s_decay_is_the_exponential_of_a_square():
+    """Source L of egs/desed/README.md: code of the laboratory that published AST-SED."""
     plan = paper(decay="squared", final_lr_factor=math.exp(-5))
     start, last = 5 * 394, 10 * 394 - 1
     assert [plan.lr_factor(s) for s in (0, start)] == [1, 1]
@@ -101,6 +103,7 @@ def test_a_teacher_is_slow_if_its_time_constant_exceeds_a_fifth_of_the_training(
 
 @pytest.mark.parametrize("factor", [0.1, 0.125, 0.333, 0.004, 1.0, 2.5])
 def test_scaled_steps_are_rounded_as_awk_rounds_them(factor):
+    """local/real_sounds.sh scales the numbers of clips by the same factor, --scale, with this awk expression."""
     steps = (100, 50, 560, 300, 1, 7)
     program = (
         'BEGIN { split(steps, n, " "); for (i = 1; i <= 6; i++) { k = int(n[i] * x + 0.5); print k < 1 ? 1 : k } }'

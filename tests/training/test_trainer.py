@@ -59,6 +59,7 @@ def test_a_step_s_values_are_those_of_the_schedule(dump, tiny_config, tmp_path):
     rates = {"lr": 1e-2, "encoder_lr": 1e-3, "frozen_epochs": 0.5, "constant_epochs": 9}
     trainer = trainer_of(tiny_config(**weights, **rates, ramp_epochs=1), dump, tmp_path)
     values, ramp = trainer.values(3), math.exp(-5 * 0.5**2)  # half of the ramp's six steps
+    # in the order of losses.PARTS; the defaults are strong 1, weak 0.5, consistency 2 and pseudo-labels 0
     assert values.loss_weights == pytest.approx((1.0, 0.5, 2 * 0.5 * ramp, 2 * 0.25 * ramp, 0.3, 0.0))
     assert (values.encoder_lr, values.head_lr) == pytest.approx((1e-3, 1e-2))
     assert values.ema_weight == pytest.approx(1 / 4), "the mean of four students"
@@ -105,6 +106,7 @@ def test_without_consistency_the_teacher_is_not_evaluated_and_nothing_else_chang
     rows = rows_of(tiny_config(lr=1e-2, consistency_weight=0.0), dump, tmp_path / "a")
     weightless = tiny_config(lr=1e-2, frame_consistency_weight=0.0, clip_consistency_weight=0.0)
     asked = rows_of(weightless, dump, tmp_path / "b")
+    assert LOGGED[:5] == ("loss", "strong", "weak", "frame_consistency", "clip_consistency")
     assert [row[:3] for row in rows] == [row[:3] for row in asked]
     assert all(row[3:5] == [0, 0] for row in rows) and any(row[3] > 0 for row in asked)
     teachers = [load_checkpoint(tmp_path / name / "final.pt")["teacher"] for name in "ab"]

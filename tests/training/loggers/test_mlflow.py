@@ -1,4 +1,7 @@
-"""The MLflow logger with its file store: what its own client reads back. Skipped without the package."""
+"""The MLflow logger with its file store: what its own client reads back.
+
+Skipped without the package, with which `tests/run.sh --campaign trackers` runs it.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ def test_scalars_config_and_pictures_are_there_after_a_resume(tmp_path: Path, mo
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    # a value longer than MLflow takes (6000 characters), and more parameters than one of its calls takes (100)
     config = {"lr": 0.5, "long": "x" * 20_000, **{f"key{i}": i for i in range(150)}}
     for first in (1, 4):
         log = MLflow(tmp_path, first - 1, config)

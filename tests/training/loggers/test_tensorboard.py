@@ -57,7 +57,7 @@ def test_a_full_disk_is_one_error_that_names_the_folder(tmp_path: Path, capfd: p
             time.sleep(0.001)  # the thread that writes comes to its turn
         log.close()
     assert failure.value.filename == str(tmp_path / "tensorboard")
-    assert capfd.readouterr().err == ""  # TensorBoard's thread printed its traceback
+    assert capfd.readouterr().err == ""  # where TensorBoard's thread would print its traceback
 
 
 def test_a_folder_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:

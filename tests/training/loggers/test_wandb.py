@@ -1,4 +1,7 @@
-"""The Weights & Biases logger offline: the messages in the files of its runs. Skipped without the package."""
+"""The Weights & Biases logger offline: the messages in the files of its runs.
+
+Skipped without the package, with which `tests/run.sh --campaign trackers` runs it.
+"""
 
 from __future__ import annotations
 
