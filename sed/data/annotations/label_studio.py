@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from sed.data.annotations.annotation import Annotation, annotation, or_none, seconds_of, seconds_text
+from sed.data.annotations.named_columns import columns_of, missing_in
 from sed.data.recordings import SUFFIXES
 from sed.errors import UserError
 
@@ -65,6 +66,11 @@ class LabelStudio:
                 read.add(str(task["id"]))
             recording = _recording(path, number, task)
             regions, unread = _regions(f"{path}: task {number}", task)
+            if not regions and _is_foreign(task):
+                raise UserError(
+                    f"{path}: object {number} of the list is no task of Label Studio (a list of events is read as JSON "
+                    "lines: an object per line with filename, onset, offset and label, no brackets around them)"
+                )
             if regions is None:
                 unlabelled += 1
                 continue
@@ -81,6 +87,12 @@ def _is_min(task: dict[str, Any]) -> bool:
     """Return whether a task is of JSON-MIN, which has the data and the regions in the task itself."""
     named = "annotations" in task or isinstance(task.get("data"), dict) or isinstance(task.get("predictions"), list)
     return not named
+
+
+def _is_foreign(task: dict[str, Any]) -> bool:
+    """Return whether an object without regions is not of Label Studio, such as an event of another program's list."""
+    event = not missing_in(columns_of(list(task)))  # with times and a label of its own
+    return _is_min(task) and "annotation_id" not in task and (event or "id" not in task)
 
 
 def _recording(path: Path, number: int, task: dict[str, Any]) -> str:

@@ -45,6 +45,8 @@ from sed.errors import UserError
             '{"data": {"audio": "a.wav"}, "annotations": [{"result": [3]}]}',
             r"task 1: its annotations or predictions are not a list",
         ),
+        ("e.json", '[{"filename": "a.wav", "id": 1, "start": 1, "end": 2, "label": "x"}]', r"object 1 .* JSON lines"),
+        ("e.json", '[{"file": "a.wav", "t0": 1, "t1": 2, "species": "x"}]', r"object 1 .* JSON lines"),
         ("e.json", "[" * 100_000, r"not JSON"),
         ("e.json", LABEL_STUDIO.replace('"start": 2', '"start": "2"'), r"without a start and an end"),
         ("e.json", LABEL_STUDIO.replace('["Cat meow"]', "[]"), r"region without a label"),
