@@ -123,12 +123,13 @@ class Browser:
         """Wait until two frames are drawn."""
         self.js("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
 
-    def key(self, key: str) -> None:
-        """Press a key."""
+    def key(self, key: str, *, modifiers: int = 0) -> None:
+        """Press a key; the modifiers are the sum of 1 for Alt, 2 for Ctrl, 4 for Meta and 8 for Shift."""
         code = KEYS.get(key, ord(key.upper()) if len(key) == 1 else 0)
         text = {"text": key} if len(key) == 1 else {}
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text)
-        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+        more = {"key": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **more, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **more)
         self.frames()
 
     def drag(self, start: tuple[float, float], end: tuple[float, float], *, touch: bool = False) -> None:

@@ -252,3 +252,13 @@ def test_counts_are_those_of_the_events_that_are_exported(chromium, page):
     chromium.js("for (const v of recordings[0].all) (e => { e.select(v); e.mark('rejected') })(recordings[0].editing)")
     chromium.tap("document.getElementById('only')")
     assert not chromium.js("recordings[0].section.hidden")  # it is not reviewed yet
+
+
+def test_brackets_that_need_a_modifier_put_a_border_at_the_cursor(chromium, page):
+    """German and French keyboards have them with AltGr, which is Ctrl and Alt to Windows, or with Option (Alt)."""
+    chromium.open(page)
+    chromium.js("recordings[0].section.focus(), recordings[0].editing.select(recordings[0].all[2])")
+    for key, modifiers, cursor in [("[", 3, 5.5), ("]", 1, 6.5), ("x", 1, 0), ("x", 2, 0), ("[", 2, 0), ("]", 4, 0)]:
+        chromium.js(f"recordings[0].player.removeAttribute('src'), recordings[0].seek({cursor})")
+        chromium.key(key, modifiers=modifiers)
+    assert on_page(chromium)[2] == Event(5.5, 6.5, "a&b")
