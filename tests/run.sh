@@ -6,7 +6,7 @@
 #   --thorough BOOL  also tests of 0.6 s or more, as .ci/run does (false)
 #   --slow BOOL      all tests: also those that take still longer, and every campaign (false)
 #   --only WHAT      all, python or shell (all)
-#   --campaign NAME  only the campaign of this name (CONTRIBUTING.md says what each tries): flips, kills, at_once, newest, fuzz, paths, servers, watch, trackers
+#   --campaign NAME  only the campaign of this name (CONTRIBUTING.md says what each tries): flips, kills, at_once, newest, fuzz, paths, servers, watch, trackers, pyav
 #
 # Arguments go to pytest; after `--`, options too: tests/run.sh -- -k psds. Unless `--only python` is given, the
 # shell tests run as well.
