@@ -32,7 +32,7 @@ def options(scratch: Path) -> argparse.Namespace:
         classes=45,
         clips=20,
         events=3,
-        frames=50,
+        frames=60,
         batch_size=4,
         scored_clips=12,
         scored_frames=25,
@@ -64,7 +64,7 @@ def test_the_random_corpus_makes_batches_and_scores(tmp_path: Path) -> None:
     assert read_scores(tmp_path / "scores.h5").frame.shape == (12, 25, 45)
     benchmark_labels.measured(benchmark_labels.scoring(args))
     result = json.loads((tmp_path / "scored" / "result.json").read_text())
-    assert result["clips"] == 12 and result["operating_points"] == 50
+    assert result["clips"] == 12 and result["operating_points"] == 50  # thresholds, the default of `score`
     # posteriors are raised within events by random amounts: some events are detected, and not all
     assert 0.2 < result["psds2_class_mean"] < 1.0 and 0.2 < result["psds2_exact_class_mean"] < 1.0
 

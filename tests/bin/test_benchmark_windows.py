@@ -54,12 +54,13 @@ def test_recordings_of_each_length_are_drawn_independently() -> None:
             return SimpleNamespace(macro=lambda: 0.0)
 
         def macro(self) -> np.ndarray:
-            return np.zeros(101)
+            return np.zeros(1 + 100)
 
     settings: Any = [SimpleNamespace(name=name, whole=Counted(), pieces=Counted()) for name in ("clips", "default")]
     recordings = [Recording(np.zeros(0), [], minutes) for minutes in [10] * 4 + [1] * 4]
     benchmark_windows.table(settings, recordings, samples=100, seed=0)
-    weights = next(one for one in drawn if len(one) == 101)
+    # row 0 has each recording once, the others are the bootstrap samples
+    weights = next(one for one in drawn if len(one) == 1 + 100)
     long, short = weights[:, :4], weights[:, 4:]
     assert (weights[0] == 1).all() and (long.sum(1) == 4).all() and (short.sum(1) == 4).all()
     assert (long[1:] != short[1:]).any(1).mean() > 0.5

@@ -16,7 +16,7 @@ SCRIPT = [str(ROOT / "utils" / "validate_data_dir.sh")]
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A folder with labels.txt and two sets, as a recipe's data/."""
+    """A folder with labels.txt and two sets, as a recipe's data/; one event ends 1 ms after its clip, by rounding."""
     (tmp_path / "data" / "strong").mkdir(parents=True)
     (tmp_path / "data" / "weak").mkdir()
     for name in ("a.wav", "b c.wav", "Ya_1.000_2.000.wav"):

@@ -190,6 +190,7 @@ def test_two_files_for_one_recording_are_named_and_the_first_stays(server, tmp_p
     table = (tmp_path / "d" / "differing_copies.tsv").read_text().splitlines()
     name = "Y00000000012_30.000_40.000"
     copies = tmp_path / "copies"
+    # the last columns are differences in seconds and decibels, and the correlation: neither copy is audio
     assert table[1:] == [f"validation\t{name}.wav\t{copies}\t{copies}/b/{name}.flac\tnan\tnan\tnan"]
     assert (tmp_path / "d/audio/validation/validation" / f"{name}.wav").read_bytes() == b"1"
 

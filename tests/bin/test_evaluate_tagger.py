@@ -79,7 +79,7 @@ def test_the_file_is_written_before_the_table_is_printed_so_that_head_cannot_pre
     monkeypatch.setattr("sed.training.pretraining.tagging.average_precisions", lambda *_, **__: ({"High": 0.5}, 8))
     monkeypatch.setattr(evaluate_tagger, "print", lambda _: written.append(out.exists()), raising=False)
     assert run(monkeypatch, evaluate_tagger, "--out", out, tmp_path / "ast.pth", tmp_path) == 0
-    assert written == [True, True]
+    assert written == [True, True]  # at the lines of High and of the mean
 
 
 def test_pretraining_locks_its_checkpoint_and_not_the_folder(bank, tmp_path, monkeypatch, capsys):

@@ -26,7 +26,7 @@ EXPECTED |= {"public_eval": 5}
 """clips of each set: the recordings that only strong_real has are in no copy"""
 
 
-def sounds(seed: int, rate: int) -> Callable[[str], bytes]:
+def sounds(seed: int, sample_rate: int) -> Callable[[str], bytes]:
     """Return a function from the name of a recording to its WAV: noise of 10 s if the name has a `_`, else of 2 s.
 
     The same name gives the same noise, so that a recording is the same in both copies of DESED.
@@ -34,8 +34,8 @@ def sounds(seed: int, rate: int) -> Callable[[str], bytes]:
 
     def sound(name: str) -> bytes:
         number = int("".join(filter(str.isdigit, name))[:11])
-        samples = np.random.default_rng([seed, number]).normal(0, 0.1, rate * (10 if "_" in name else 2))
-        soundfile.write(buffer := io.BytesIO(), samples, rate, format="WAV", subtype="PCM_16")
+        samples = np.random.default_rng([seed, number]).normal(0, 0.1, sample_rate * (10 if "_" in name else 2))
+        soundfile.write(buffer := io.BytesIO(), samples, sample_rate, format="WAV", subtype="PCM_16")
         return buffer.getvalue()
 
     return sound
@@ -67,11 +67,11 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(
-    ("seed", "kills", "rate"),
+    ("seed", "kills", "sample_rate"),
     [(0, 1, 4000), *(pytest.param(seed, 12, 16_000, marks=CAMPAIGN) for seed in range(1, 16))],
 )
 def test_deseds_layout_whole_from_servers_that_lie_and_in_spite_of_kills(
-    serve: Any, tmp_path: Path, seed: int, kills: int, rate: int
+    serve: Any, tmp_path: Path, seed: int, kills: int, sample_rate: int
 ) -> None:
     """The layout is complete, and servers send at most a tenth more bytes than their files have.
 
@@ -82,7 +82,8 @@ def test_deseds_layout_whole_from_servers_that_lie_and_in_spite_of_kills(
     directory (7 kB) and a member (55 kB) each: 0.12 MB. 13 runs list twice, 6 kB each: 0.16 MB. Together 0.74 MB, 6.7 %
     of 11.0 MB. Of 5.5 GB of real files, 36 x 6 MB, Linux's largest receive buffer, are 3.9 %.
     """
-    chance, made_up = random.Random(seed), made_up_desed(seed=seed, sound=sounds(seed, rate), scale=5 * rate)
+    chance = random.Random(seed)
+    made_up = made_up_desed(seed=seed, sound=sounds(seed, sample_rate), scale=5 * sample_rate)
     # A wrong byte costs a damaged member of a zip file, but all of a file of another kind.
     faults = Faults(
         error=0.08, busy=0.05, drop=0.1, stall=0.03, longer=0.04, total=0.04, wrong=0.15, whole=0.03, none=0.02,

@@ -49,7 +49,8 @@ def test_a_variable_bit_rate_without_a_header_is_read_completely(tmp_path, rate,
     lag = len(bare) - len(stated)  # the encoder's delay and padding, which only the header of a.mp3 states
     assert 0 < lag <= 4 * 1152
     start = int(np.argmax(fftconvolve(bare, stated[::-1], "valid")))
-    assert np.abs(bare[start : start + len(stated)] - stated)[100:-1200].max() < 2e-3
+    # measured: equal; the margin is for other versions of the decoder
+    assert np.abs(bare[start : start + len(stated)] - stated).max() < 2e-3
 
 
 def test_concatenated_files_are_read_completely(tmp_path):
@@ -90,6 +91,7 @@ def test_what_follows_the_last_frame_is_counted_unless_it_is_a_tag_or_a_cut_fram
 
 
 def test_a_written_xing_header_states_the_given_number_of_frames():
+    # byte 2: fb is MPEG 1, f3 MPEG 2, e3 MPEG 2.5; byte 4: 64 is joint stereo, c4 mono
     for head in ("fffb9064", "fffb90c4", "fff38064", "fff380c4", "ffe380c4"):
         frame = xing_frame(bytes.fromhex(head), 12345)
         made = frame_of(frame)
