@@ -145,12 +145,13 @@ id=${id%%;*} # without the cluster's name, which --parsable may add
 ((stopping == 0)) || scancel "${id}" || true
 watch_owner >/dev/null 2>&1 &
 helpers+=($!)
+shown=""
 if ((${#jobs[@]} == 1)); then
     (
         trap '' INT
-        exec tail -n +1 -s 0.5 -F --pid=$$ "${filled[0]}" 2>/dev/null
+        exec tail -n +1 -s 0.5 -F --pid=$! "${filled[0]}" 2>/dev/null # until watch_owner has ended
     ) | show_body &
-    helpers+=($!)
+    shown=$!
 fi
 
 began=${SECONDS} last_report=0 unanswered=0 left=1 last_alive=${SECONDS} started=false
@@ -213,5 +214,7 @@ for job in "${jobs[@]}"; do
         codes+=(1)
     fi
 done
-((${#jobs[@]} > 1)) || pause 1 # until `tail` has shown the last lines of the log
+end_helpers
+# `tail` shows the last lines of the log, and ends; it would keep the lock of a folder that the next step uses
+[[ -z ${shown} ]] || wait "${shown}" || true
 report

@@ -121,6 +121,16 @@ fake_sbatch() {
     [[ $(cat log/x.{1,2}.log | grep '^gpu' | sort | paste -sd ' ') == 'gpu 0 gpu 1' ]]
 }
 
+@test "when the script has ended, no process of it holds the caller's lock, and the whole log was shown" {
+    need_slurm
+    exec {lock}>>lock
+    flock -n "${lock}"
+    "${slurm_sh}" log/x.log seq 3 2>said 3>&-
+    exec {lock}>&-
+    flock -n lock true
+    [[ $(<said) == $'1\n2\n3' ]]
+}
+
 @test "a requeued job is waited for, and its second run counts" {
     need_slurm
     "${slurm_sh}" log/x.log bash -c 'echo run >>runs; [ $(wc -l <runs) -gt 1 ] || exec sleep 100' 3>&- &
