@@ -31,7 +31,7 @@ command -v sbatch >/dev/null || die "no sbatch on PATH (is this a machine of the
 
 read_conf() { # set `submit` to sbatch and its options: those of conf/slurm.conf for the values of our options
     # any: option -> sbatch's words for any value, in which $0 stands for the value; exact: option=value -> words for this value
-    local number=0 kind rest name value words chosen key
+    local number=0 kind rest name value options words word key
     local -A wanted=([gpu]=${gpu} [nodes]=${nodes} [mem]=${mem} [time]=${time}) any=() exact=()
     submit=(sbatch)
     while read -r kind rest || [[ -n ${kind} ]]; do # the last line may have no line end
@@ -40,7 +40,8 @@ read_conf() { # set `submit` to sbatch and its options: those of conf/slurm.conf
             '' | '#'*) continue ;;
             command)
                 [[ -n ${rest} ]] || die "${conf}:${number}: no command (command sbatch ...)"
-                read -ra submit <<<"${rest}"
+                split_words "${rest}"
+                submit=("${words[@]}")
                 continue
                 ;;
             patience)
@@ -49,26 +50,25 @@ read_conf() { # set `submit` to sbatch and its options: those of conf/slurm.conf
                 continue
                 ;;
         esac
-        read -r name words <<<"${rest}"
+        read -r name options <<<"${rest}"
         value=${name#*=} name=${name%%=*}
         [[ ${kind} =~ ^(option|default)$ && -n ${name} && -n ${wanted[${name}]+there} && ${rest} == *=* ]] ||
             die "${conf}:${number}: not understood (command ..., option <gpu|nodes|mem|time>=<value> ..., default ..., patience <seconds>)"
         if [[ ${kind} == default ]]; then
             [[ -n ${wanted[${name}]} ]] || wanted[${name}]=${value}
         elif [[ ${value} == '*' ]]; then
-            any[${name}]=${words}
+            any[${name}]=${options}
         else
             key=${name}=${value}
-            exact[${key}]=${words}
+            exact[${key}]=${options}
         fi
     done <"${conf}"
     for name in gpu nodes mem time; do
         value=${wanted[${name}]}
         [[ -n ${value} ]] || continue
         key=${name}=${value}
-        words=${exact[${key}]-${any[${name}]-}}
-        read -ra chosen <<<"${words//\$0/${value}}"
-        submit+=(${chosen[@]+"${chosen[@]}"})
+        split_words "${exact[${key}]-${any[${name}]-}}"
+        for word in ${words[@]+"${words[@]}"}; do submit+=("${word//\$0/${value}}"); done
     done
 }
 

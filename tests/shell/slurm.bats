@@ -47,6 +47,12 @@ fake_sbatch() {
     printf 'option gpu=0\noption time=* -t $0\ndefault time=5' >mine.conf # without a line end
     run "${slurm_sh}" --conf mine.conf log/x.log true
     [[ $(<asked) == '-t 5 --parsable '* ]]
+    printf '%s\n' "command sbatch --comment='my job'" 'option gpu=0 --constraint="a|b"' 'option mem=* --mem="$0"' >mine.conf
+    run "${slurm_sh}" --conf mine.conf --mem 1G log/x.log true
+    [[ $(<asked) == '--comment=my job --constraint=a|b --mem=1G --parsable '* ]]
+    printf 'command sbatch --comment="my job\n' >mine.conf
+    run "${slurm_sh}" --conf mine.conf log/x.log true
+    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *'an unmatched quote in: sbatch --comment="my job' ]]
     printf 'option colour=* --x\n' >mine.conf
     run "${slurm_sh}" --conf mine.conf log/x.log true
     [[ ${status} == 2 && ${output} == 'slurm.sh: mine.conf:1: not understood'* ]]
