@@ -94,10 +94,13 @@ tasks() { # print how many of our tasks are queued or running; fails if Slurm do
     fi
 }
 
+task_id() { # task_id <number>: print what Slurm calls a task, such as 71_2
+    printf '%s' "${id}"
+    [[ ${numbered} == false ]] || printf '_%d' "$1"
+}
+
 task_state() { # task_state <number>: print Slurm's state of a task, such as TIMEOUT
-    local task=${id}
-    [[ ${numbered} == false ]] || task=${id}_$1
-    scontrol show job "${task}" 2>/dev/null | grep -o -m 1 'JobState=[A-Z_]*' | cut -d= -f2 || true
+    scontrol show job "$(task_id "$1")" 2>/dev/null | grep -o -m 1 'JobState=[A-Z_]*' | cut -d= -f2 || true
 }
 
 all_ended() { # do all logs end with a status?
@@ -210,7 +213,7 @@ for job in "${jobs[@]}"; do
     if [[ ${last} =~ ^'# Ended (code '([0-9]+)')'$ ]]; then
         codes+=("${BASH_REMATCH[1]}")
     else
-        printf 'slurm.sh: job %s ended without a status in its log: Slurm says %s (also see %s)\n' "${id}" "$(task_state "${job}")" "${folder}" >&2
+        printf 'slurm.sh: job %s ended without a status in its log: Slurm says %s (also see %s)\n' "$(task_id "${job}")" "$(task_state "${job}")" "${folder}" >&2
         codes+=(1)
     fi
 done

@@ -176,6 +176,20 @@ fake_sbatch() {
     [[ ${status} == 0 && $(grep -c 2 ran) == 2 && $(grep -c 1 ran) == 1 ]]
 }
 
+@test "of jobs that never started, each is named as Slurm names it, with its log" {
+    need_slurm
+    scontrol update node=one state=drain reason=test
+    "${slurm_sh}" JOB=1:2 log/x.JOB.log true 2>said 3>&- &
+    for _ in {1..100}; do [[ -z $(squeue -h -r) ]] || break && sleep 0.1; done
+    id=$(squeue -h -o %F | head -n 1)
+    scancel "${id}"
+    ! wait $! || false
+    scontrol update node=one state=resume
+    grep -q "^slurm.sh: job ${id}_1 ended without a status in its log: Slurm says CANCELLED" said
+    grep -q "^slurm.sh: job ${id}_2 ended without a status" said
+    [[ $(grep -c 'the log is log/x.[12].log' said) == 2 ]]
+}
+
 @test "jobs are cancelled if the script is killed by SIGKILL" {
     need_slurm
     "${slurm_sh}" log/x.log bash -c 'echo up >started; exec sleep 100' 3>&- &
