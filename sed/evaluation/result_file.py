@@ -51,6 +51,8 @@ MAY_DIFFER = (  # options that two trainings of one system may differ in: the se
     *("loggers", "log_pictures", "wandb_project", "mlflow_experiment"),
     "log_seconds",  # of an earlier version
 )
+SEED = re.compile(r"_seed\d+(?= \(|$)")
+"""what recipes append to a config's name for each of --seeds; before ` (student)` and the like"""
 
 
 def read_result(path: str | Path) -> dict[str, Any]:

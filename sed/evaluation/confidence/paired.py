@@ -19,7 +19,7 @@ from sed.errors import UserError
 from sed.evaluation.confidence.bootstrap import Samples, disagreements, interval, load
 from sed.evaluation.metrics.table import BY_KEY, ENTRIES
 from sed.evaluation.postprocessing.stored import comparable
-from sed.evaluation.result_file import experiment_name, of_any_seed, read_result, seed_of
+from sed.evaluation.result_file import SEED, experiment_name, of_any_seed, read_result, seed_of
 
 log = logging.getLogger("sed")
 OF_ANOTHER = 1e-3
@@ -139,7 +139,8 @@ def load_systems(texts: Sequence[str], set_name: str | None = None, *, seeds: bo
             one of them, so that single seeds can be compared.
 
     Returns:
-        The systems, each named after its first experiment.
+        The systems, each named after its first experiment. If the names of a system's experiments differ only in
+        `_seed<k>`, it is left out, unless two systems would then have one name.
 
     Raises:
         UserError: a result or its samples are missing or damaged, a name is empty, or a system has one result twice.
@@ -153,15 +154,23 @@ def load_systems(texts: Sequence[str], set_name: str | None = None, *, seeds: bo
     given = {path.resolve() for paths in named for path in paths}
     if seeds:
         named = [paths + other_seeds(paths[0], given) if len(paths) == 1 else paths for paths in named]
+    names = [_name(paths) for paths in named]
     return [
         System(
-            name=experiment_name(paths[0]),
+            name=name if names.count(name) == 1 else experiment_name(paths[0]),
             paths=paths,
             results=[read_result(path) for path in paths],
             samples=[load(path.with_name("bootstrap.npz")) for path in paths],
         )
-        for paths in named
+        for name, paths in zip(names, named, strict=True)
     ]
+
+
+def _name(paths: Sequence[Path]) -> str:
+    """Return a system's name: `x` for several seeds of it, since `x_seed1` would read as a single one."""
+    names = [experiment_name(path) for path in paths]
+    stems = {SEED.sub("", name) for name in names}
+    return min(stems) if len(names) > 1 and len(stems) == 1 else names[0]
 
 
 def check_comparable(systems: Sequence[System]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +20,7 @@ from sed.evaluation.reports.markdown import code, one_line
 from sed.evaluation.reports.published import KEYS, PUBLISHED, of_experiment, on_their_set
 from sed.evaluation.reports.trained_on import lacks_real_strong
 from sed.evaluation.reports.weights import ensemble_of, lacks_weights, warning, weights_of
-from sed.evaluation.result_file import MAY_DIFFER, experiment_name, of_any_seed, seed_of, settings
-
-_SEED = re.compile(r"_seed\d+(?= \(|$)")
-"""what recipes append to a config's name for each of --seeds; before ` (student)` and the like"""
+from sed.evaluation.result_file import MAY_DIFFER, SEED, experiment_name, of_any_seed, seed_of, settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +76,7 @@ def _named(groups: Sequence[tuple[list[str], list[dict[str, Any]]]]) -> list[Row
     other rows, and those that would share a name with another row of the set, have the shortest of the names.
     """
     shortest = [min(names, key=lambda name: (len(name), name)) for names, _ in groups]
-    stems = [{_SEED.sub("", name) for name in names} for names, _ in groups]
+    stems = [{SEED.sub("", name) for name in names} for names, _ in groups]
     short = [
         min(stem) if len(names) > 1 and len(stem) == 1 else name
         for (names, _), stem, name in zip(groups, stems, shortest, strict=True)

@@ -155,6 +155,25 @@ def test_seeds_beside_an_experiment_are_found(tmp_path: Path) -> None:
     assert seeds_of(f"{tmp_path / 'a'},{tmp_path / 'b'}") == 2
 
 
+def test_a_system_of_several_seeds_is_not_named_after_one(tmp_path: Path) -> None:
+    put(tmp_path, "a_seed1", seed=1)
+    put(tmp_path, "a_seed2", seed=2)
+    put(tmp_path, "b_seed3", seed=3, pooling="mean")
+    put(tmp_path, "c_seed4", seed=4, pooling="max")
+
+    def name_of(*names: str, seeds: bool = True) -> str:
+        return load_systems([",".join(str(tmp_path / name) for name in names)], seeds=seeds)[0].name
+
+    assert name_of("a_seed2") == name_of("a_seed1", "a_seed2") == "a"
+    assert name_of("a_seed2", seeds=False) == "a_seed2"
+    assert name_of("b_seed3") == "b_seed3"
+    assert name_of("b_seed3", "c_seed4") == "b_seed3"
+    put(tmp_path, "a_seed9", seed=9, pooling="other")
+    put(tmp_path, "a_seed10", seed=10, pooling="other")
+    both = load_systems([str(tmp_path / "a_seed1"), str(tmp_path / "a_seed9")], seeds=True)
+    assert [one.name for one in both] == ["a_seed1", "a_seed9"]
+
+
 def test_two_seeds_of_one_system_can_be_compared(tmp_path: Path) -> None:
     for seed, name in enumerate(("a", "a-2", "a-3"), 1):
         put(tmp_path, name, seed=seed)
