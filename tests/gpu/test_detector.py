@@ -25,7 +25,16 @@ def test_a_graph_serves_batches_of_any_size(detector, monkeypatch):
     def graphed(call, device):
         captures.append(device)
         call()
-        return call
+        output = fast._output
+
+        def replay():  # as of a graph: every replay writes its output to the same memory
+            call()
+            for place, value in zip(output, fast._output, strict=True):
+                if value is not None:
+                    place.copy_(value)
+            fast._output = output
+
+        return replay
 
     monkeypatch.setattr(gpu_detector, "graphed", graphed)
     monkeypatch.setattr(gpu_detector, "GRAPHED", {"cpu"})
