@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from sed.models.apart_decoder import LOW, ApartDecoder
+from sed.models.apart_decoder import ApartDecoder, DirectionClassifier
 from sed.models.decoders import Directed
 from sed.models.detector import Detector, build_detector
 
@@ -74,7 +74,15 @@ def test_without_a_window_frame_logits_are_those_of_the_lesser_direction(config:
     assert torch.equal(output.logits, output.directions.amin(0))
     y = output.directions.sigmoid()
     torch.testing.assert_close(output.clip, (y[0, :, -1] + y[1, :, 0]) / 2)
-    assert y.min() >= LOW * 0.99 and y.max() <= 1 - LOW * 0.99
+
+
+def test_posteriors_stay_within_the_limits_of_pb_sed() -> None:
+    classifier = DirectionClassifier(dim=4, classes=2)
+    for linear in (classifier.ahead, classifier.back):
+        linear.bias.data = torch.tensor([-50.0, 50.0])
+    with torch.inference_mode():
+        posteriors = classifier(torch.zeros(1, 3, 4)).sigmoid()
+    torch.testing.assert_close(posteriors, torch.tensor([1e-5, 1 - 1e-5]).expand(2, 1, 3, 2), rtol=0, atol=2e-7)
 
 
 def test_a_window_is_a_run_over_its_frames_alone(config: Config) -> None:

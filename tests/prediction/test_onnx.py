@@ -211,7 +211,7 @@ def test_options_that_an_exported_model_lacks_are_named(exported, log_lines):
         log_lines.clear()
         common = {"which": "teacher", "device": "auto", "precision": "float32"}
         open_predictor(model=None, onnx=str(exported), threads=1, options=options_of(), **{**common, **options})
-        return log_lines
+        return list(log_lines)
 
     assert opened() == opened(device="cpu") == []
     for name, value in (("which", "student"), ("device", "cuda"), ("precision", "int8")):
