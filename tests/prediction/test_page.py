@@ -117,6 +117,7 @@ def test_a_minute_of_thirty_classes_takes_less_than_a_megabyte(kind):
 
 
 LONG = ["Donaudampfschifffahrtsgesellschaftskapitänsmütze", "Emergency vehicle: ambulance siren, two rooms away"]
+# what does not fit: elements beyond the window's right edge, texts cut by their button, times or scores in two lines
 LOOK = """(() => {
     const all = [...document.querySelectorAll("body *")].filter(e => e.getClientRects().length);
     const texts = list => list.map(e => `${e.tagName} ${e.textContent.slice(0, 40)}`);

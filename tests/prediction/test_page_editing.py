@@ -139,7 +139,7 @@ def test_borders_are_dragged_by_mouse_and_on_a_phone(chromium, page, touch):
     assert chromium.js("recordings[0].begin") == 0  # the picture has not moved with the borders
     if touch:
         sizes = chromium.js("[...recordings[0].editing.bar.querySelectorAll('button')].map(b => b.offsetHeight)")
-        assert min(sizes) >= 44
+        assert min(sizes) >= 44  # CSS pixels, the least size of a target in WCAG 2.5.5
     chromium.tap("recordings[0].editing.done", touch=touch)
     assert read_events_tsv(export(chromium))["one"] == on_page(chromium)
 
