@@ -127,6 +127,11 @@ def write(args: argparse.Namespace, model: LoadedModel) -> None:
     windows = resolve_windows(args, WindowSettings())
     facts: dict[str, Any] = {"command": command_line(), "git": git_hash(), "environment": environment()}
     model.info.update(without_folders(facts))
+    words = model.info["card"] = {
+        "data": args.data or ("" if args.classes else AUDIOSET),
+        "licence": args.licence,
+        "intended_use": args.intended_use,
+    }
     folder = args.folder
     text = card(
         args.name or folder.resolve().name,
@@ -135,9 +140,7 @@ def write(args: argparse.Namespace, model: LoadedModel) -> None:
         windows,
         {},
         which="",  # neither teacher nor student
-        data=args.data or ("" if args.classes else AUDIOSET),
-        licence=args.licence,
-        intended_use=args.intended_use,
+        **words,
     )
     save_pack(
         folder,

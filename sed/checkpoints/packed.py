@@ -2,7 +2,8 @@
 
 model.safetensors         weights of the teacher (default) or student
 model.json                format, version, labels, config, front end, post-processing, windows (of prediction), info (on
-                          the training or the import), source, checksums of the other files
+                          the training or the import, and the author's words in the card), source, checksums of the
+                          other files
 results.json              scores of the recipe's stage 5, if any
 README.md                 model card
 labels.txt                labels in the order of the posteriors, as plain text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from sed.prediction.model import Opened
 
 log = logging.getLogger("sed.pack")
+WORDS = ("data", "licence", "intended_use")
+"""options of the model card in the author's words; a packed model stores them, so that packing it again keeps them"""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -30,9 +33,9 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.section("model card")
     parser.option("name", None, "the model's name (default: the name of the folder or repository that is written)")
-    parser.option("data", "", "description of the training data")
-    parser.option("licence", "", "licence of the weights, such as CC-BY-4.0")
-    parser.option("intended-use", "", "intended use, and uses to avoid")
+    parser.option("data", "", "description of the training data ('': as a packed model has it)")
+    parser.option("licence", "", "licence of the weights, such as CC-BY-4.0 ('': as a packed model has it)")
+    parser.option("intended-use", "", "intended use, and uses to avoid ('': as a packed model has it)")
     parser.section("windows")
     add_window_arguments(parser)
     add_post_processing_arguments(parser)
@@ -71,6 +74,7 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
     # without_folders: no paths of this machine in what is published
     results = without_folders(_results_of(source, which))
     info = without_folders({**opened.model.info, **training_facts(source)})
+    words = info["card"] = words_of(args, opened.model.info)
     model = replace(opened.model, info=info, config=without_folders(opened.model.config))
     text = card(
         args.name or name,
@@ -79,9 +83,7 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
         windows,
         results,
         which=which,
-        data=args.data,
-        licence=args.licence,
-        intended_use=args.intended_use,
+        **words,
     )
     save_pack(
         folder,
@@ -93,6 +95,13 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
         source=f"{without_folders(str(args.model))} ({which})",
     )
     return opened
+
+
+def words_of(args: argparse.Namespace, info: Mapping[str, Any]) -> dict[str, str]:
+    """Return the author's words for the model card: an option's, or else those of the packed model with this `info`."""
+    stored = info.get("card")
+    earlier = stored if isinstance(stored, dict) else {}
+    return {name: getattr(args, name) or str(earlier.get(name) or "") for name in WORDS}
 
 
 def _results_of(model: Path, which: str) -> dict[str, Any]:

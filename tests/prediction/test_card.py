@@ -84,6 +84,16 @@ def test_a_card_has_no_scores_of_another_network_than_the_packed_one(
         assert f"| {kept} | 1 of 1 |" in body(tmp_path / f"{which}_again")
 
 
+def test_a_pack_that_is_packed_again_keeps_its_authors_words(tmp_path: Path) -> None:
+    experiment = save_tiny(tmp_path / "exp")
+    words = ["--data", "ten kitchens", "--licence", "CC-BY-4.0", "--intended-use", "kitchens only"]
+    assert call(pack, *words, experiment, tmp_path / "model") == 0
+    assert call(pack, "--threshold", 0.7, "--data", "eleven kitchens", tmp_path / "model", tmp_path / "quiet") == 0
+    card = (tmp_path / "quiet" / "README.md").read_text()
+    assert "license: cc-by-4.0\n" in card and "CC-BY-4.0\n" in card
+    assert "kitchens only\n" in card and "eleven kitchens\n" in card and "ten kitchens" not in card
+
+
 def test_a_pack_that_is_packed_again_keeps_its_network(tmp_path: Path) -> None:
     experiment = save_tiny(tmp_path / "exp")
     for source, folder in ((experiment, "model"), (tmp_path / "model", "again"), (tmp_path / "again", "third")):
