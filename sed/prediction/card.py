@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sed.checkpoints.importers import LICENCES
+from sed.errors import UserError
 from sed.evaluation.metrics.table import shown_in
+from sed.evaluation.postprocessing.stored import from_stored, to_stored
 from sed.evaluation.reports.markdown import prose, text
 from sed.evaluation.reports.weights import RANDOM, UNKNOWN, weights_of
 from sed.prediction.front_matter import front_matter
@@ -70,7 +72,7 @@ def card(
         "": "\n".join(f"- {fact}" for fact in facts),
         "Use": "```\npython3 -m sed.bin.predict --model <this folder> recording.wav\n```",
         "Training data": prose(data) or NOT_STATED,
-        "Results": _results(results),
+        "Results": _results(results, post, model.labels),
         "Intended use": prose(intended_use) or f"{NOT_STATED} {CAUTION}",
         "Licence": _licence(licence, config, info),
         "Training": "\n".join(f"- {key}: {text(str(info[key]))}" for key in trained if info.get(key) is not None),
@@ -116,7 +118,7 @@ def _chosen(windows: WindowSettings) -> str:
     return f"chosen on {text(str(tuned.get('minutes')))} minutes of soundscapes mixed from {bank}"
 
 
-def _results(results: Mapping[str, Any]) -> str:
+def _results(results: Mapping[str, Any], post: PostProcessing, labels: Sequence[str]) -> str:
     if not results:
         return "None: the model was packed without scores."
     entries = shown_in("card")
@@ -126,4 +128,17 @@ def _results(results: Mapping[str, Any]) -> str:
         shown = [entry.text(result.get(entry.key)) for entry in entries]
         clips = f"{result.get('clips')} of {result.get('clips_expected')}"
         lines.append(f"| {prose(name)} | {clips} | {' | '.join(shown)} |")
+    if others := [prose(name) for name, result in results.items() if _is_of_others(result, post, labels)]:
+        lines += ["", f"Scored with other post-processing or thresholds than this model has: {', '.join(others)}."]
     return "\n".join(lines)
+
+
+def _is_of_others(result: Mapping[str, Any], post: PostProcessing, labels: Sequence[str]) -> bool:
+    """Return whether a result states other post-processing or thresholds than `post`."""
+    if not isinstance(stored := result.get("post_processing"), dict):
+        return False
+    try:
+        scored = from_stored({**stored, "threshold": result.get("threshold")}, labels, "")
+    except UserError:  # of other labels, or of another version
+        return False
+    return to_stored(scored) != to_stored(post)

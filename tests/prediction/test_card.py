@@ -94,6 +94,23 @@ def test_a_pack_that_is_packed_again_keeps_its_authors_words(tmp_path: Path) -> 
     assert "kitchens only\n" in card and "eleven kitchens\n" in card and "ten kitchens" not in card
 
 
+def test_a_card_names_the_sets_that_were_scored_with_other_post_processing(tmp_path: Path) -> None:
+    experiment = save_tiny(tmp_path / "exp")
+    for name, threshold in (("low", 0.3), ("usual", 0.5)):
+        result = {"event_f1_macro": 0.5, "clips": 1, "clips_expected": 1, "post_processing": {"steps": []}}
+        result["threshold"] = dict.fromkeys(LABELS, threshold)
+        (experiment / name).mkdir()
+        (experiment / name / "result.json").write_text(json.dumps(result))
+    line = "Scored with other post-processing or thresholds than this model has: "
+    for threshold, others in ((0.5, "low"), (0.3, "usual"), (0.4, "low, usual")):
+        options = ["--post-processing", "none", "--threshold", threshold]
+        assert call(pack, *options, experiment, tmp_path / str(threshold)) == 0
+        assert f"\n\n{line}{others}.\n" in body(tmp_path / str(threshold))
+    (experiment / "low" / "result.json").unlink()
+    assert call(pack, experiment, tmp_path / "own") == 0
+    assert line not in body(tmp_path / "own")
+
+
 def test_a_pack_that_is_packed_again_keeps_its_network(tmp_path: Path) -> None:
     experiment = save_tiny(tmp_path / "exp")
     for source, folder in ((experiment, "model"), (tmp_path / "model", "again"), (tmp_path / "again", "third")):
