@@ -79,7 +79,7 @@ def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, 
             last_work = time.monotonic()
         for name, problem in arrivals.given_up().items():
             ledger.add(name, problem=problem)
-            print(problem, file=sys.stderr)
+            print(f"{problem}; given up: a corrected file needs another name", file=sys.stderr)
             failures += 1
         idle = time.monotonic() - last_work
         if args.watch_idle and idle >= args.watch_idle and not arrivals.waiting(ledger.done):
