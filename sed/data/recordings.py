@@ -13,7 +13,7 @@ from sed.cli import explained
 
 FOREIGN = (
     *(".m4a", ".m4b", ".mp4", ".aac", ".3gp", ".3gpp", ".amr", ".webm", ".weba", ".mkv", ".mka", ".mov", ".wma"),
-    ".ac3",
+    *(".ac3", ".wv", ".tta", ".ape", ".avi", ".mts", ".m4v", ".3g2", ".wmv"),
 )
 """formats of phones, cameras and recorders that need ffmpeg or PyAV"""
 SUFFIXES = (

@@ -14,6 +14,7 @@ from tiny_model import call
 
 from sed.bin import dump_features, make_data_dir, own_data
 from sed.data.audio import duration, inspect, read_audio, resample
+from sed.data.recordings import SUFFIXES
 from sed.data.store import FeatureStore
 
 # name: (ffmpeg's options, largest norm of the error relative to that of the sound, whether the file states the codec's
@@ -51,6 +52,9 @@ BY_FFMPEG: dict[str, tuple[list[str], float, bool]] = {
     "a.mka": (["-c:a", "libvorbis", "-q:a", "5"], 0.3, False),
     "a.mov": (["-c:a", "pcm_s16le"], 1e-3, True),
     "a.wma": (["-c:a", "wmav2", "-b:a", "96k"], 0.4, False),
+    "a.wv": ([], 1e-3, True),
+    "a.tta": ([], 1e-3, True),
+    "a.avi": (["-c:a", "pcm_s16le"], 1e-3, True),
 }
 AAC = {"a.m4a", "a.mp4", "a.3gp"}  # the delay is dropped, but the last frame of the codec is decoded whole
 RATES = (8000, 16000, 22050, 44100, 48000)
@@ -92,6 +96,10 @@ def check(path: Path, wanted: np.ndarray, rate: int, name: str) -> None:
     seconds, fault = inspect(path)
     assert fault == "" and abs(seconds - len(found) / 16000) < 1e-3
     assert duration(path) is None or abs(duration(path) - seconds) < 0.06  # a header may count the delay
+
+
+def test_folders_are_searched_for_every_format():
+    assert {Path(name).suffix for name in BY_FFMPEG} <= set(SUFFIXES)
 
 
 @pytest.mark.thorough
