@@ -3,7 +3,7 @@
 usage: python3 -m sed.bin.predict --model exp/ast_sed recording.wav > events.tsv
        python3 -m sed.bin.predict --model model/ --format jsonl,audacity --out-dir out/ --html out/page.html recordings/
        python3 -m sed.bin.predict --model model/ --watch recordings/ --format jsonl --out events.jsonl
-       arecord -r 16000 -f S16_LE | python3 -m sed.bin.predict --model model/ --live
+       arecord -t raw -r 16000 -f S16_LE | python3 -m sed.bin.predict --model model/ --live
        python3 -m sed.bin.predict --onnx model.onnx recording.flac
 
 Recordings may have any length and rate, and any format that libsndfile reads, or ffmpeg or PyAV if one is installed;

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 import tiny_model
 import torch
 from attacks import attacked
@@ -69,6 +70,24 @@ def test_any_batch_and_length_equal_torch(exported, experiment):
             window = next(plan.cut([audio])).samples
             one, other = theirs([window]), ours([window])
             np.testing.assert_allclose(one.logmel[0](), other.logmel[0](), atol=0.02)
+
+
+@pytest.mark.thorough
+def test_the_program_in_the_manual_gets_the_posteriors_that_predict_writes(exported, tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs/use-a-model.md").read_text(encoding="utf-8")
+    program = page.split("### An ONNX file in a program of your own\n\n```python\n")[1].split("```")[0]
+    options = next(line for line in page.splitlines() if "`predict --format csv" in line).split("`predict ")[1]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kitchen.onnx").symlink_to(exported)
+    soundfile.write(tmp_path / "clip.wav", sounds(23), 16000, subtype="FLOAT")
+    variables: dict = {}
+    exec(program, variables)
+    assert capsys.readouterr().out.count(" at most ") == len(LABELS)
+    command = ["--onnx", exported, *options.rstrip("`").split(), "clip.wav", "--out", "p.csv"]
+    assert call(monkeypatch, predict, *command) == 0
+    written = np.loadtxt(tmp_path / "p.csv", delimiter=",", skiprows=1, usecols=range(3, 3 + len(LABELS)))
+    np.testing.assert_allclose(variables["frame"][0][: len(written)], written, atol=5e-4)
+    assert len(written) >= 2300
 
 
 @pytest.mark.thorough
