@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -112,9 +114,13 @@ def test_an_experiment_is_packed_on_the_way(made: Path, server: Hub, tmp_path: P
     assert {metric["type"]: metric["value"] for metric in result["metrics"]} == {"event_f1_macro": 0.1234}
 
 
-def test_nothing_that_is_pushed_identifies_its_author_or_machine(made: Path, server: Hub) -> None:
-    assert call(push, made / "exp", PLACE, "--data", "bursts") == 0
-    traces = {str(made), str(made.parent), str(Path.home()), socket.gethostname(), os.environ.get("TMPDIR", "/tmp/")}
+def test_nothing_that_is_pushed_identifies_its_author_or_machine(made: Path, server: Hub, tmp_path: Path) -> None:
+    experiment = shutil.copytree(made / "exp", tmp_path / "exp")
+    result = experiment / "validation" / "result.json"
+    paths = {"command": f"python3 -m sed.bin.score --out {result}", "ground_truth": f"{Path.home()}/events.tsv"}
+    result.write_text(json.dumps(json.loads(result.read_text()) | paths))
+    assert call(push, experiment, PLACE, "--data", "bursts") == 0
+    traces = {str(tmp_path), str(Path.home()), socket.gethostname(), os.environ.get("TMPDIR", "/tmp/")}
     traces |= {f"/{getpass.getuser()}/"}
     for name, data in pushed(server).items():
         assert not [trace for trace in traces if len(trace) > 3 and trace.encode() in data], name
