@@ -27,7 +27,7 @@ from sed.errors import UserError
 from sed.evaluation.postprocessing.options import add_arguments
 from sed.files import check_outputs
 from sed.prediction.recording import BATCH, BATCH_ON_GPU
-from sed.prediction.sources import is_stream
+from sed.prediction.sources import find_recordings, is_stream
 from sed.prediction.window_settings import add_arguments as add_window_arguments
 from sed.prediction.writers import output_file
 
@@ -76,8 +76,9 @@ def main() -> int:
     from sed.files import write_text
     from sed.prediction import session
 
-    # before the work: a table that is not there would else be missed only after hours of recordings
+    # before the work: a table that is not there, or of other recordings, would else be missed only after hours of them
     known = {row.clip for row in read_rows(Path(args.labelled), FULL_NAMES)} if args.labelled else set()
+    _labelled(args, known, find_recordings(args.recordings)[0])
     predictor, post, _ = session.open_predictor(
         model=args.model,
         onnx=args.onnx,
@@ -102,6 +103,19 @@ def main() -> int:
     return session.name_problems(problems) or status
 
 
+def _labelled(args: argparse.Namespace, known: Collection[str], names: Sequence[str]) -> list[int]:
+    """Return the indices of the recordings in --labelled; the arguments are those of `_choice`.
+
+    Raises UserError if there are recordings, but none of them is in a table that names some.
+    """
+    from sed.prediction.choice import labelled_among
+
+    labelled = labelled_among(names, known)
+    if known and names and not labelled:
+        raise UserError(f"{args.labelled}: none of its {len(known)} recordings is among those given (check the names)")
+    return labelled
+
+
 def _choice(
     args: argparse.Namespace,
     known: Collection[str],
@@ -121,11 +135,9 @@ def _choice(
     import numpy as np
 
     from sed.data.recordings import shown
-    from sed.prediction.choice import choose, labelled_among
+    from sed.prediction.choice import choose
 
-    labelled = labelled_among(names, known)
-    if known and not labelled:
-        raise UserError(f"{args.labelled}: none of its {len(known)} recordings is among those given (check the names)")
+    labelled = _labelled(args, known, names)
     descriptors = np.stack([doubt.descriptor for doubt in doubts])
     chosen = choose([doubt.uncertainty for doubt in doubts], descriptors, args.count, labelled)
     if len(labelled) == len(names):

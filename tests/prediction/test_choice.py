@@ -163,8 +163,11 @@ def test_the_command_lists_the_choice_and_its_page_shows_it_in_that_order(experi
     assert [json.loads(info)["file"] for info in infos] == names
     assert call(command, *options, "--count", "2", folder / "r0.wav", folder / "r4.wav", folder / "r3.wav") == 0
     assert len(out.read_text().splitlines()) == 3
+    capsys.readouterr()
     assert call(command, *options, folder / "r0.wav") == 2
-    assert "done.tsv: none of its 1 recordings is among those given" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "done.tsv: none of its 1 recordings is among those given" in err
+    assert "1 of 1 recordings" not in err  # said before any recording is processed
     page.unlink()
     assert call(command, *options, folder / "r4.wav") == 0
     err = capsys.readouterr().err
