@@ -72,6 +72,18 @@ read_conf() { # set `submit` to sbatch and its options: those of conf/slurm.conf
     done
 }
 
+array() { # print the jobs' numbers for sbatch's --array: 1-1000,1003, since sbatch refuses a list of more than a thousand
+    local job first="" last="" text=""
+    for job in "${jobs[@]}" ''; do
+        if [[ -z ${first} || ${job} != $((last + 1)) ]]; then
+            [[ -z ${first} ]] || text+=,${first}$([[ ${first} == "${last}" ]] || printf -- '-%d' "${last}")
+            first=${job}
+        fi
+        last=${job}
+    done
+    printf '%s' "${text#,}"
+}
+
 write_script() { # write_script <file>: write the script that each job runs on its node
     {
         printf '%s\n' '#!/usr/bin/env bash' 'set -euo pipefail'
@@ -133,7 +145,7 @@ script=${folder}/$(basename "${template[0]}" .log).sh
 write_script "${script}"
 submit+=(--parsable --export=ALL --job-name="$(basename "${filled[0]}" .log)" --input=/dev/null)
 if [[ ${numbered} == true ]]; then
-    submit+=(--array="$(IFS=, && printf '%s' "${jobs[*]}")" --output="${folder}/%A_%a.out")
+    submit+=(--array="$(array)" --output="${folder}/%A_%a.out")
 else
     submit+=(--output="${folder}/%j.out")
 fi

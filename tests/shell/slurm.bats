@@ -42,7 +42,7 @@ fake_sbatch() {
     run "${slurm_sh}" --conf mine.conf --gpu 2 --time 1:00:00 log/x.log true
     [[ $(<asked) == '--account me --partition=gpu --gres=gpu:2 --mem=8G -t 1:00:00 --parsable '* ]]
     run "${slurm_sh}" --conf mine.conf --mem 1G JOB=2:3 log/x.JOB.log true
-    [[ $(<asked) == '--account me --partition=cpu --mem=1G '*'--array=2,3 '* ]]
+    [[ $(<asked) == '--account me --partition=cpu --mem=1G '*'--array=2-3 '* ]]
     [[ ${status} == 2 && ${output} == *'sbatch refused: sbatch: error: no such partition'* ]]
     printf 'option gpu=0\noption time=* -t $0\ndefault time=5' >mine.conf # without a line end
     run "${slurm_sh}" --conf mine.conf log/x.log true
@@ -62,6 +62,19 @@ fake_sbatch() {
     printf '# mine\ncommand\n' >mine.conf
     run "${slurm_sh}" --conf mine.conf log/x.log true
     [[ ${status} == 2 && ${output} == 'slurm.sh: mine.conf:2: no command'* ]]
+}
+
+@test "the numbers of jobs are given to sbatch as ranges, as it refuses a long list" {
+    fake_sbatch
+    mkdir -p log
+    for job in 3 6; do echo '# Ended (code 0)' >"log/x.${job}.log"; done
+    run "${slurm_sh}" --pick incomplete JOB=1:1200 log/x.JOB.log true
+    [[ $(<asked) == *'--array=1-2,4-5,7-1200 '* ]]
+    run "${slurm_sh}" JOB=7 log/x.JOB.log true
+    [[ $(<asked) == *'--array=7 '* ]]
+    for job in 1 3; do echo '# Ended (code 0)' >"log/x.${job}.log"; done
+    run "${slurm_sh}" --pick incomplete JOB=1:4 log/x.JOB.log true
+    [[ $(<asked) == *'--array=2,4 '* ]]
 }
 
 @test "a missing sbatch or conf: one line, exit status 2" {
