@@ -141,7 +141,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         part.replace(path)
         sync_folder(path.parent)
     except BaseException as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only file system's would take the place of `error`
+            part.unlink()
         if isinstance(error, OSError) and error.filename in (
             None,
             str(part),

@@ -354,3 +354,16 @@ def test_outputs_that_are_inputs_or_each_other_are_refused(tmp_path: Path) -> No
             check_outputs([tmp_path / "new", tmp_path / output], [tmp_path / "read"])
     with pytest.raises(UserError, match="x: two outputs would be written to this file"):
         check_outputs([tmp_path / "x", None, f"{tmp_path}/./x"])
+
+
+def test_an_error_on_a_read_only_file_system_names_the_output_and_not_the_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OSError, match="Read-only") as raised, open_replacing(tmp_path / "a.tsv"):
+        pass
+    assert raised.value.filename == str(tmp_path / "a.tsv")
