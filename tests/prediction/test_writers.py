@@ -48,13 +48,13 @@ def test_live_posteriors_do_not_wait_for_a_full_buffer(tmp_path):
         assert (tmp_path / "x.csv").read_text() == "-,0,0.01,0\n"
 
 
-def test_live_lines_are_written_at_once():
-    file = io.StringIO()
-    sink = FormatSink(file, FORMATS["tsv"], "x.wav", frame_seconds=0.01, live=True)
-    sink.detections(DETECTIONS[:1])
-    assert file.getvalue() == "x.wav\t0.000\t0.520\tDog\n"
-    sink.finish(Result("x.wav", 1, DETECTIONS[:1]))
-    assert file.getvalue().count("\n") == 1
+def test_live_lines_are_written_at_once(tmp_path):
+    with (tmp_path / "x.tsv").open("w") as file:
+        sink = FormatSink(file, FORMATS["tsv"], "x.wav", frame_seconds=0.01, live=True)
+        sink.detections(DETECTIONS[:1])
+        assert (tmp_path / "x.tsv").read_text() == "x.wav\t0.000\t0.520\tDog\n"
+        sink.finish(Result("x.wav", 1, DETECTIONS[:1]))
+        assert (tmp_path / "x.tsv").read_text().count("\n") == 1
 
 
 def test_formats_without_names_take_one_recording():
