@@ -262,3 +262,17 @@ def test_brackets_that_need_a_modifier_put_a_border_at_the_cursor(chromium, page
         chromium.js(f"recordings[0].player.removeAttribute('src'), recordings[0].seek({cursor})")
         chromium.key(key, modifiers=modifiers)
     assert on_page(chromium)[2] == Event(5.5, 6.5, "a&b")
+
+
+def test_the_filter_offers_the_labels_of_corrections_also_after_a_reload(chromium, page):
+    chromium.open(page)
+    chromium.answer = "fox"
+    chromium.js(
+        "(e => { e.select(recordings[0].all[0]); e.label.value = ''; e.label.onchange() })(recordings[0].editing)"
+    )
+    for _ in range(2):
+        labels = chromium.js("[...document.getElementById('label').options].map(o => o.value)")
+        assert labels == ["", "<b>Cat</b>", "Dog", "a&b", "fox"]
+        chromium.load(page)
+    chromium.js("(s => { s.value = 'fox'; s.oninput() })(document.getElementById('label'))")
+    assert chromium.js("document.getElementById('count').textContent") == "1 event in 2 recordings"
