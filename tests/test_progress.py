@@ -60,7 +60,7 @@ def test_the_time_left_is_shown_only_when_the_rate_is_steady_and_then_is_near_th
             if run.left is not None:
                 shown_after = shown_after or step / 2
                 assert run.left == pytest.approx((400 - run.done) / 2, rel=0.15)
-        # seconds after the slow steps: EVERY, or more if that is not yet 2 x EVERY after the start (to a step's 0.5 s)
+        # seconds after the slow steps: about EVERY if they took 10 s or 2 minutes, twice that without any
         assert shown_after is not None and 9 <= shown_after <= 20.5
 
 
@@ -136,7 +136,7 @@ def test_a_transfer_counts_what_arrives_and_no_byte_twice(clock: Clock, log_line
         clock.now += 1
         meter.at("a", 10_000_000 + second * 1_000_000)
         meter.at("b", second * 1_000_000)
-    # The last byte of b is to come.
+    # The lines are logged by the update of a; b's of the same second, 1 MB, comes after it.
     assert log_lines == ["download: 29 MB of 100 MB, 2 MB/s", "download: 49 MB of 100 MB, 2 MB/s, 26 s left"]
     assert meter.left() == {"a": 10_000_000, "b": 40_000_000}
     meter.at("b", 0)  # begun again: b's bytes are to come again, but still count for the rate
@@ -175,6 +175,7 @@ def test_transfers_have_no_total_while_the_size_of_one_is_unknown(clock: Clock, 
     meter.at("fallback, not expected", 0)
     clock.now += 10
     meter.at("fallback, not expected", 3_000)
+    # 300 B/s instead of 200: the first 10 s were much slower, so they are no longer counted (`Progress._settle`).
     assert log_lines == ["download: 1 kB of 2 kB, 100 B/s", "download: 4 kB, 300 B/s"]
 
 

@@ -31,7 +31,9 @@ BLOCK = 1 << 16  # samples per channel and block
 LOWEST, HIGHEST = 100, 1_000_000  # sample rates in Hz (our choice); others are a damaged header's, or in kHz
 UNRECOGNISED = 1  # libsndfile's error code of an unknown format
 UNKNOWN = 1 << 40  # samples; a length from this value on is unknown: libsndfile then states 2^63 - 1
-LOUDEST = 1e10  # of full scale 1, above int32's 2^31; the power of a window's samples is finite in float32 up to here
+LOUDEST = 1e10
+"""largest sample where full scale is 1 (our choice): unscaled integers of 32 bits, which are at most 2^31, are usable;
+far above, powers overflow in float32"""
 HALF_STEP = 0.5 / 32768  # half a quantisation step of 16-bit audio; a file that stays below it is silent
 _TIMES = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)$")  # `_START_END` of an AudioSet clip id, in seconds
 
@@ -306,7 +308,7 @@ def _checked(path: str | Path, blocks: Iterable[np.ndarray], channels: bool) -> 
 
 
 def fault_of(block: np.ndarray) -> str:
-    """Return what is wrong with the values of samples, such as those of another type read as floating point, or ""."""
+    """Return what is wrong with the values of samples, such as other bytes read as floating point; "" if nothing is."""
     if not np.isfinite(block).all():
         return "values that are not finite in float32"
     peak = float(np.abs(block).max(initial=0))

@@ -88,7 +88,7 @@ OPTIONS = {
     "centring": {
         "default": "auto",
         "help": "frames that fit completely (none: kaldi), centred at multiples of the shift, the waveform mirrored at "
-        "its ends (reflect: stft), or centred at successive pieces of one shift, with zeros at the ends (fade)",
+        "its ends (reflect: stft), or one per piece of one shift, centred at it, with zeros beyond the ends (fade)",
         "choices": ["auto", "none", "reflect", "fade"],
     },
     "mel_bins": {"default": 128, "help": "number of mel filters", "least": 4},

@@ -1,4 +1,4 @@
-"""PyAV, which decodes m4a and the like where no ffmpeg is installed, beside ffmpeg; CI skips this test without PyAV.
+"""PyAV, which decodes m4a and the like where no ffmpeg is installed, compared with ffmpeg by a test that CI skips.
 
 `tests/run.sh --campaign pyav` downloads the package and installs it beside the environment, not into it: its wheels
 carry GPL libraries.

@@ -45,5 +45,8 @@ def test_any_encoder_tags_by_mean_and_maximum_over_time(small: Callable[..., dic
 
 def test_an_ast_tags_by_its_own_head(small: Callable[..., dict[str, Any]]) -> None:
     assert isinstance(build_any_tagger(small(), 7), Tagger)
+
+
+def test_a_grid_tagger_needs_input_that_the_pools_leave_frames_of(small: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(UserError, match="cnn_pools leave no frames"):
         build_any_tagger(small(encoder="cnn", input_frames=2), 7)

@@ -65,7 +65,11 @@ def f1(model, folder, out):
 
 
 def correct(page, truth, folder):
-    """Reject all events on the page, add the right ones at the cursor, and export."""
+    """Reject all events on the page, add the right ones at the cursor, and export.
+
+    The cursor is `mark` in a recording whose player has no sound, else the player's time, which would have to be
+    waited for after a jump (`now` in page.html).
+    """
     with browser(folder) as chromium:
         chromium.open(page)
         wanted = json.dumps({f"{name}.wav": events for name, events in truth.items()})

@@ -120,7 +120,8 @@ def _classes(systems: Sequence[System]) -> list[str]:
             mean = _average([result["per_class"][label].get("event_f1") for result in system.results])
             series.append((mean, _bounds(system, f"{label}\tevent_f1")))
         lines.append((label, series))
-    if all(mean is None for _, series in lines for mean, _ in series):  # such as of tables at several thresholds
+    # as for tables of detections at several thresholds, of which F1 needs one (--event-f1-from)
+    if all(mean is None for _, series in lines for mean, _ in series):
         return []
     key = [(svg.colour(index), system.name) for index, system in enumerate(systems)]
     bars = svg.bars("EB-F1 by class", lines, factor=100, missing="–")  # no ground truth, or no decisions
