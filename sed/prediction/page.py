@@ -39,7 +39,7 @@ TILE = 4096
 """columns per image: a recording's picture consists of such images side by side"""
 WAV_SECONDS = 2
 """recordings of more seconds are embedded as MP3 instead of WAV, so that a page takes less than 1 MB per minute; at
-rates that MP3 lacks they stay WAV. Shorter ones are small as WAV, too (64 KB at 16 kHz)"""
+rates that MP3 lacks they stay WAV. Shorter ones are small as WAV, too (64 KB at 16 kHz). The page decodes MP3 again"""
 SUPPRESSED = 0.5
 """a label is noted as suppressed from this many seconds on; what filters trim from events' borders is shorter"""
 PICTURE_RATE = 4300
@@ -225,6 +225,7 @@ class PageSink(BaseSink):
             "name": result.name,
             "file": self._file or result.name.rsplit("/", 1)[-1],
             "duration": self._samples / self._rate,
+            "rate": self._rate,
             "labels": self._labels,
             "thresholds": [float(t) for t in self._thresholds],
             "column_seconds": seconds,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
 
 import numpy as np
 import pytest
+import soundfile
 from chromium import browser, needs_chromium
 
 from sed.data.events import read_named
@@ -54,6 +56,27 @@ def on_page(chromium, number=0):
     """Return the events of a recording that the page would export: all but the rejected ones."""
     script = f"(r => r.editing.right().map(e => [e[0], e[1], r.labels[e[2]]]))(recordings[{number}])"
     return [Event(*event) for event in chromium.js(script)]
+
+
+def test_sound_is_decoded_without_the_encoders_delay_and_stays_at_the_cursor(chromium, page):
+    """Chromium plays an MP3 late by this delay after a jump, so borders set by ear would be late."""
+    chromium.open(page)
+    chromium.call("Page.setBypassCSP", enabled=True)  # to fetch what the player plays
+    chromium.load(page)
+    chromium.js("recordings[0].seek(3.25)")
+    chromium.until("recordings[0].player.readyState > 0 && recordings[0].decoded")
+    assert chromium.js("recordings[0].now()") == pytest.approx(3.25, abs=1e-3)
+    text = chromium.js(
+        "fetch(recordings[0].player.src).then(answer => answer.blob()).then(blob => new Promise(done => {"
+        " const reader = new FileReader(); reader.onload = () => done(reader.result); reader.readAsDataURL(blob); }))"
+    )
+    kind, data = text.split(",")
+    sound, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
+    assert kind == "data:audio/wav;base64" and rate == 8000
+    written = np.random.default_rng(0).normal(0, 0.01, 80000)
+    lags = np.correlate(sound[: 40000 + 1000], written[1000:40000], "valid")
+    assert lags.argmax() == 1000  # MP3's delay is 1105 samples
+    assert len(sound) >= len(written)  # encoders pad the end
 
 
 def border(chromium, event, side):
