@@ -47,7 +47,8 @@ def main() -> None:
     from sed.files import write_text
     from sed.prediction.conversion import in_one_file, one_file_each
 
-    # Outputs of an earlier run are not read. An input folder below --out-dir has none: they lie in --out-dir itself.
+    # Outputs of an earlier run are not read: files below --out-dir, unless the input folder itself is below it (outputs
+    # lie in --out-dir itself, so there are none in that folder).
     earlier = [args.out] if args.out else []
     if args.out_dir and not args.input.resolve().is_relative_to(args.out_dir.resolve()):
         earlier = [*args.out_dir.rglob("*")]

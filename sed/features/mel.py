@@ -29,10 +29,10 @@ def mel_bank(settings: Mapping[str, Any]) -> Tensor:
 def kaldi_mel_bank(bins: int, fft_size: int, sample_rate: int, f_min: float, f_max: float) -> Tensor:
     """Compute Kaldi's mel bank, of triangles that are linear in mel.
 
-    As in torchaudio, low filters may be empty if the mel step is narrower than an FFT bin (Kaldi itself refuses). All
-    computations are in float32: where an FFT bin is very close to the end of a triangle, its weight consists of
-    rounding error, which shows in a quiet filter next to a loud tone (0.09 in the log); rounding has to be that of the
-    AST's training features.
+    As in torchaudio, low filters may be empty if the mel step is narrower than an FFT bin (Kaldi itself refuses). As
+    there, scalars are float64 and tensors float32: where an FFT bin is very close to the end of a triangle, its weight
+    consists of rounding error, which shows in a quiet filter next to a loud tone (0.09 in the log); rounding has to be
+    that of the AST's training features.
 
     Args:
         bins: number of filters.

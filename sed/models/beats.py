@@ -170,7 +170,7 @@ class Beats(nn.Module):
     (batch, 1, frames, dim). `depth` is the number of blocks of the checkpoint, on which DeepNorm's weights depend.
     """
 
-    fresh_norm = False
+    fresh_norm = False  # no new norm after the last of its blocks: each ends with its own
     buckets: Tensor
     """`distance_buckets` of the clip's tokens (tokens, tokens)"""
     averages: Tensor

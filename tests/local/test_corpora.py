@@ -123,7 +123,10 @@ def edited(archive: bytes, file: str, content: bytes | None) -> bytes:
 
 
 def tiny_confs(folder: Path, seconds: float) -> Path:
-    """Write logmel.yaml and a config of a detector that trains in moments on clips of a length; return the latter."""
+    """Write logmel.yaml and a config of a detector that trains in moments on clips of a length; return the latter.
+
+    The input has 16 frames more than the clip, an arbitrary number, since published encoders have some more, too.
+    """
     frames = {"clip_seconds": seconds, "input_frames": round(100 * seconds) + 16}
     tiny = {**TINY, **frames, "epochs": 1, "steps_per_epoch": 2, "loggers": "jsonl"}
     del tiny["batch_sizes"], tiny["pretrained"]

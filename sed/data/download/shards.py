@@ -29,6 +29,8 @@ KEYS = (
 )
 STARTS = ("start", "start_time", "start_seconds", "start_time_seconds", "start_s", "start_sec")
 SOUNDS = ("audio", "flac", "wav", "mp3", "ogg", "m4a", "bytes", "sound")
+# OSError is also pyarrow's of a damaged table; the last two are zipfile's and pyarrow's for what they cannot read, such
+# as encrypted files.
 _DAMAGE = (*DAMAGE, OSError, NotImplementedError, RuntimeError)
 
 
@@ -167,7 +169,8 @@ def _rows(path: Path, table: Any) -> Iterator[Member]:
         for number, row in enumerate(rows):
             name = Path(str(row[key] if key else (row.get(sound) or {}).get("path") or ""))
             stem = name.stem if name.suffix.lower() in SUFFIXES else name.name
-            # The start is added unless the name has times after the id; the last _ of `Yabcdefghij_` is the id's own.
+            # The start is added unless the name has times after the id. A Y before an id, as in AudioSet's file names,
+            # leaves the id's last character after the first eleven: the last _ of `Yabcdefghij_` is the id's own.
             if start and row[start] is not None and "_" not in stem[VIDEO_ID:].rstrip("_"):
                 stem = f"{stem}_{_seconds(path, start, row[start]):.3f}"
             yield Member(stem, "", functools.partial(sounds.at, number))

@@ -21,7 +21,7 @@ from sed.evaluation.groups import read_groups
         ("google_pixel 7a", "android"),
         ("moto g54", "android"),
         ("Zoom H4n", "other"),
-        ("Tripod, telephoto", "other"),
+        ("Intergalaxy recorder", "other"),  # "galaxy" is not at the beginning of a word
         ("", "other"),
     ],
 )
