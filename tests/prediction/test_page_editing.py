@@ -64,7 +64,7 @@ def test_sound_is_decoded_without_the_encoders_delay_and_stays_at_the_cursor(chr
     chromium.call("Page.setBypassCSP", enabled=True)  # to fetch what the player plays
     chromium.load(page)
     chromium.js("recordings[0].seek(3.25)")
-    chromium.until("recordings[0].player.readyState > 0 && recordings[0].decoded")
+    chromium.until("recordings[0].player.readyState > 0 && recordings[0].audio === 'audio/wav'")
     assert chromium.js("recordings[0].now()") == pytest.approx(3.25, abs=1e-3)
     text = chromium.js(
         "fetch(recordings[0].player.src).then(answer => answer.blob()).then(blob => new Promise(done => {"
