@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ MAY_DIFFER = (  # options that two trainings of one system may differ in: the se
     *("loggers", "log_pictures", "wandb_project", "mlflow_experiment"),
     "log_seconds",  # of an earlier version
 )
-SEED = re.compile(r"_seed\d+(?= \(|$)")
+_SEED = re.compile(r"_seed\d+(?= \(|$)")
 """what recipes append to a config's name for each of --seeds; before ` (student)` and the like"""
 
 
@@ -100,6 +100,15 @@ def _wrong_interval(result: Mapping[str, Any]) -> str:
 def experiment_name(path: Path) -> str:
     """Return the name of the experiment's folder (`exp/<name>/<set>/result.json`)."""
     return str(path.resolve().parent.parent.name)
+
+
+def name_of_seeds(names: Sequence[str]) -> str:
+    """Return `x` for several experiments of one config, such as `x_seed1` and `x_seed2`, which read as single seeds.
+
+    "" for one experiment, and for names that differ in more than `_seed<k>`.
+    """
+    stems = {_SEED.sub("", name) for name in names}
+    return min(stems) if len(names) > 1 and len(stems) == 1 else ""
 
 
 def find_results(exp: str | Path) -> list[tuple[Path, dict[str, Any]]]:

@@ -19,7 +19,7 @@ from sed.errors import UserError
 from sed.evaluation.confidence.bootstrap import Samples, disagreements, interval, load
 from sed.evaluation.metrics.table import BY_KEY, ENTRIES
 from sed.evaluation.postprocessing.stored import comparable
-from sed.evaluation.result_file import SEED, experiment_name, of_any_seed, read_result, seed_of
+from sed.evaluation.result_file import experiment_name, name_of_seeds, of_any_seed, read_result, seed_of
 
 log = logging.getLogger("sed")
 OF_ANOTHER = 1e-3
@@ -154,23 +154,17 @@ def load_systems(texts: Sequence[str], set_name: str | None = None, *, seeds: bo
     given = {path.resolve() for paths in named for path in paths}
     if seeds:
         named = [paths + other_seeds(paths[0], given) if len(paths) == 1 else paths for paths in named]
-    names = [_name(paths) for paths in named]
+    own = [[experiment_name(path) for path in paths] for paths in named]
+    names = [name_of_seeds(of_one) or of_one[0] for of_one in own]
     return [
         System(
-            name=name if names.count(name) == 1 else experiment_name(paths[0]),
+            name=name if names.count(name) == 1 else of_one[0],
             paths=paths,
             results=[read_result(path) for path in paths],
             samples=[load(path.with_name("bootstrap.npz")) for path in paths],
         )
-        for name, paths in zip(names, named, strict=True)
+        for name, of_one, paths in zip(names, own, named, strict=True)
     ]
-
-
-def _name(paths: Sequence[Path]) -> str:
-    """Return a system's name: `x` for several seeds of it, since `x_seed1` would read as a single one."""
-    names = [experiment_name(path) for path in paths]
-    stems = {SEED.sub("", name) for name in names}
-    return min(stems) if len(names) > 1 and len(stems) == 1 else names[0]
 
 
 def check_comparable(systems: Sequence[System]) -> None:

@@ -20,7 +20,7 @@ from sed.evaluation.reports.markdown import code, one_line
 from sed.evaluation.reports.published import KEYS, PUBLISHED, of_experiment, on_their_set
 from sed.evaluation.reports.trained_on import lacks_real_strong
 from sed.evaluation.reports.weights import ensemble_of, lacks_weights, warning, weights_of
-from sed.evaluation.result_file import MAY_DIFFER, SEED, experiment_name, of_any_seed, seed_of, settings
+from sed.evaluation.result_file import MAY_DIFFER, experiment_name, name_of_seeds, of_any_seed, seed_of, settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +76,7 @@ def _named(groups: Sequence[tuple[list[str], list[dict[str, Any]]]]) -> list[Row
     other rows, and those that would share a name with another row of the set, have the shortest of the names.
     """
     shortest = [min(names, key=lambda name: (len(name), name)) for names, _ in groups]
-    stems = [{SEED.sub("", name) for name in names} for names, _ in groups]
-    short = [
-        min(stem) if len(names) > 1 and len(stem) == 1 else name
-        for (names, _), stem, name in zip(groups, stems, shortest, strict=True)
-    ]
+    short = [name_of_seeds(names) or name for (names, _), name in zip(groups, shortest, strict=True)]
     used = Counter((results[0]["set"], name) for (_, results), name in zip(groups, short, strict=True))
     return [
         Row(name=name if used[results[0]["set"], name] == 1 else own, set=results[0]["set"], results=results)
