@@ -1,4 +1,4 @@
-"""Labels: multi-hot targets of tags, frame boundaries of times, merging of overlapping events, checks of label sets."""
+"""Labels: multi-hot targets of tags, frame boundaries of times, merging of overlapping events, checks, short lists."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ def boundary(seconds: float, frame_seconds: float) -> int:
     A time that is up to a millionth of a frame less than a half rounds up, too: division may fall short of the half.
     """
     return int(np.floor(seconds / frame_seconds + 0.5 + 1e-6))
+
+
+def some_labels(texts: Sequence[str], most: int) -> str:
+    """Join the texts of labels for a message: at most `most` of them, then how many more there are."""
+    more = [more_labels(len(texts) - most)] if len(texts) > most else []
+    return ", ".join([*texts[:most], *more])
+
+
+def more_labels(number: int) -> str:
+    """Return `1 more label`, `2 more labels`."""
+    return f"{number} more label{'s' * (number != 1)}"
 
 
 def tag_targets(clips: Iterable[Sequence[str]], labels: Sequence[str]) -> np.ndarray:

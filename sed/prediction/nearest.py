@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sed.data.labels import some_labels
 from sed.data.recordings import shown
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.postprocessing.threshold import Threshold
@@ -168,9 +169,7 @@ class _Peaks(BaseSink):
 
 def _counted(events: Counter[str]) -> str:
     """Return the numbers of events, such as `dog 7, alarm 1`."""
-    listed = [f"{label} {count}" for label, count in events.most_common(LISTED)]
-    left = len(events) - LISTED
-    return ", ".join(listed + [f"{left} more label{'s' * (left != 1)}"] * (left > 0))
+    return some_labels([f"{label} {count}" for label, count in events.most_common()], LISTED)
 
 
 def _just_below(posterior: float) -> str:

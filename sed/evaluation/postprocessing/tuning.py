@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sed.data.labels import some_labels
 from sed.data.scores import FrameScores
 from sed.evaluation.metrics.decode import decode, operating_points
 from sed.evaluation.metrics.f1 import OFFSET_SHARE, ONSET_COLLAR
@@ -38,8 +39,7 @@ def few_events(problem: Problem) -> str:
     ]
     if not few:
         return ""
-    left = len(few) - 5
-    listed = ", ".join([*few[:5], *[f"{left} more label{'s' * (left != 1)}"] * (left > 0)])
+    listed = some_labels(few, 5)
     return f"few events to tune on ({listed}): what is tuned on fewer than about {FEW} is guesswork (label more)"
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sed.data.labels import more_labels
 from sed.data.prepare.clips import recording_of
 from sed.evaluation.metrics.events import EventTable
 from sed.evaluation.metrics.f1 import ONSET_COLLAR
@@ -97,9 +98,9 @@ def verdict(problem: Problem, detections: EventTable) -> list[str]:
     silent = [f"{label} ({_events(one.events)})" for label, one in counts if not one.detections]
     lines = [_line(label, one) for label, one in detected[:LISTED]]
     if len(detected) > LISTED:
-        lines.append(f"{_more(len(detected) - LISTED)}: see Classes")
+        lines.append(f"{more_labels(len(detected) - LISTED)}: see Classes")
     if silent:
-        more = f" and {_more(len(silent) - LISTED)}" * (len(silent) > LISTED)
+        more = f" and {more_labels(len(silent) - LISTED)}" * (len(silent) > LISTED)
         lines.append(f"nothing detected: {', '.join(silent[:LISTED])}{more}")
     parts = ["<ul>", *(f"<li>{escape(line)}</li>" for line in lines), "</ul>"]
     if rough := _rough(problem.clips):
@@ -119,10 +120,6 @@ def _line(label: str, one: Found) -> str:
 
 def _events(number: int) -> str:
     return f"{number} event{'s' * (number != 1)}"
-
-
-def _more(number: int) -> str:
-    return f"{number} more label{'s' * (number != 1)}"
 
 
 def _advice(counts: Sequence[Found]) -> list[str]:
